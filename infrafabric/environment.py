@@ -68,7 +68,7 @@ class Environment(BaseModel):
     def _check(cls, name: str, value: Any) -> None:
         field = cls.model_fields[name]
         try:
-            TypeAdapter(Annotated[field.annotation, *field.metadata]).validate_python(value)
+            TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
         except ValidationError as error:
             raise BadEnvironment(f"{cls.__name__}.{name} = {value!r}: {error.errors()[0]['msg']}") from None
 
