@@ -1,0 +1,180 @@
+"""Starts MiniStack so that it stands for AWS as our functions see it. Runs in the emulator's own environment.
+
+MiniStack alone differs from Lambda in three ways that would make "it ran on my laptop" worth little; each is put right here:
+
+- It runs handlers with its own interpreter and its own site-packages, so a package missing from the layer would still be
+  found. Here a handler gets an interpreter that sees the standard library, its code and its layers, and nothing else.
+- It unpacks every layer again for every worker. Lambda shares one read-only copy, and so does this.
+- Its durable executions are incomplete. ``durable.py`` sends those routes to AWS's own local runner, and enforces IAM on them.
+
+It also counts the API calls it serves, by operation, at ``GET /_fabric/calls`` (``DELETE`` starts again from zero).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from durable import Call, DurableRoutes
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack import app as ministack
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+_SCOPE = re.compile(rb"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
+_READ_WHOLE = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
+
+
+def run_handlers_with(interpreter: str) -> None:
+    """Make MiniStack start Python workers with ``interpreter`` instead of its own."""
+    detect = lambda_runtime._detect_runtime_binary
+
+    def detect_ours(runtime: str) -> tuple[str, str]:
+        binary, script = detect(runtime)
+        return (interpreter if runtime.startswith("python") else binary), script
+
+    lambda_runtime._detect_runtime_binary = detect_ours
+
+
+def share_layers(folder: Path, version: str) -> None:
+    """Unpack each layer once, and hand workers a small layer whose ``.pth`` file points at that copy."""
+    resolve, lock = lambda_svc._resolve_layer_zip, threading.Lock()
+    pointers: dict[str, bytes] = {}
+
+    def resolve_shared(attachment: str | dict[str, Any]) -> bytes | None:
+        packed = resolve(attachment)
+        if packed is None:
+            return None
+        key = hashlib.sha256(packed).hexdigest()
+        with lock:
+            if key not in pointers:
+                with zipfile.ZipFile(io.BytesIO(packed)) as layer:
+                    layer.extractall(folder / key)
+                pointer = io.BytesIO()
+                with zipfile.ZipFile(pointer, "w") as layer:
+                    layer.writestr(
+                        f"python/lib/python{version}/site-packages/layer.pth", f"{folder / key / 'python'}\n"
+                    )
+                pointers[key] = pointer.getvalue()
+        return pointers[key]
+
+    lambda_svc._resolve_layer_zip = resolve_shared
+
+
+class Gate:
+    """The ASGI application in front of MiniStack: counts calls, and takes the durable routes out."""
+
+    def __init__(self, durable: DurableRoutes) -> None:
+        self.durable = durable
+        self.calls: Counter[str] = Counter()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await ministack.app(scope, receive, send)
+        elif scope["path"] == "/_fabric/calls":
+            if scope["method"] == "DELETE":
+                self.calls.clear()
+            await _answer(
+                send, 200, {"content-type": "application/json"}, json.dumps(self.calls, sort_keys=True).encode()
+            )
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
+        if not form and not _READ_WHOLE.match(scope["path"]):
+            self._count(scope, headers, b"")
+            await ministack.app(scope, receive, send)
+            return
+        body = await _read(receive)
+        self._count(scope, headers, body)
+        answer = await self.durable.try_serve(Call.of(scope, headers, body))
+        if answer is None:
+            await ministack.app(scope, _replay(body, receive), send)
+        else:
+            await _answer(send, *answer)
+
+    def _count(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> None:
+        signed = _SCOPE.search(headers.get(b"authorization", b""))
+        if signed is None:
+            return
+        target = headers.get(b"x-amz-target", b"").decode().rpartition(".")[2]
+        action = target or (parse_qs(body.decode(errors="replace")).get("Action") or [""])[0]
+        self.calls[f"{signed[1].decode()}:{action or _rest_operation(scope['method'], scope['path'])}"] += 1
+
+
+def _rest_operation(method: str, path: str) -> str:
+    durable = re.search(r"/durable-execution(?:s|-callbacks)/.+/(\w+)$", path)
+    if durable:
+        return f"DurableExecution.{durable[1]}"
+    return "Invoke" if path.endswith("/invocations") else method
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> dict[str, Any]:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    pairs.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--handler-python", required=True, help="the interpreter that runs Python handlers")
+    parser.add_argument("--python-version", required=True, help="its version, as in 3.13")
+    parser.add_argument("--durable-endpoint", required=True, help="URL of AWS's durable-execution local runner")
+    parser.add_argument("--layers", type=Path, required=True, help="folder for unpacked layers")
+    chosen = parser.parse_args()
+    run_handlers_with(chosen.handler_python)
+    share_layers(chosen.layers, chosen.python_version)
+    config = Config()
+    config.bind = [f"{os.environ['BIND_HOST']}:{chosen.port}"]
+    config.keep_alive_timeout = 75
+    gate = Gate(DurableRoutes(chosen.durable_endpoint))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(gate, config, shutdown_trigger=stop.wait)  # pyright: ignore[reportArgumentType]
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

