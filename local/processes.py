@@ -20,7 +20,7 @@ START_S = 60.0  # a part that has not answered by then is taken for broken
 _LOOK_S = 0.02  # how often a starting part is asked
 
 
-class PartFailed(Exception):
+class PartFailedError(Exception):
     """A part of the platform did not come up. The message names it, its log, and the log's last lines."""
 
 
@@ -61,7 +61,7 @@ def start(  # noqa: PLR0913
     A session of its own keeps the terminal's Ctrl-C away from it: we end the parts, in our order.
 
     Raises:
-        PartFailed: it ended, or was not ready within ``within_s`` seconds. It is stopped then.
+        PartFailedError: it ended, or was not ready within ``within_s`` seconds. It is stopped then.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     who: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
@@ -78,10 +78,10 @@ def start(  # noqa: PLR0913
     part, deadline = Part(name, process.pid, log), time.monotonic() + within_s
     while not ready():
         if process.poll() is not None:
-            raise PartFailed(f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}")
+            raise PartFailedError(f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}")
         if time.monotonic() > deadline:
             stop([part])
-            raise PartFailed(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
+            raise PartFailedError(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
         time.sleep(_LOOK_S)
     return part
 

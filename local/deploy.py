@@ -1,0 +1,179 @@
+"""Deploys the Pulumi program in this process: its own graph, its own dependency order, resources made by ``local.types``.
+
+Pulumi's mock monitor stands in for the engine: it hands over each resource when all that it needs is known, and what is
+returned here becomes the resource's outputs. No CLI and no plugin take part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from botocore.exceptions import BotoCoreError, ClientError
+from pulumi.runtime import rpc, settings, stack
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
+
+from local import types
+
+PROJECT = "infrafabric"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One resource of the program as it was dealt with."""
+
+    type: str
+    name: str
+    urn: str
+    parent: str  # URN; empty for the stack
+    outcome: str  # "created", "recorded" (no way to create it here) or "component"
+
+
+@dataclass
+class Deployment:
+    """What stands once the program has run."""
+
+    steps: list[Step] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, outcome: str) -> Counter[str]:
+        """How many resources had ``outcome``, by type token."""
+        return Counter(step.type for step in self.steps if step.outcome == outcome)
+
+
+def clear(value: Any) -> Any:
+    """``value`` with the wrapping of secrets taken off, at any depth."""
+    if rpc.is_rpc_secret(value):
+        return clear(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, Mapping):
+        return {name: clear(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [clear(inner) for inner in value]
+    return value
+
+
+class _Emulated(Mocks):
+    """Creates each resource on the emulator."""
+
+    def __init__(self, at: types.Surroundings) -> None:
+        self.at = at
+        self.outcomes: dict[tuple[str, str], str] = {}
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        inputs = clear(args.inputs)
+        create = types.table().get(args.typ)
+        if not args.custom or args.typ.startswith("pulumi:"):
+            self.outcomes[args.typ, args.name] = "component"
+            return f"{args.name}-id" if args.custom else None, inputs
+        if create is None:
+            self.outcomes[args.typ, args.name] = "recorded"
+            return f"{args.name}-id", {"arn": f"arn:aws:local:::{args.typ}/{args.name}", **inputs}
+        try:
+            made = create(types.Declared(args.typ, args.name, inputs, self.at))
+        except (ClientError, BotoCoreError, RuntimeError, KeyError) as error:
+            raise types.CreationFailedError(f"{args.typ} {args.name} was refused: {error}") from error
+        self.outcomes[args.typ, args.name] = "created"
+        return made.id, {**inputs, **made.outputs}
+
+    def call(self, args: MockCallArgs) -> dict[str, Any]:
+        answer = _INVOKES.get(args.token)
+        if answer is None:
+            raise types.CreationFailedError(f"{args.token} is invoked by the program: give local.deploy an answer for it")
+        return answer(self.at, args.args)
+
+
+def _public_key(at: types.Surroundings, args: Mapping[str, Any]) -> dict[str, Any]:
+    import base64  # noqa: PLC0415
+
+    made = at.client("kms").get_public_key(KeyId=args["keyId"])
+    return {**args, "id": args["keyId"], "publicKey": base64.b64encode(made["PublicKey"]).decode(), "arn": made["KeyId"]}
+
+
+_INVOKES: dict[str, Callable[[types.Surroundings, Mapping[str, Any]], dict[str, Any]]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": lambda at, _: {
+        "accountId": at.account_id, "arn": f"arn:aws:iam::{at.account_id}:root", "id": at.account_id, "userId": at.account_id
+    },
+    "aws:index/getRegion:getRegion": lambda at, _: {"id": at.region, "region": at.region, "name": at.region},
+    "aws:index/getPartition:getPartition": lambda _, __: {
+        "id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"
+    },
+    "aws:kms/getPublicKey:getPublicKey": _public_key,
+    "aws:ec2/getPrefixList:getPrefixList": lambda _, args: {**args, "id": "pl-63a5400a", "cidrBlocks": []},
+    "aws:ec2/getManagedPrefixList:getManagedPrefixList": lambda _, args: {**args, "id": "pl-63a5400a", "entries": []},
+}  # fmt: skip
+
+
+class _Monitor(MockMonitor):
+    """Reports each resource as it is dealt with, and its place in the tree."""
+
+    def __init__(self, mocks: _Emulated, deployment: Deployment, report: Callable[[Step], None]) -> None:
+        super().__init__(mocks)
+        self._emulated, self._deployment, self._report = mocks, deployment, report
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  Pulumi's name
+        response = super().RegisterResource(request)
+        outcome = self._emulated.outcomes.get((request.type, request.name))
+        if outcome:
+            step = Step(request.type, request.name, response.urn, request.parent, outcome)
+            self._deployment.steps.append(step)
+            self._report(step)
+        return response
+
+
+def deploy(
+    program: Callable[[], None],
+    *,
+    stack_name: str,
+    settings_tree: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    at: types.Surroundings,
+    report: Callable[[Step], None] = lambda _: None,
+) -> Deployment:
+    """Run ``program`` as stack ``stack_name`` against the emulator.
+
+    Args:
+        settings_tree: the whole of ``infrafabric:settings``, with camelCase keys.
+        secrets: the stack's secret configuration, by name without the project.
+        report: called for each resource once it stands, from the thread that made it.
+
+    Raises:
+        CreationFailedError: the emulator refused a resource; the rest of the program did not run.
+        pulumi.RunError: the settings do not describe a stack.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # before set_mocks, which binds its locks to the current loop
+    deployment = Deployment()
+    settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]  a second deployment in this process
+    emulated = _Emulated(at)
+    quiet = logging.getLogger("local.deploy")
+    set_mocks(
+        emulated, project=PROJECT, stack=stack_name, preview=False, logger=quiet, organization="organization",
+        monitor=_Monitor(emulated, deployment, report),
+    )  # fmt: skip
+    pulumi.runtime.set_all_config(
+        {
+            f"{PROJECT}:settings": json.dumps(settings_tree),
+            "aws:region": at.region,
+            **{f"{PROJECT}:{name}": value for name, value in secrets.items()},
+        },
+        [f"{PROJECT}:{name}" for name in secrets],
+    )
+
+    def run() -> None:
+        program()
+        root = settings.get_root_resource()
+        assert root is not None, "set_mocks made the stack"
+        pulumi.Output.from_input(root.outputs).apply(deployment.outputs.update)  # pyright: ignore
+
+    try:
+        loop.run_until_complete(stack.run_pulumi_func(run))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    return deployment

@@ -1,0 +1,91 @@
+"""IAM, KMS and Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from local.types import Declared, Made, creates, given
+
+
+@creates("aws:iam/role:Role")
+def role(it: Declared) -> Made:
+    name = it.physical()
+    iam = it.client("iam")
+    made = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=_document(it.inputs["assumeRolePolicy"]),
+        Tags=it.tags(),
+        **given(it.inputs, Path="path", Description="description", PermissionsBoundary="permissionsBoundary"),
+    )["Role"]
+    for policy in it.inputs.get("inlinePolicies") or []:
+        iam.put_role_policy(RoleName=name, PolicyName=policy["name"], PolicyDocument=policy["policy"])
+    for arn in it.inputs.get("managedPolicyArns") or []:
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    return Made(name, {"arn": made["Arn"], "name": name, "uniqueId": made["RoleId"]})
+
+
+@creates("aws:iam/rolePolicy:RolePolicy")
+def role_policy(it: Declared) -> Made:
+    name = it.physical()
+    it.client("iam").put_role_policy(
+        RoleName=it.inputs["role"], PolicyName=name, PolicyDocument=_document(it.inputs["policy"])
+    )
+    return Made(f"{it.inputs['role']}:{name}", {"name": name})
+
+
+@creates("aws:iam/policy:Policy")
+def policy(it: Declared) -> Made:
+    made = it.client("iam").create_policy(
+        PolicyName=it.physical(), PolicyDocument=_document(it.inputs["policy"]), Tags=it.tags()
+    )
+    return Made(made["Policy"]["Arn"], {"arn": made["Policy"]["Arn"], "name": it.physical()})
+
+
+@creates("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+def role_policy_attachment(it: Declared) -> Made:
+    it.client("iam").attach_role_policy(RoleName=it.inputs["role"], PolicyArn=it.inputs["policyArn"])
+    return Made(f"{it.inputs['role']}-{it.inputs['policyArn']}")
+
+
+@creates("aws:kms/key:Key")
+def key(it: Declared) -> Made:
+    kms = it.client("kms")
+    made = kms.create_key(
+        Tags=it.tags("TagKey", "TagValue"),
+        **given(
+            it.inputs, Description="description", KeyUsage="keyUsage", KeySpec="customerMasterKeySpec",
+            MultiRegion="multiRegion",
+        ),
+        **({"Policy": _document(it.inputs["policy"])} if it.inputs.get("policy") else {}),
+    )["KeyMetadata"]  # fmt: skip
+    if it.inputs.get("enableKeyRotation"):
+        kms.enable_key_rotation(KeyId=made["KeyId"])
+    return Made(made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]})
+
+
+@creates("aws:kms/alias:Alias")
+def alias(it: Declared) -> Made:
+    name = it.physical()
+    it.client("kms").create_alias(AliasName=name, TargetKeyId=it.inputs["targetKeyId"])
+    return Made(name, {"name": name, "arn": it.arn("kms", name)})
+
+
+@creates("aws:secretsmanager/secret:Secret")
+def secret(it: Declared) -> Made:
+    made = it.client("secretsmanager").create_secret(
+        Name=it.physical(), Tags=it.tags(), **given(it.inputs, Description="description", KmsKeyId="kmsKeyId")
+    )
+    return Made(made["ARN"], {"arn": made["ARN"], "name": it.physical()})
+
+
+@creates("aws:secretsmanager/secretVersion:SecretVersion")
+def secret_version(it: Declared) -> Made:
+    made = it.client("secretsmanager").put_secret_value(
+        SecretId=it.inputs["secretId"], SecretString=it.inputs["secretString"]
+    )
+    return Made(f"{it.inputs['secretId']}|{made['VersionId']}", {"versionId": made["VersionId"]})
+
+
+def _document(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
