@@ -1,0 +1,226 @@
+"""The two ends of JSON on the bus: reading it strictly, and the RFC 8785 form that a signature covers.
+
+Both hold to one rule for numbers, so that whatever can be signed can be read back, and the canonical form of whatever
+was read can be read again: a number is accepted when a double (IEEE 754) holds its value and RFC 8785 writes it in a
+form that is accepted. Integers therefore end at ±(2^53 - 1), also those written 1e20 (RFC 8785: 21 plain digits).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import rfc8785
+
+from infrafabric.bus.refusal import Reason, Refused, shown
+
+MAX_BYTES = 262_144  # an SNS topic's default (Publish, "256 KiB"), message and attributes; SQS would carry 1 MiB
+MAX_CONTENT_BYTES = 4 * 1024 * 1024  # of content kept in S3: what a function can hold beside its work
+MAX_DEPTH = 128  # objects and arrays inside each other; keeps every reader's stack safe
+MAX_INTEGER = 2**53 - 1  # RFC 7493 (I-JSON) 2.2
+_WHOLE_BELOW = 1e21  # RFC 8785 writes whole numbers below this as plain digits
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+# Only these together order keys otherwise by UTF-16 (RFC 8785 3.2.3) than by code point (Python).
+_SUPPLEMENTARY = re.compile("[\U00010000-\U0010ffff]")
+_ABOVE_SURROGATES = re.compile("[\ue000-\uffff]")
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def canonical(value: Any, *, inside: int = 0) -> bytes:
+    """The RFC 8785 form of ``value``: dicts with str keys, lists, str, int, float, bool, None.
+
+    Args:
+        inside: how many objects and arrays will stand around it.
+
+    Raises:
+        Refused: too-deep, bad-number, bad-text (a lone surrogate); oversized when it cannot fit even in S3.
+        TypeError: a value that JSON does not have.
+    """
+    if not _survey(value, MAX_DEPTH - inside):
+        return _by_library(value)
+    text = _ENCODER.encode(value)
+    if not text.isascii() and _SUPPLEMENTARY.search(text) and _ABOVE_SURROGATES.search(text):
+        return _by_library(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise _bad_text() from None
+
+
+def quoted(text: str) -> str:
+    """The RFC 8785 form of a string, not yet in UTF-8."""
+    return _ENCODER.encode(text)
+
+
+def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Read JSON so that no two readers can understand it differently.
+
+    Raises:
+        Refused: oversized, not-json, too-deep, duplicate-key, bad-number, bad-text.
+    """
+    if len(raw) > max_bytes:
+        raise _oversized(max_bytes)
+    text = _decode(raw)
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise _not_json(error) from None
+    except Refused:
+        _check_grammar(text)  # what is wrong inside JSON matters only if it is JSON
+        raise
+    if "\\u" in text:  # only an escape can smuggle half a surrogate pair through UTF-8
+        canonical(value)
+    return value
+
+
+def _decode(raw: bytes) -> str:
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise Refused(Reason.NOT_JSON, "it begins with a byte order mark, which JSON does not have (RFC 8259 8.1)")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(Reason.NOT_JSON, f"byte {error.start} is not UTF-8: JSON is UTF-8 (RFC 8259 8.1)") from None
+
+
+def _survey(value: Any, max_depth: int) -> bool:
+    """Refuse what must not be signed; True when Python's own encoder writes what RFC 8785 asks (no floats)."""
+    plain = True
+    level = [value]
+    for depth in range(1, max_depth + 2):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str:
+                continue
+            if kind is dict or kind is list:
+                if depth > max_depth:
+                    raise _too_deep()
+                below.extend(_inside(item))
+            elif kind is int:
+                if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                    raise _bad_number(str(item) if abs(item) < 10**80 else "an integer of many digits")
+            elif kind is float:
+                plain = False
+                _check_float(item)
+            elif kind is not bool and item is not None:
+                raise TypeError(f"{kind.__name__} is no JSON type: use dict, list, str, int, float, bool or None")
+        if not below:
+            break
+        if len(below) > MAX_CONTENT_BYTES:  # a list that holds itself twice doubles at each level
+            raise _oversized(MAX_CONTENT_BYTES)
+        level = below
+    return plain
+
+
+def _inside(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    if isinstance(item, list):
+        return item
+    for key in item:
+        if type(key) is not str:
+            raise TypeError(f"{shown(key)} cannot name a member: JSON object keys are strings")
+    return item.values()
+
+
+def _by_library(value: Any) -> bytes:
+    try:
+        return rfc8785.dumps(value)
+    except UnicodeEncodeError:  # from a key, when it is sorted
+        raise _bad_text() from None
+    except rfc8785.CanonicalizationError:  # numbers and types are surveyed, so it is a string
+        raise _bad_text() from None
+
+
+def _check_float(value: float) -> None:
+    if not math.isfinite(value) or (value.is_integer() and MAX_INTEGER < abs(value) < _WHOLE_BELOW):
+        raise _bad_number(repr(value))
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(Reason.DUPLICATE_KEY, f"member {shown(twice)} is given more than once in one object")
+    return made
+
+
+def _int(literal: str) -> int:
+    value = int(literal) if len(literal) <= 17 else MAX_INTEGER + 1
+    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise _bad_number(literal)
+    return value
+
+
+def _float(literal: str) -> float:
+    value = float(literal)
+    if repr(value) != literal:
+        _check_exact(literal, value)
+    _check_float(value)
+    return value
+
+
+def _check_exact(literal: str, value: float) -> None:
+    """The literal is what the double is written as, shortest or in 17 digits (C's %.17g), or it says something else."""
+    if not math.isfinite(value):
+        raise _bad_number(literal)
+    try:
+        exact = Decimal(literal)
+    except InvalidOperation:  # an exponent of dozens of digits
+        raise _bad_number(literal) from None
+    if exact not in (Decimal(repr(value)), Decimal(f"{value:.17g}")):
+        raise _bad_number(literal)
+
+
+def _constant(literal: str) -> float:
+    raise _bad_number(literal)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_int, parse_float=_float, parse_constant=_constant)
+
+
+def _check_grammar(text: str) -> None:
+    try:
+        json.loads(text, parse_int=str)  # str: int() refuses thousands of digits
+    except json.JSONDecodeError as error:
+        raise _not_json(error) from None
+
+
+def _check_depth(text: str) -> None:
+    depth = deepest = 0
+    for match in _STRUCTURE.finditer(text):
+        sign = match[0]
+        if sign[0] != '"':
+            depth += 1 if sign in "[{" else -1
+            deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise _too_deep() if depth == 0 else Refused(Reason.NOT_JSON, "brackets do not pair")
+
+
+def _not_json(error: json.JSONDecodeError) -> Refused:
+    return Refused(Reason.NOT_JSON, f"{error.msg} at character {error.pos}")
+
+
+def _bad_number(found: str) -> Refused:
+    allowed = "a double must hold it exactly, integers within +-(2^53 - 1): send a larger or finer one as a string"
+    return Refused(Reason.BAD_NUMBER, f"{shown(found)[1:-1]}: {allowed}")
+
+
+def _bad_text() -> Refused:
+    return Refused(Reason.BAD_TEXT, "a string holds half a surrogate pair, which is no Unicode character")
+
+
+def _too_deep() -> Refused:
+    return Refused(Reason.TOO_DEEP, f"objects and arrays are nested more than {MAX_DEPTH} deep")
+
+
+def _oversized(max_bytes: int) -> Refused:
+    return Refused(Reason.OVERSIZED, f"more than {max_bytes} bytes: move large content to S3 (claim check)")

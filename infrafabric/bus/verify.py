@@ -1,0 +1,60 @@
+"""Whether to act on a message: the one door through which everything from the bus comes in."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature
+
+from infrafabric.bus.envelope import Envelope, parse
+from infrafabric.bus.refusal import Reason, Refused
+from infrafabric.bus.registry import Registry
+
+TOLERANCE_MS = 5 * 60 * 1000  # the age of a message without reply_by, and how far a sender's clock may be ahead
+
+
+def verify(raw: bytes | str, *, registry: Registry, now_ms: int, receiver: str | None = None) -> Envelope:
+    """The message, when its sender is known, nobody changed it, it is for ``receiver`` and it is still good.
+
+    A repeat is not seen here: who acts on messages keeps the ids of finished ones, and refuses with ``REPLAYED``.
+
+    Args:
+        now_ms: Unix milliseconds by our clock.
+        receiver: the principal that reads; None takes a message for anyone (a recorder, a person who debugs).
+
+    Raises:
+        Refused: with the first reason, in the order of ``Reason``, that applies: structure, sender, signature,
+            receiver, age.
+    """
+    envelope = parse(raw)
+    _check_trust(envelope, registry)
+    if receiver is not None and envelope.receiver != receiver:
+        raise Refused(Reason.WRONG_RECEIVER, f"the message is for {envelope.receiver}, and {receiver} reads it")
+    _check_age(envelope, now_ms)
+    return envelope
+
+
+def _check_trust(envelope: Envelope, registry: Registry) -> None:
+    key = registry.key_of(envelope.sender)
+    if key is None:
+        raise Refused(Reason.UNKNOWN_SENDER, f"{envelope.sender} is not in the registry")
+    if key.text != envelope.public_key:
+        text = f"the message brings {envelope.public_key}, the registry has {key.text} for {envelope.sender}"
+        raise Refused(Reason.KEY_MISMATCH, text)
+    try:
+        key.verifier.verify(envelope.signature, envelope.signed)
+    except InvalidSignature:
+        text = f"the signature does not fit: {envelope.sender} did not sign this, or it was changed on the way"
+        raise Refused(Reason.TAMPERED, text) from None
+
+
+def _check_age(envelope: Envelope, now_ms: int) -> None:
+    ahead_ms = envelope.timestamp - now_ms
+    if ahead_ms > TOLERANCE_MS:
+        text = f"the timestamp is {ahead_ms} ms ahead, at most {TOLERANCE_MS}: check the sender's clock and ours"
+        raise Refused(Reason.FROM_THE_FUTURE, text)
+    if envelope.reply_by is None:
+        if -ahead_ms > TOLERANCE_MS:
+            text = f"{-ahead_ms} ms old, and good for {TOLERANCE_MS} without a reply_by"
+            raise Refused(Reason.STALE, f"{text}: send it again, with a reply_by if it may wait")
+    elif now_ms > envelope.reply_by:
+        late_ms = now_ms - envelope.reply_by
+        raise Refused(Reason.STALE, f"{late_ms} ms past its reply_by: send it again with a later one")

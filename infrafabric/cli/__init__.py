@@ -1,0 +1,1 @@
+"""The ``fabric`` command: a module per group of sub-commands, each with ``register(groups)``."""

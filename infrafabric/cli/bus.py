@@ -1,0 +1,117 @@
+"""``fabric bus``: verify and sign IF.bus messages by hand. The envelope: docs/if-bus.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from infrafabric.bus.canonical import MAX_BYTES, loads
+from infrafabric.bus.envelope import new_message_id, sign
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.refusal import Reason, Refused
+from infrafabric.bus.registry import BadRegistry, Registry
+from infrafabric.bus.signing import SigningError
+from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
+from infrafabric.bus.verify import verify
+
+OK, INVALID, BAD_INPUT = 0, 1, 2
+
+
+class _BadInput(Exception):
+    """Something beside the message cannot be used. One line."""
+
+
+def register(groups: Any) -> None:
+    """Adds the group to ``fabric``'s parser (``groups``: what ``add_subparsers`` returns)."""
+    group = groups.add_parser("bus", help="verify and sign IF.bus messages", description="IF.bus messages by hand")
+    commands = group.add_subparsers(metavar="COMMAND", required=True)
+    verifier = commands.add_parser(
+        "verify",
+        help="judge the message on standard input",
+        description="Judges the message on standard input and prints {valid, reason, detail} as JSON. "
+        "Exit status: 0 valid, 1 invalid, 2 not JSON or bad usage.",
+    )
+    verifier.add_argument("--registry", required=True, type=Path, metavar="FILE", help="JSON: principal to public key")
+    verifier.add_argument("--receiver", metavar="URI", help="who reads it (default: anyone)")
+    verifier.add_argument("--at", type=int, metavar="MS", help="judge its age at this time, Unix ms (default: now)")
+    verifier.set_defaults(run=_verify)
+    signer = commands.add_parser(
+        "sign",
+        help="sign the message on standard input",
+        description="Signs the JSON message on standard input and prints it. "
+        "Exit status: 0 signed, 1 it would be refused, 2 not JSON or bad usage.",
+    )
+    signer.add_argument("--key", required=True, type=Path, metavar="FILE", help="Ed25519 private key, PEM (PKCS #8)")
+    signer.add_argument(
+        "--fill", action="store_true", help="give schema, message_id and timestamp where they are missing"
+    )
+    signer.set_defaults(run=_sign)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    if args.receiver is not None and not is_principal(args.receiver):
+        return _complain("verify", f"--receiver {args.receiver!r}: a principal is if://agent/<name>")
+    try:
+        registry = _registry(args.registry)
+    except _BadInput as error:
+        return _complain("verify", str(error))
+    now_ms = time.time_ns() // 1_000_000 if args.at is None else args.at
+    try:
+        envelope = verify(_message(), registry=registry, now_ms=now_ms, receiver=args.receiver)
+    except Refused as refusal:
+        _print({"valid": False, "reason": refusal.reason, "detail": refusal.detail})
+        return BAD_INPUT if refusal.reason is Reason.NOT_JSON else INVALID
+    _print({"valid": True, "reason": "ok", "detail": f"{envelope.performative} {envelope.message_id}"})
+    return OK
+
+
+def _sign(args: argparse.Namespace) -> int:
+    try:
+        pem = _read(args.key)
+        message = loads(_message())
+        if args.fill and isinstance(message, dict):
+            now_ms = time.time_ns() // 1_000_000
+            message = {"schema": SCHEMA, "message_id": new_message_id(), "timestamp": now_ms, **message}
+        check_unsigned(message)
+        wire = sign(message, PemSigner(pem, principal=message["sender"]))
+    except _BadInput as error:
+        return _complain("sign", str(error))
+    except SigningError as error:
+        return _complain("sign", f"--key {args.key}: {error}")
+    except Refused as refusal:
+        hint = " (--fill gives schema, message_id and timestamp)" if refusal.reason is Reason.MISSING_MEMBER else ""
+        _complain("sign", f"{refusal}{hint}")
+        return BAD_INPUT if refusal.reason is Reason.NOT_JSON else INVALID
+    sys.stdout.buffer.write(wire + b"\n")
+    return OK
+
+
+def _message() -> bytes:
+    return sys.stdin.buffer.read(MAX_BYTES + 1)  # one more than is allowed shows that it is too much
+
+
+def _registry(path: Path) -> Registry:
+    try:
+        return Registry.parse(_read(path))
+    except BadRegistry as error:
+        raise _BadInput(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _BadInput(f"{path}: {error.strerror}") from None
+
+
+def _print(verdict: dict[str, Any]) -> None:
+    print(json.dumps(verdict))
+
+
+def _complain(command: str, text: str) -> int:
+    print(f"fabric bus {command}: {text}", file=sys.stderr)
+    return BAD_INPUT

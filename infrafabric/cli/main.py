@@ -1,0 +1,45 @@
+"""``fabric``: what an operator does with the platform from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from infrafabric.cli import bus
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with a usage error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; its exit status: 0 done, 1 the answer is no, 2 bad usage or input, 130 interrupted.
+
+    Raises:
+        SystemExit: 2 for arguments that cannot be parsed, 0 after --help.
+    """
+    parser = _Parser(prog="fabric", description="InfraFabric on AWS")
+    groups = parser.add_subparsers(metavar="GROUP", required=True)
+    bus.register(groups)
+    args = parser.parse_args(argv)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Without this the interpreter's last flush would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
