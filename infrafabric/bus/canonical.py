@@ -30,7 +30,7 @@ _ENCODER = json.JSONEncoder(
 # Only these together order keys otherwise by UTF-16 (RFC 8785 3.2.3) than by code point (Python).
 _SUPPLEMENTARY = re.compile("[\U00010000-\U0010ffff]")
 _ABOVE_SURROGATES = re.compile("[\ue000-\uffff]")
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)  # possessive: never goes back over a long string
 
 
 def canonical(value: Any, *, inside: int = 0) -> bytes:
@@ -147,8 +147,8 @@ def _check_float(value: float) -> None:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         raise Refused(Reason.DUPLICATE_KEY, f"member {shown(twice)} is given more than once in one object")
     return made
 

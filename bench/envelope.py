@@ -1,0 +1,114 @@
+"""The envelope beside the bare signature: ``python -m bench.envelope [--json]``.
+
+Sign+encode and parse+verify are set against Ed25519 of ``cryptography`` on the very bytes that are signed. Ours and theirs
+take turns in short rounds, so that a busy machine slows both, and the fastest round of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from rich.console import Console
+from rich.table import Table
+
+from infrafabric.bus.envelope import Citation, Performative, compose, new_message_id, parse, sign
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.verify import verify
+
+TARGET = 0.7  # of the rate of the bare signature
+COORDINATOR, H01 = "if://agent/coordinator", "if://agent/h01"
+AT = 1_764_000_000_000
+
+
+def measure(*, rounds: int = 60, calls: int = 100) -> dict[str, Any]:
+    """Microseconds per call and the ratio of rates (1.0: the envelope costs nothing) for both directions.
+
+    ``{"message_bytes", "signed_bytes", "target", "sign": {"envelope_us", "raw_us", "ratio", "met"}, "verify": {…}}``
+    """
+    key = Ed25519PrivateKey.generate()
+    signer = PemSigner(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), principal=COORDINATOR)
+    registry, public = Registry({COORDINATOR: signer.public_key}), key.public_key()
+    draft = request()
+    wire = sign(draft, signer)
+    envelope = parse(wire)
+    return {
+        "message_bytes": len(wire),
+        "signed_bytes": len(envelope.signed),
+        "target": TARGET,
+        "sign": _beside(lambda: sign(draft, signer), lambda: key.sign(envelope.signed), rounds, calls),
+        "verify": _beside(
+            lambda: verify(wire, registry=registry, now_ms=AT, receiver=H01),
+            lambda: public.verify(envelope.signature, envelope.signed),
+            rounds,
+            calls,
+        ),
+    }
+
+
+def request() -> dict[str, Any]:
+    """The message of the seed's IF.bus example."""
+    return compose(
+        performative=Performative.REQUEST,
+        sender=COORDINATOR,
+        receiver=H01,
+        conversation_id="if://conversation/navidocs-research-2025-11-14",
+        message_id=new_message_id(),
+        timestamp=AT,
+        reply_by=AT + 1_800_000,
+        content={
+            "task": "Analyze AWS EC2 pricing models",
+            "context": {"use_case": "NaviDocs deployment", "target_users": 100, "monthly_budget_usd": 1000},
+            "evidence": ["s3://if-state/session-1/market-analysis.json", "s3://if-state/session-1/requirements.md"],
+        },
+        citation=Citation("if://analysis/navidocs-infrafabric-2025-11-14", "sha256:" + "ab" * 32),
+    )
+
+
+def _beside(ours: Callable[[], object], raw: Callable[[], object], rounds: int, calls: int) -> dict[str, Any]:
+    times = [(_round_us(ours, calls), _round_us(raw, calls)) for _ in range(rounds)]
+    envelope_us, raw_us = (min(column) for column in zip(*times, strict=True))
+    ratio = raw_us / envelope_us
+    return {
+        "envelope_us": round(envelope_us, 2),
+        "raw_us": round(raw_us, 2),
+        "ratio": round(ratio, 3),
+        "met": ratio >= TARGET,
+    }
+
+
+def _round_us(call: Callable[[], object], calls: int) -> float:
+    start_ns = time.perf_counter_ns()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter_ns() - start_ns) / calls / 1000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.envelope", description="The envelope beside raw Ed25519")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    args = parser.parse_args()
+    found = measure()
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    table = Table(title=f"IF.bus envelope, {found['message_bytes']} bytes, beside raw Ed25519")
+    for column in ("", "envelope µs", "raw µs", f"ratio (target ≥ {TARGET})", ""):
+        table.add_column(column, justify="right")
+    for name, what in (("sign", "sign + encode"), ("verify", "parse + verify")):
+        row = found[name]
+        verdict = "met" if row["met"] else "missed"
+        table.add_row(what, str(row["envelope_us"]), str(row["raw_us"]), str(row["ratio"]), verdict)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from infrafabric.bus.envelope import Citation, Performative, compose
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.registry import Registry
+
+AT = 1_764_000_000_000
+COORDINATOR, H01 = "if://agent/coordinator", "if://agent/h01"
+
+
+@pytest.fixture
+def pem() -> bytes:
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"coordinator").digest())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.fixture
+def signer(pem: bytes) -> PemSigner:
+    return PemSigner(pem, principal=COORDINATOR)
+
+
+@pytest.fixture
+def registry(signer: PemSigner) -> Registry:
+    return Registry({COORDINATOR: signer.public_key})
+
+
+@pytest.fixture
+def draft() -> Callable[..., dict[str, Any]]:
+    """Makes an unsigned message, from the coordinator to h01 at AT unless told otherwise."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "performative": Performative.REQUEST,
+            "sender": COORDINATOR,
+            "receiver": H01,
+            "conversation_id": "if://conversation/s-1",
+            "message_id": "if://message/0b7f4a52-93a4-4d0c-8a3e-6f1f6f2d9c11",
+            "timestamp": AT,
+            "content": {"task": "count the boats"},
+            "citation": Citation("https://example.org/boats", "sha256:" + "ab" * 32),
+        }
+        return compose(**{**fields, **changes})
+
+    return make
