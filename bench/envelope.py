@@ -1,6 +1,6 @@
 """The envelope beside the bare signature: ``python -m bench.envelope [--json]``.
 
-Sign+encode and parse+verify are set against Ed25519 of ``cryptography`` on the very bytes that are signed. Ours and theirs
+Sign+encode and parse+verify are set against Ed25519 of ``cryptography`` on the bytes that are signed. Ours and theirs
 take turns in short rounds, so that a busy machine slows both, and the fastest round of each counts.
 """
 

@@ -16,23 +16,34 @@ AT = 1_764_000_000_000
 COORDINATOR, H01 = "if://agent/coordinator", "if://agent/h01"
 
 
-@pytest.fixture
-def pem() -> bytes:
-    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"coordinator").digest())
+def _pem(name: str) -> bytes:
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def pem() -> bytes:
+    """The coordinator's private key, the same in every run."""
+    return _pem("coordinator")
+
+
+@pytest.fixture(scope="session")
 def signer(pem: bytes) -> PemSigner:
     return PemSigner(pem, principal=COORDINATOR)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def other_signer() -> PemSigner:
+    """Says that it is the coordinator, with a key of its own."""
+    return PemSigner(_pem("somebody else"), principal=COORDINATOR)
+
+
+@pytest.fixture(scope="session")
 def registry(signer: PemSigner) -> Registry:
     return Registry({COORDINATOR: signer.public_key})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draft() -> Callable[..., dict[str, Any]]:
     """Makes an unsigned message, from the coordinator to h01 at AT unless told otherwise."""
 
