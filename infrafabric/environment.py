@@ -96,7 +96,7 @@ class AgentEnvironment(ModelEnvironment):
     topic_arn: str
     queue_url: str
     dlq_url: str
-    record_queue_url: str  # if-agent-results.fifo
+    record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str
     sessions_table: str
     heartbeat_s: int = Field(ge=1, le=3600)  # a sign of life this often while a model call runs
@@ -107,9 +107,11 @@ class CoordinatorEnvironment(ModelEnvironment):
     """The durable function that plans, dispatches and reports."""
 
     agents: int = Field(ge=1, le=99)
+    at_once: int = Field(ge=1, le=100_000)  # tasks one agent can work at a time: a longer queue needs more patience
     signing_key_arn: str
+    registry_uri: str = Field(pattern=r"^s3://")
     topic_arn: str
-    record_queue_url: str
+    record_queue_url: str | None = None
     results_bucket: str
     sessions_table: str
     heartbeat_timeout_s: int = Field(ge=2, le=86_400)  # an agent silent for longer has its task given to another
@@ -124,6 +126,7 @@ class ApiEnvironment(Environment):
     results_bucket: str
     sessions_table: str
     model_provider: Provider
+    model_id: str = Field(min_length=1)
     api_key_secret_arn: str | None = None
 
 

@@ -1,0 +1,5 @@
+"""The Pulumi program: declares the stack that ``Pulumi.<stack>.yaml`` describes."""
+
+from infra.program import stack
+
+stack()

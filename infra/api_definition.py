@@ -1,0 +1,104 @@
+"""What the API looks like from outside, as data: routes, the check of a body, errors, and the line logged per request.
+
+docs/openapi.yaml describes it to clients. The function checks what a request means, and names the field that is wrong;
+the gateway refuses what is no request at all before it costs an invocation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+STAGE = "v1"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path below the entrance, and what it answers to."""
+
+    name: str  # logical
+    path: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+ROUTES = (
+    Route("sessions", ("sessions",), ("GET", "POST")),
+    Route("session", ("sessions", "{id}"), ("DELETE", "GET")),
+    Route("report", ("sessions", "{id}", "report"), ("GET",)),
+)
+
+# The gateway's own messages do not name the member that has a wrong type, so types inside are the function's to check.
+NEW_SESSION = {
+    "$schema": "http://json-schema.org/draft-04/schema#",
+    "title": "NewSession",
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 16,
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A gateway response: what the gateway says when it answers in the function's stead."""
+
+    response_type: str
+    status: int | None  # None: whatever it is
+    title: str
+
+
+REFUSALS = (
+    Refusal("ACCESS_DENIED", 403, "Forbidden"),
+    Refusal("BAD_REQUEST_BODY", 400, "Bad Request"),
+    Refusal("DEFAULT_4XX", None, "Request refused"),
+    Refusal("DEFAULT_5XX", None, "The service cannot answer now"),
+    Refusal("INTEGRATION_FAILURE", 502, "Bad Gateway"),
+    Refusal("INTEGRATION_TIMEOUT", 504, "Gateway Timeout"),
+    Refusal("INVALID_API_KEY", 403, "Forbidden: header x-api-key is missing or unknown"),
+    Refusal("MISSING_AUTHENTICATION_TOKEN", 403, "Forbidden: no such route, or a request that is not signed"),
+    Refusal("QUOTA_EXCEEDED", 429, "Quota of this API key is used up for the month"),
+    Refusal("REQUEST_TOO_LARGE", 413, "Content Too Large: 10 MB at most"),
+    Refusal("THROTTLED", 429, "Too Many Requests"),
+    Refusal("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Media Type"),
+)
+
+PROBLEM_HEADERS = {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
+
+
+def problem(refusal: Refusal) -> str:
+    """The template of an RFC 9457 problem document; ``messageString`` comes with its quotes."""
+    status = "$context.status" if refusal.status is None else str(refusal.status)
+    return (
+        f'{{"type":"about:blank","title":{json.dumps(refusal.title)},"status":{status},'
+        '"detail":$context.error.messageString,"instance":"urn:uuid:$context.requestId"}'
+    )
+
+
+def access_log_format() -> str:
+    """One JSON line a request, without addresses of clients or keys."""
+    fields = {
+        "time": "$context.requestTime",
+        "request_id": "$context.requestId",
+        "method": "$context.httpMethod",
+        "route": "$context.resourcePath",
+        "status": "$context.status",
+        "error": "$context.error.responseType",
+        "latency_ms": "$context.responseLatency",
+        "integration_latency_ms": "$context.integrationLatency",
+        "response_bytes": "$context.responseLength",
+        "api_key_id": "$context.identity.apiKeyId",
+        "caller": "$context.identity.userArn",
+        "tls": "$context.tlsVersion",
+    }
+    return json.dumps(fields)
+
+
+def digest() -> str:
+    """Changes with anything that a deployment of the API must pick up."""
+    definition = [
+        [[route.name, route.path, route.methods] for route in ROUTES],
+        NEW_SESSION,
+        [[refusal.response_type, problem(refusal)] for refusal in REFUSALS],
+        PROBLEM_HEADERS,
+    ]
+    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,102 @@
+"""Api: the function that starts, shows, lists and cancels sessions, and the gateway in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import policies, settings
+from infra.base import Base
+from infra.components.coordinator import Coordinator
+from infra.components.function import Function, FunctionArgs
+from infra.components.gateway import Gateway, GatewayArgs
+from infra.components.swarm import Swarm
+from infra.grants import Role
+from infra.place import DataClass, Place
+from infrafabric.environment import ApiEnvironment
+
+TIMEOUT_S = 29  # API Gateway waits no longer
+MEMORY_MB = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiArgs:
+    base: Base
+    swarm: Swarm
+    coordinator: Coordinator
+    settings: settings.Api
+
+
+class Api(ComponentResource):
+    """The function and its gateway."""
+
+    url: Output[str]
+    api_key: Output[str]  # a secret
+
+    def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:api:Api", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        tags = args.base.place.tags("api", DataClass.NONE, "api")
+        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        args.coordinator.grant_start(role)
+        args.coordinator.grant_complete_callbacks(role)
+        args.swarm.sessions.grant_serve(role)
+        args.base.storage.grant_read_results(role)
+        args.swarm.model.grant_see_key(role)
+        function = Function(name, self._function_args(role, args), child)
+        gateway = Gateway(
+            f"{name}-gateway",
+            GatewayArgs(
+                base=args.base,
+                function=function,
+                settings=args.settings,
+                needs=_account_log_role(name, args.base.place, self) if args.settings.account_log_role else (),
+            ),
+            child,
+        )
+        self.url, self.api_key = gateway.url, gateway.api_key
+        self.register_outputs({"url": self.url, "api_key": self.api_key})
+
+    def _function_args(self, role: Role, args: ApiArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="api",
+            component="api",
+            handler="lambdas.api.handler.handler",
+            environment=ApiEnvironment.render(
+                agents=args.swarm.fleet.size,
+                coordinator_arn=args.coordinator.alias_arn,
+                results_bucket=args.base.storage.results_bucket,
+                sessions_table=args.swarm.sessions.table_name,
+                model_provider=args.swarm.model.provider,
+                model_id=args.swarm.model.agent_id,
+                api_key_secret_arn=args.swarm.model.api_key_secret_arn,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+        )
+
+
+def _account_log_role(name: str, place: Place, parent: Resource) -> Sequence[Resource]:
+    """Lets API Gateway write logs at all: one setting for the account and region, hence the stack's setting."""
+    child = ResourceOptions(parent=parent)
+    role = aws.iam.Role(
+        f"{name}-account-logs",
+        name=place.named("apigateway-logs"),
+        assume_role_policy=policies.assumed_by("apigateway.amazonaws.com"),
+        tags=place.tags("api", DataClass.NONE, "apigateway-logs"),
+        opts=child,
+    )
+    attached = aws.iam.RolePolicyAttachment(
+        f"{name}-account-logs-policy",
+        role=role.name,
+        # AWS's own policy: API Gateway refuses a role that may do less, and it serves every API of the account.
+        policy_arn=f"arn:{place.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
+        opts=child,
+    )
+    after = ResourceOptions(parent=parent, depends_on=[attached])
+    return [aws.apigateway.Account(f"{name}-account", cloudwatch_role_arn=role.arn, opts=after)]

@@ -1,0 +1,136 @@
+"""A bucket that nobody reaches without TLS and a grant: the one way this project makes buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from infra import policies
+from infra.place import DataClass, Place
+
+ABORT_UPLOADS_DAYS = 7
+_Rule = aws.s3.BucketLifecycleConfigurationRuleArgs
+_Filter = aws.s3.BucketLifecycleConfigurationRuleFilterArgs
+_Abort = aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs
+_Forget = aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs
+_Move = aws.s3.BucketLifecycleConfigurationRuleTransitionArgs
+_Expire = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketArgs:
+    place: Place
+    what: str  # state, results …: names it and its tags
+    data: DataClass
+    kms_key_arn: Input[str] | None  # None: SSE-S3, which log delivery demands
+    keep_old_versions_days: int = 30
+    expire_days: dict[str, int] | None = None  # by key prefix ("" is all of it)
+    tiering: bool = True  # move objects to Intelligent-Tiering at once
+    logs_to: Input[str] | None = None  # bucket for the access logs
+    statements: Sequence[policies.Statement] = ()  # beside TLS-only
+
+
+class Bucket(ComponentResource):
+    """Private, versioned, encrypted, with a lifecycle; ``bucket_id`` is its name."""
+
+    bucket_id: Output[str]
+    arn: Output[str]
+
+    def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Bucket", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        bucket = aws.s3.Bucket(
+            f"{name}-bucket",
+            bucket=args.place.bucket(args.what),
+            tags=args.place.tags("storage", args.data, args.what),
+            opts=ResourceOptions(parent=self, protect=args.place.prod),
+        )
+        self.bucket_id, self.arn = bucket.id, bucket.arn
+        self._encrypt(name, args)
+        aws.s3.BucketOwnershipControls(
+            f"{name}-owner", bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+        )
+        closed = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        versions = aws.s3.BucketVersioning(
+            f"{name}-versions", bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
+        )
+        everything = bucket.arn.apply(lambda arn: f"{arn}/*")
+        aws.s3.BucketPolicy(
+            f"{name}-policy",
+            bucket=bucket.id,
+            policy=policies.document(policies.tls_only("s3:*", bucket.arn, everything), *args.statements),
+            opts=ResourceOptions(parent=self, depends_on=[closed]),  # S3 refuses both changes at the same moment
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=bucket.id,
+            rules=_rules(args),
+            transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
+            opts=ResourceOptions(parent=self, depends_on=[versions]),
+        )
+        if args.logs_to is not None:
+            aws.s3.BucketLogging(
+                f"{name}-logging",
+                bucket=bucket.id,
+                target_bucket=args.logs_to,
+                target_prefix=f"s3/{args.what}/",
+                opts=child,
+            )
+        self.register_outputs({"bucket_id": self.bucket_id, "arn": self.arn})
+
+    def _encrypt(self, name: str, args: BucketArgs) -> None:
+        kms = args.kms_key_arn is not None
+        by_default: aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgsDict = {
+            "sse_algorithm": "aws:kms" if kms else "AES256"
+        }
+        if args.kms_key_arn is not None:
+            by_default["kms_master_key_id"] = args.kms_key_arn
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=self.bucket_id,
+            # The bucket key saves a KMS request, and its price, for each object.
+            rules=[{"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": kms}],
+            opts=ResourceOptions(parent=self),
+        )
+
+
+def _rules(args: BucketArgs) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
+    everything = _Filter(prefix="")
+    rules = [
+        _Rule(
+            id="abort-uploads",
+            status="Enabled",
+            filter=everything,
+            abort_incomplete_multipart_upload=_Abort(days_after_initiation=ABORT_UPLOADS_DAYS),
+        ),
+        _Rule(
+            id="forget-old-versions",
+            status="Enabled",
+            filter=everything,
+            noncurrent_version_expiration=_Forget(noncurrent_days=args.keep_old_versions_days),
+        ),
+    ]
+    if args.tiering:
+        moved = [_Move(days=0, storage_class="INTELLIGENT_TIERING")]
+        rules.append(_Rule(id="tier", status="Enabled", filter=everything, transitions=moved))
+    for prefix, days in (args.expire_days or {}).items():
+        rules.append(
+            _Rule(
+                id=f"expire-{prefix.strip('/') or 'all'}",
+                status="Enabled",
+                filter=_Filter(prefix=prefix),
+                expiration=_Expire(days=days),
+            )
+        )
+    return rules

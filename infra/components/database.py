@@ -1,0 +1,197 @@
+"""Database: PostgreSQL on RDS, where the history of sessions outlives the sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import settings
+from infra.base import Base
+from infra.components.attachment import Attachment
+from infra.components.network import Network
+from infra.grants import Role
+from infra.place import DataClass
+
+PORT = 5432
+DB_NAME = "infrafabric"
+MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
+RECORDER_USER = "recorder"
+LOG_EXPORTS = ("postgresql", "upgrade")
+PARAMETERS = {
+    "rds.force_ssl": "1",
+    "log_statement": "ddl",
+    "log_min_duration_statement": "1000",  # ms
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseArgs:
+    base: Base
+    network: Network
+    settings: settings.Database
+    password: Output[str] | None  # only when the settings say that the password is a secret of ours
+
+
+class Database(ComponentResource):
+    """The instance, in subnets without a route out, open to the functions that ``open_to`` names."""
+
+    host: Output[str]
+    port: Output[int]
+    master_secret_arn: Output[str]
+    instance: aws.rds.Instance
+
+    def __init__(self, name: str, args: DatabaseArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Database", name, opts=opts)
+        self._name, self._args = name, args
+        self._group = aws.ec2.SecurityGroup(
+            f"{name}-group",
+            name=args.base.place.named("database"),
+            description="PostgreSQL from the functions that were let in",
+            vpc_id=args.network.vpc_id,
+            tags=self._tags(DataClass.NONE),
+            opts=ResourceOptions(parent=self),
+        )
+        own_secret = self._own_secret() if args.settings.password == "secret" else None  # noqa: S105
+        self.instance = self._instance()
+        self.host, self.port = self.instance.address, self.instance.port
+        self.master_secret_arn = own_secret or self.instance.master_user_secrets.apply(_managed_secret)
+        self.register_outputs({"host": self.host, "port": self.port})
+
+    def environment(self, user: str) -> dict[str, Any]:
+        """The fields of ``DatabaseEnvironment`` for a function that signs in as ``user``."""
+        port = self.port.apply(str)
+        return {
+            "db_host": self.host,
+            "db_port": port,
+            "db_name": DB_NAME,
+            "db_user": user,
+            "db_root_cert": self._args.settings.root_cert,
+        }
+
+    def open_to(self, attachment: Attachment, parent: Resource) -> None:
+        """Let the function of ``attachment`` reach the port."""
+        attachment.reach("database", self._group.id, PORT, parent)
+
+    def grant_connect(self, role: Role, db_user: str) -> None:
+        """Sign in as ``db_user`` with an IAM token."""
+        user = self.instance.resource_id.apply(lambda resource: f"dbuser:{resource}/{db_user}")
+        role.allow("Connect", "rds-db:connect", on=user.apply(lambda text: self._args.base.place.arn("rds-db", text)))
+
+    def grant_read_master_secret(self, role: Role) -> None:
+        """Read the master user's password."""
+        role.allow("ReadMasterSecret", "secretsmanager:GetSecretValue", on=self.master_secret_arn)
+        self._args.base.keys.grant_use(role, "secretsmanager")
+
+    def _instance(self) -> aws.rds.Instance:
+        args, place, wanted = self._args, self._args.base.place, self._args.settings
+        major = wanted.engine_version.split(".")[0]
+        identifier = place.named("database")
+        return aws.rds.Instance(
+            f"{self._name}-instance",
+            identifier=identifier,
+            engine="postgres",
+            engine_version=wanted.engine_version,
+            auto_minor_version_upgrade=True,
+            instance_class=wanted.instance_class,
+            db_name=DB_NAME,
+            port=PORT,
+            username=MASTER_USER,
+            **self._password(),
+            storage_type="gp3",
+            allocated_storage=wanted.storage_gb,
+            max_allocated_storage=wanted.max_storage_gb,
+            storage_encrypted=True,
+            kms_key_id=args.base.keys.data_arn,
+            multi_az=wanted.multi_az,
+            db_subnet_group_name=self._subnet_group().name,
+            vpc_security_group_ids=[self._group.id],
+            publicly_accessible=False,
+            iam_database_authentication_enabled=True,
+            parameter_group_name=self._parameters(major).name,
+            enabled_cloudwatch_logs_exports=list(LOG_EXPORTS),
+            database_insights_mode="standard",
+            performance_insights_enabled=True,
+            performance_insights_kms_key_id=args.base.keys.data_arn,
+            performance_insights_retention_period=7,  # days; what costs nothing
+            backup_retention_period=wanted.backup_days,
+            backup_window="03:00-04:00",
+            maintenance_window="sun:04:00-sun:05:00",
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=not place.prod,
+            deletion_protection=wanted.deletion_protection,
+            skip_final_snapshot=not place.prod,
+            # Pinned: a name with the time in it would make every preview show a change.
+            final_snapshot_identifier=f"{identifier}-final" if place.prod else None,
+            apply_immediately=not place.prod,
+            tags=self._tags(DataClass.CONFIDENTIAL),
+            opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),
+        )
+
+    def _password(self) -> Mapping[str, Any]:
+        if self._args.password is not None and self._args.settings.password == "secret":  # noqa: S105
+            return {"password": Output.secret(self._args.password)}
+        return {"manage_master_user_password": True, "master_user_secret_kms_key_id": self._args.base.keys.data_arn}
+
+    def _own_secret(self) -> Output[str]:
+        """The password in the shape that RDS gives to the secrets that it manages."""
+        args, child = self._args, ResourceOptions(parent=self)
+        secret = aws.secretsmanager.Secret(
+            f"{self._name}-master",
+            name=args.base.place.named("database-master"),
+            description="Master user of the database",
+            kms_key_id=args.base.keys.data_arn,
+            recovery_window_in_days=30 if args.base.place.prod else 7,
+            tags=self._tags(DataClass.SECRET),
+            opts=child,
+        )
+        value = Output.secret(Output.json_dumps({"username": MASTER_USER, "password": args.password}))
+        version = aws.secretsmanager.SecretVersion(
+            f"{self._name}-master-value", secret_id=secret.id, secret_string=value, opts=child
+        )
+        return version.secret_arn
+
+    def _subnet_group(self) -> aws.rds.SubnetGroup:
+        return aws.rds.SubnetGroup(
+            f"{self._name}-subnets",
+            name=self._args.base.place.named("database"),
+            description="Isolated subnets",
+            subnet_ids=self._args.network.database_subnet_ids,
+            tags=self._tags(DataClass.NONE),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _parameters(self, major: str) -> aws.rds.ParameterGroup:
+        return aws.rds.ParameterGroup(
+            f"{self._name}-parameters",
+            name=self._args.base.place.named(f"postgres{major}"),  # a major upgrade makes another group beside this one
+            family=f"postgres{major}",
+            description="TLS only; schema changes and slow statements logged",
+            parameters=[{"name": key, "value": value} for key, value in PARAMETERS.items()],
+            tags=self._tags(DataClass.NONE),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _log_groups(self, identifier: str) -> list[Resource]:
+        """Made before RDS makes them, which would keep logs for ever."""
+        return [
+            aws.cloudwatch.LogGroup(
+                f"{self._name}-log-{export}",
+                name=f"/aws/rds/instance/{identifier}/{export}",
+                retention_in_days=self._args.base.log_retention_days,
+                kms_key_id=self._args.base.keys.data_arn,
+                tags=self._tags(DataClass.INTERNAL),
+                opts=ResourceOptions(parent=self),
+            )
+            for export in LOG_EXPORTS
+        ]
+
+    def _tags(self, data: DataClass) -> dict[str, str]:
+        return self._args.base.place.tags("database", data, "database")
+
+
+def _managed_secret(found: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
+    return found[0].secret_arn or ""

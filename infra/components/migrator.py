@@ -1,0 +1,76 @@
+"""Migrator: the schema of the database, applied by the deployment through a function in the VPC."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import packages
+from infra.base import Base
+from infra.components.attachment import Attachment, AttachmentArgs
+from infra.components.database import MASTER_USER, RECORDER_USER, Database
+from infra.components.function import Function, FunctionArgs
+from infra.components.network import Network
+from infra.grants import Role
+from infra.place import DataClass
+from infrafabric.environment import MigratorEnvironment
+
+TIMEOUT_S = 300
+MEMORY_MB = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigratorArgs:
+    base: Base
+    network: Network
+    database: Database
+
+
+class Migrator(ComponentResource):
+    """The function, and its run in this deployment."""
+
+    result: Output[str]  # JSON, as the function answered
+    run: aws.lambda_.Invocation  # what needs the schema depends on it
+
+    def __init__(self, name: str, args: MigratorArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Migrator", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        tags = args.base.place.tags("migrator", DataClass.NONE, "migrator")
+        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        inside = Attachment(
+            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="migrator"), child
+        )
+        args.database.open_to(inside, self)
+        args.database.grant_read_master_secret(role)
+        function = Function(name, self._function_args(role, inside, args), child)
+        digest = {"migrations": packages.migrations_digest()}  # it runs again when this changes
+        self.run = aws.lambda_.Invocation(
+            f"{name}-run",
+            function_name=function.function_name,
+            qualifier=function.alias_name,
+            input=json.dumps(digest),
+            triggers=digest,
+            opts=ResourceOptions(parent=self, depends_on=[*inside.doors, args.database.instance]),
+        )
+        self.result = self.run.result
+        self.register_outputs({"result": self.result})
+
+    def _function_args(self, role: Role, inside: Attachment, args: MigratorArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="migrator",
+            component="migrator",
+            handler="lambdas.migrator.handler.handler",
+            environment=MigratorEnvironment.render(
+                **args.database.environment(MASTER_USER),
+                master_secret_arn=args.database.master_secret_arn,
+                recorder_user=RECORDER_USER,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+            attachment=inside,
+        )

@@ -1,0 +1,169 @@
+"""Network: the VPC of the database, laid out by computation, with no way out unless the settings pay for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import settings
+from infra.base import Base
+from infra.components.endpoints import Endpoints, EndpointsArgs
+from infra.components.flow_logs import FlowLogs, FlowLogsArgs
+from infra.grants import Role
+from infra.place import DataClass
+from infra.subnets import split
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkArgs:
+    base: Base
+    settings: settings.Network
+    interface_endpoints: Sequence[str]  # services that functions inside call: "sqs", "secretsmanager" …
+
+
+class Network(ComponentResource):
+    """Public, private and isolated database subnets over two or three zones."""
+
+    vpc_id: Output[str]
+    private_subnet_ids: list[Output[str]]
+    database_subnet_ids: list[Output[str]]
+    endpoints: Endpoints
+
+    def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:network:Network", name, opts=opts)
+        self._name, self._args = name, args
+        child = ResourceOptions(parent=self)
+        vpc = aws.ec2.Vpc(
+            f"{name}-vpc",
+            cidr_block=args.settings.cidr,
+            enable_dns_support=True,
+            enable_dns_hostnames=True,  # private names of interface endpoints need both
+            tags=self._tags("vpc"),
+            opts=child,
+        )
+        self.vpc_id = vpc.id
+        # Without rules nothing that lands in it by mistake can talk to anything.
+        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, tags=self._tags("default-closed"), opts=child)
+        layout = split(args.settings.cidr, args.settings.zones)
+        letters = "abcd"[: args.settings.zones]
+        public = [self._subnet("public", z, zone.public) for z, zone in zip(letters, layout, strict=True)]
+        private = [self._subnet("private", z, zone.private) for z, zone in zip(letters, layout, strict=True)]
+        isolated = [self._subnet("database", z, zone.database) for z, zone in zip(letters, layout, strict=True)]
+        self.private_subnet_ids = [subnet.id for subnet in private]
+        self.database_subnet_ids = [subnet.id for subnet in isolated]
+        gateways = self._nat_gateways(letters, public, self._open_to_the_internet(letters, public))
+        tables = self._private_routes(letters, private, gateways)
+        self._route_table("database", letters, isolated)  # no route but the VPC's own
+        self.endpoints = Endpoints(f"{name}-endpoints", self._endpoints_args(tables, private), child)
+        FlowLogs(
+            f"{name}-flow",
+            FlowLogsArgs(base=args.base, vpc_id=vpc.id),
+            child,
+        )
+        self.register_outputs({"vpc_id": self.vpc_id, "private_subnet_ids": self.private_subnet_ids})
+
+    def grant_attach(self, role: Role) -> None:
+        """Let Lambda make the interfaces through which a function reaches the private subnets."""
+        place = self._args.base.place
+        interfaces = place.arn("ec2", "network-interface/*")
+        # EC2 knows no resource for describing interfaces.
+        role.allow("SeeInterfaces", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", on="*")
+        role.allow(
+            "MakeInterfaces",
+            "ec2:CreateNetworkInterface",
+            on=[interfaces, place.arn("ec2", "subnet/*"), place.arn("ec2", "security-group/*")],
+        )
+        role.allow(
+            "KeepInterfaces",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:DeleteNetworkInterface",
+            "ec2:UnassignPrivateIpAddresses",
+            on=interfaces,
+        )
+
+    def _endpoints_args(self, tables: Sequence[aws.ec2.RouteTable], private: Sequence[aws.ec2.Subnet]) -> EndpointsArgs:
+        args = self._args
+        return EndpointsArgs(
+            place=args.base.place,
+            vpc_id=self.vpc_id,
+            route_table_ids=[table.id for table in tables],
+            subnet_ids=[subnet.id for subnet in private[: args.settings.endpoint_zones]],
+            interfaces=args.interface_endpoints,
+        )
+
+    def _subnet(self, tier: str, zone: str, cidr: str) -> aws.ec2.Subnet:
+        return aws.ec2.Subnet(
+            f"{self._name}-{tier}-{zone}",
+            vpc_id=self.vpc_id,
+            cidr_block=cidr,
+            availability_zone=f"{self._args.base.place.region}{zone}",
+            map_public_ip_on_launch=False,
+            tags=self._tags(f"{tier}-{zone}"),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _open_to_the_internet(self, letters: str, public: Sequence[aws.ec2.Subnet]) -> aws.ec2.Route:
+        child = ResourceOptions(parent=self)
+        gateway = aws.ec2.InternetGateway(
+            f"{self._name}-internet", vpc_id=self.vpc_id, tags=self._tags("internet"), opts=child
+        )
+        table = self._route_table("public", letters, public)
+        return aws.ec2.Route(
+            f"{self._name}-public-out",
+            route_table_id=table.id,
+            destination_cidr_block="0.0.0.0/0",
+            gateway_id=gateway.id,
+            opts=child,
+        )
+
+    def _nat_gateways(
+        self, letters: str, public: Sequence[aws.ec2.Subnet], way_out: aws.ec2.Route
+    ) -> list[aws.ec2.NatGateway]:
+        wanted = {"none": 0, "single": 1, "per-az": len(public)}[self._args.settings.nat]
+        gateways: list[aws.ec2.NatGateway] = []
+        for zone, subnet in list(zip(letters, public, strict=True))[:wanted]:
+            after = ResourceOptions(parent=self, depends_on=[way_out])
+            address = aws.ec2.Eip(
+                f"{self._name}-nat-{zone}-ip", domain="vpc", tags=self._tags(f"nat-{zone}"), opts=after
+            )
+            gateways.append(
+                aws.ec2.NatGateway(
+                    f"{self._name}-nat-{zone}",
+                    allocation_id=address.allocation_id,
+                    subnet_id=subnet.id,
+                    tags=self._tags(f"nat-{zone}"),
+                    opts=after,
+                )
+            )
+        return gateways
+
+    def _private_routes(
+        self, letters: str, private: Sequence[aws.ec2.Subnet], gateways: Sequence[aws.ec2.NatGateway]
+    ) -> list[aws.ec2.RouteTable]:
+        """A table a zone, so that each can have a NAT gateway of its own without changing which table a subnet has."""
+        tables = [self._route_table(f"private-{z}", z, [subnet]) for z, subnet in zip(letters, private, strict=True)]
+        for index, (zone, table) in enumerate(zip(letters, tables, strict=True)):
+            if gateways:
+                aws.ec2.Route(
+                    f"{self._name}-private-{zone}-out",
+                    route_table_id=table.id,
+                    destination_cidr_block="0.0.0.0/0",
+                    nat_gateway_id=gateways[min(index, len(gateways) - 1)].id,
+                    opts=ResourceOptions(parent=self),
+                )
+        return tables
+
+    def _route_table(self, what: str, letters: str, subnets: Sequence[aws.ec2.Subnet]) -> aws.ec2.RouteTable:
+        child = ResourceOptions(parent=self)
+        table = aws.ec2.RouteTable(f"{self._name}-{what}", vpc_id=self.vpc_id, tags=self._tags(what), opts=child)
+        for zone, subnet in zip(letters, subnets, strict=True):
+            aws.ec2.RouteTableAssociation(
+                f"{self._name}-{what}-{zone}-routes", route_table_id=table.id, subnet_id=subnet.id, opts=child
+            )
+        return table
+
+    def _tags(self, what: str) -> dict[str, str]:
+        return self._args.base.place.tags("network", DataClass.NONE, what)

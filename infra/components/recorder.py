@@ -1,0 +1,101 @@
+"""Recorder: writes what happened into PostgreSQL, in order, from one FIFO queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import settings
+from infra.base import Base
+from infra.components.attachment import Attachment, AttachmentArgs
+from infra.components.database import RECORDER_USER, Database
+from infra.components.function import Function, FunctionArgs
+from infra.components.migrator import Migrator
+from infra.components.network import Network
+from infra.components.queue import Queue, QueueArgs
+from infra.grants import Role
+from infra.place import DataClass
+from infrafabric.environment import RecorderEnvironment
+
+TIMEOUT_S = 60
+MEMORY_MB = 256
+BATCH_SIZE = 10  # the most that a FIFO queue gives at once
+MAX_CONCURRENCY = 5  # each is a connection to the database
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderArgs:
+    base: Base
+    network: Network
+    database: Database
+    migrator: Migrator
+    fleet: settings.Fleet
+
+
+class Recorder(ComponentResource):
+    """The queue, and the only function that writes history."""
+
+    queue_url: Output[str]
+    dlq_url: Output[str]
+
+    def __init__(self, name: str, args: RecorderArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:swarm:Recorder", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        self._queue = Queue(
+            name,
+            QueueArgs(
+                place=args.base.place,
+                what="if-agent-results",
+                component="recorder",
+                handler_timeout_s=TIMEOUT_S,
+                max_receives=args.fleet.max_receives,
+                fifo=True,
+            ),
+            child,
+        )
+        self.queue_url, self.dlq_url = self._queue.url, self._queue.dlq.url
+        tags = args.base.place.tags("recorder", DataClass.NONE, "recorder")
+        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        inside = Attachment(
+            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="recorder"), child
+        )
+        args.database.open_to(inside, self)
+        args.database.grant_connect(role, RECORDER_USER)
+        args.base.storage.grant_read_registry(role)
+        self._queue.grant_consume(role)
+        self._queue.dlq.grant_send(role)
+        function = Function(name, self._function_args(role, inside, args), child)
+        aws.lambda_.EventSourceMapping(
+            f"{name}-feed",
+            event_source_arn=self._queue.arn,
+            function_name=function.alias_arn,
+            batch_size=BATCH_SIZE,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximum_concurrency": MAX_CONCURRENCY},
+            tags=args.base.place.tags("recorder", DataClass.NONE),
+            opts=ResourceOptions(parent=self, depends_on=[args.migrator.run, *inside.doors]),
+        )
+        self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
+
+    def grant_record(self, role: Role) -> None:
+        """Hand a fact over to history."""
+        self._queue.grant_send(role, "Record")
+
+    def _function_args(self, role: Role, inside: Attachment, args: RecorderArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="recorder",
+            component="recorder",
+            handler="lambdas.recorder.handler.handler",
+            environment=RecorderEnvironment.render(
+                **args.database.environment(RECORDER_USER),
+                registry_uri=args.base.storage.registry_uri,
+                dlq_url=self._queue.dlq.url,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+            attachment=inside,
+        )

@@ -1,0 +1,47 @@
+"""Says what is wrong with a stack's settings: one line a problem, with the key, its value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+def explain(error: ValidationError, model: type[BaseModel], root: str, stack: str) -> str:
+    """``error`` as an operator reads it. ``root`` is the configuration key that holds the tree of ``model``."""
+    lines = [f"Pulumi.{stack}.yaml does not describe a stack:"]
+    lines += [f"  {_problem(details, model, root)}" for details in error.errors()]
+    return "\n".join([*lines, f"Change one with: pulumi config set --path '{root}.<key>' <value>"])
+
+
+def _problem(details: ErrorDetails, model: type[BaseModel], root: str) -> str:
+    key = ".".join([root, *map(str, details["loc"])])
+    kind, message = details["type"], details["msg"]
+    if kind == "extra_forbidden":
+        return f"{key} = {details['input']!r}: unknown key; {_known(model, details['loc'])}"
+    if kind == "missing":
+        return f"{key}: is missing; {_known(model, details['loc'])}"
+    if kind == "value_error":
+        text = message.removeprefix("Value error, ")
+        whole_section = isinstance(details["input"], dict)
+        return f"{key}.{text}" if whole_section else f"{key} = {details['input']!r}: {text}"
+    return f"{key} = {details['input']!r}: {message}"
+
+
+def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """The keys that may stand where ``loc`` ends."""
+    for step in loc[:-1]:
+        model = _section(model, str(step))
+    keys = sorted(field.alias or name for name, field in model.model_fields.items())
+    near = difflib.get_close_matches(str(loc[-1]), keys, n=1)
+    meant = f"did you mean {near[0]}? " if near and near[0] != loc[-1] else ""
+    return f"{meant}allowed here: {', '.join(keys)}"
+
+
+def _section(model: type[BaseModel], alias: str) -> type[BaseModel]:
+    annotation: Any = next(f.annotation for n, f in model.model_fields.items() if (f.alias or n) == alias)
+    options = typing.get_args(annotation) or (annotation,)
+    return next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))

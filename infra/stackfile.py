@@ -1,0 +1,40 @@
+"""A stack's committed configuration, read without the Pulumi CLI: for tests, validation and the local platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = ROOT) -> dict[str, str]:
+    """``Pulumi.<stack>.yaml`` as ``pulumi.runtime.set_all_config`` takes it: full key → text, objects as JSON.
+
+    ``changes`` maps dotted paths below ``infrafabric:settings`` to other values (``{"fleet.size": 2}``), as
+    ``pulumi config set --path`` would. Encrypted values are left out: only the engine can open them.
+
+    Raises:
+        FileNotFoundError: there is no such stack file.
+    """
+    config = deepcopy(yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text())["config"])
+    for path, value in (changes or {}).items():
+        *above, last = path.split(".")
+        node = config["infrafabric:settings"]
+        for key in above:
+            node = node.setdefault(key, {})
+        node[last] = value
+    return {key: _text(value) for key, value in config.items() if not _encrypted(value)}
+
+
+def _encrypted(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"secure"}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,62 @@
+"""Which part of a VPC's range each subnet gets: a pure function of the range and the number of zones.
+
+Every zone owns a quarter of the range, whether it is used or not, so a zone that is added later takes a free quarter
+and renumbers nothing. Within its quarter a zone splits by halves::
+
+    quarter │ private (1/2) │ public (1/4) │ database (1/8) │ kept free (1/8) │
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+SLOTS = 4  # quarters of the range: three zones at most, one quarter kept free
+WIDEST, NARROWEST = 16, 23  # a VPC is a /16 at most; below a /23 the database subnet would be smaller than AWS's /28
+
+
+@dataclass(frozen=True)
+class Zone:
+    """The subnets of one availability zone, as CIDR blocks."""
+
+    public: str
+    private: str
+    database: str
+
+
+def split(cidr: str, zones: int) -> tuple[Zone, ...]:
+    """The subnets of the first ``zones`` zones of the VPC ``cidr``.
+
+    Raises:
+        ValueError: ``cidr`` is no network address, too small or too large, or there are more zones than quarters.
+    """
+    network = check(cidr)
+    if not 1 <= zones < SLOTS:
+        raise ValueError(f"{zones} zones cannot be laid out: 1 to {SLOTS - 1} are possible")
+    quarters = list(network.subnets(prefixlen_diff=2))
+    return tuple(_zone(quarter) for quarter in quarters[:zones])
+
+
+def check(cidr: str) -> IPv4Network:
+    """``cidr`` as a network that every subnet fits in.
+
+    Raises:
+        ValueError: saying what is wrong with it and what is allowed.
+    """
+    try:
+        network = IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(f"{error}; a network address such as 10.0.0.0/16 is allowed") from None
+    if not network.is_private:
+        raise ValueError("only a private range is allowed: within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16")
+    if not WIDEST <= network.prefixlen <= NARROWEST:
+        size = "small" if network.prefixlen > NARROWEST else "large"
+        raise ValueError(f"a /{network.prefixlen} is too {size} for its subnets: /{WIDEST} to /{NARROWEST} is allowed")
+    return network
+
+
+def _zone(quarter: IPv4Network) -> Zone:
+    private, rest = quarter.subnets(prefixlen_diff=1)
+    public, rest = rest.subnets(prefixlen_diff=1)
+    database, _free = rest.subnets(prefixlen_diff=1)
+    return Zone(public=str(public), private=str(private), database=str(database))
