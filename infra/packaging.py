@@ -175,7 +175,7 @@ def _compile(folder: Path, interpreter: str, prefix: str) -> None:
     """Byte code for every module, with the path that it will have in Lambda, whatever folder it was built in."""
     command = [interpreter, "-s", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(folder), "-p", prefix, str(folder)]
-    env = {"PATH": os.environ.get("PATH", ""), "PYTHONHASHSEED": "0"}  # the order of a frozen set's constants
+    env = {**os.environ, "PYTHONHASHSEED": "0"}  # it decides the order of a frozen set among the constants
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)  # noqa: S603
     if done.returncode:
         raise PackagingError(f"byte code cannot be compiled: {(done.stdout or done.stderr).strip()}")

@@ -7,7 +7,7 @@ returned here becomes the resource's outputs. No CLI and no plugin take part.
 from __future__ import annotations
 
 import asyncio
-import json
+import base64
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -48,13 +48,15 @@ class Deployment:
 
 
 def clear(value: Any) -> Any:
-    """``value`` with the wrapping of secrets taken off, at any depth."""
+    """``value`` with the wrapping of secrets taken off at any depth, and whole numbers whole: on the wire all are floats."""
     if rpc.is_rpc_secret(value):
         return clear(rpc.unwrap_rpc_secret(value))
     if isinstance(value, Mapping):
         return {name: clear(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [clear(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 
@@ -89,8 +91,6 @@ class _Emulated(Mocks):
 
 
 def _public_key(at: types.Surroundings, args: Mapping[str, Any]) -> dict[str, Any]:
-    import base64  # noqa: PLC0415
-
     made = at.client("kms").get_public_key(KeyId=args["keyId"])
     return {**args, "id": args["keyId"], "publicKey": base64.b64encode(made["PublicKey"]).decode(), "arn": made["KeyId"]}
 
@@ -130,16 +130,14 @@ def deploy(
     program: Callable[[], None],
     *,
     stack_name: str,
-    settings_tree: Mapping[str, Any],
-    secrets: Mapping[str, str],
+    config: Mapping[str, str],
     at: types.Surroundings,
     report: Callable[[Step], None] = lambda _: None,
 ) -> Deployment:
     """Run ``program`` as stack ``stack_name`` against the emulator.
 
     Args:
-        settings_tree: the whole of ``infrafabric:settings``, with camelCase keys.
-        secrets: the stack's secret configuration, by name without the project.
+        config: the stack's configuration by full key, objects as JSON (``infra.stackfile.read``).
         report: called for each resource once it stands, from the thread that made it.
 
     Raises:
@@ -156,14 +154,7 @@ def deploy(
         emulated, project=PROJECT, stack=stack_name, preview=False, logger=quiet, organization="organization",
         monitor=_Monitor(emulated, deployment, report),
     )  # fmt: skip
-    pulumi.runtime.set_all_config(
-        {
-            f"{PROJECT}:settings": json.dumps(settings_tree),
-            "aws:region": at.region,
-            **{f"{PROJECT}:{name}": value for name, value in secrets.items()},
-        },
-        [f"{PROJECT}:{name}" for name in secrets],
-    )
+    pulumi.runtime.set_all_config(dict(config))
 
     def run() -> None:
         program()
@@ -174,6 +165,16 @@ def deploy(
     try:
         loop.run_until_complete(stack.run_pulumi_func(run))
     finally:
+        _abandon(loop)
         loop.close()
         asyncio.set_event_loop(asyncio.new_event_loop())
     return deployment
+
+
+def _abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
+    waiting = asyncio.all_tasks(loop)
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))

@@ -1,0 +1,54 @@
+"""Errors as RFC 9457 problem documents: what was wrong, where, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CONTENT_TYPE = "application/problem+json"
+_TYPE = "https://github.com/infrafabric/infrafabric-aws/blob/main/docs/problems.md#{slug}"
+
+
+@dataclass
+class ProblemError(Exception):
+    """Answers the request with a problem document. ``errors`` names each field: ``{"field", "detail"}``."""
+
+    status: int
+    slug: str
+    title: str
+    detail: str
+    errors: list[dict[str, str]] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.detail}"
+
+    def document(self) -> str:
+        body: dict[str, Any] = {
+            "type": _TYPE.format(slug=self.slug),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return json.dumps(body, ensure_ascii=False)
+
+
+def bad_request(errors: list[dict[str, str]]) -> ProblemError:
+    """400 for fields that are not as they must be."""
+    detail = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
+    return ProblemError(400, "invalid-request", "The request is not valid", detail, errors)
+
+
+def not_found(session_id: str) -> ProblemError:
+    shown = session_id if len(session_id) <= 64 else f"{session_id[:61]}..."
+    return ProblemError(
+        404,
+        "unknown-session",
+        "There is no such session",
+        f"session {shown!r} is not known: GET /sessions lists those that are",
+        [{"field": "session_id", "detail": "not known"}],
+    )

@@ -1,0 +1,143 @@
+"""The API's operations, without HTTP's wire: each takes what was asked and returns status, headers and document."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infrafabric.api import requests
+from infrafabric.api.problems import ProblemError, not_found
+from infrafabric.swarm.report import Report
+from infrafabric.swarm.session import Order, Status, outcome, report_key, usd
+from infrafabric.swarm.store import SessionExistsError, SessionStore
+
+_LOST_MS = 300_000  # past its deadline by so much, a session that says it runs has lost its coordinator
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiDeps:
+    """Everything the API does to the world."""
+
+    now_ms: Callable[[], int]
+    store: SessionStore
+    start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
+    stop: Callable[[str], None]  # stops a durable execution, if it still runs
+    fetch: Callable[[str], bytes | None]  # an object of the results bucket
+    missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
+    fleet: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    document: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def create(body: str | None, deps: ApiDeps) -> Answer:
+    """``POST /sessions``. The session id is the idempotency key."""
+    wanted = requests.new_session(body)
+    order = wanted.order(now_ms=deps.now_ms(), fleet=deps.fleet)
+    missing = deps.missing_key()
+    if missing:
+        raise ProblemError(503, "model-not-configured", "No model can be asked", missing)
+    try:
+        item, status = deps.store.create(order, digest=wanted.digest(), model=deps.model), 202
+    except SessionExistsError as error:
+        item, status = error.item, 200
+        if item["digest"] != wanted.digest():
+            raise ProblemError(
+                409,
+                "session-exists",
+                "The session id is taken",
+                f"session {order.session_id!r} was started with another request: choose another session_id",
+                [{"field": "session_id", "detail": "is taken by another request"}],
+            ) from None
+        order = Order.from_event(json.loads(item["order"]))
+    if item["status"] == Status.PENDING and "execution_arn" not in item:
+        # Also when a first request wrote the session but could not start it.
+        deps.store.note_execution(order.session_id, deps.start(order))
+    place = {"Location": f"sessions/{order.session_id}"}  # relative: stage and domain stay the client's
+    return Answer(status, {"session_id": order.session_id, "status": item["status"]}, place)
+
+
+def listing(query: dict[str, str], deps: ApiDeps) -> Answer:
+    """``GET /sessions``: newest first."""
+    limit, after = requests.page(query)
+    items, last = deps.store.listed(limit=limit, after=after)
+    return Answer(200, {"sessions": [_view(item) for item in items], "cursor": requests.cursor(last)})
+
+
+def read(session_id: str, deps: ApiDeps) -> Answer:
+    """``GET /sessions/{id}``."""
+    return Answer(200, _view(_found(session_id, deps)))
+
+
+def report(session_id: str, deps: ApiDeps) -> Answer:
+    """``GET /sessions/{id}/report``."""
+    item = _found(session_id, deps)
+    status = Status(item["status"])
+    if not status.final:
+        detail = f"session {session_id!r} is {status}: ask again when GET /sessions/{session_id} says that it has ended"
+        raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
+    stored = deps.fetch(report_key(session_id))
+    if stored is not None:
+        return Answer(200, json.loads(stored))
+    return Answer(200, _unfinished(item, status, deps))
+
+
+def cancel(session_id: str, deps: ApiDeps) -> Answer:
+    """``DELETE /sessions/{id}``: agents get no more money from now on, and the coordinator is stopped."""
+    item = _found(session_id, deps)
+    if deps.store.end(session_id, Status.CANCELLED, reason="cancelled by a client"):
+        if item.get("execution_arn"):
+            deps.stop(item["execution_arn"])
+        return Answer(202, {"session_id": session_id, "status": Status.CANCELLED})
+    now = deps.store.get(session_id) or item
+    return Answer(202, {"session_id": session_id, "status": now["status"]})
+
+
+def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
+    session_id = requests.session_id(text)
+    item = deps.store.get(session_id) if session_id else None
+    if item is None:
+        raise not_found(text)
+    lost = not Status(item["status"]).final and deps.now_ms() > int(item["deadline_ms"]) + _LOST_MS
+    if lost:
+        status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
+        deps.store.end(item["pk"], status, reason="the coordinator was lost: no report by the deadline")
+        item = deps.store.get(item["pk"]) or item
+    return item
+
+
+def _view(item: Mapping[str, Any]) -> dict[str, Any]:
+    created = datetime.datetime.fromtimestamp(int(item["created_ms"]) / 1000, datetime.UTC)
+    return {
+        "session_id": item["pk"],
+        "status": item["status"],
+        "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "tasks": {
+            "total": int(item["tasks_total"]), "done": int(item["tasks_done"]), "failed": int(item["tasks_failed"])
+        },
+        "cost_usd": usd(int(item["spent"])),
+        "budget_usd": usd(int(item["budget"])),
+        "reason": item["reason"],
+    }  # fmt: skip
+
+
+def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[str, Any]:
+    """The report of a session that ended without one: what its agents had stored by then."""
+    order = Order.from_event(json.loads(item["order"]))
+    done = [result for result in deps.store.tasks(order.session_id) if result.status == "DONE"]
+    documents = {}
+    for result in done:
+        stored = deps.fetch(result.s3_key)
+        documents[result.task_id] = json.loads(stored) if stored else {"findings": [], "task": ""}
+    texts = order.tasks or [documents[result.task_id].get("task", "") for result in done]
+    made = Report.of(order, texts, done, {}, documents)
+    made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
+    return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])

@@ -1,0 +1,78 @@
+"""Gathers what several threads want to send at the same moment into one call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Coalescer(Generic[Item]):
+    """Threads call :meth:`send` with one item each; items that arrive together leave in one batch.
+
+    The first thread of a batch waits ``wait_s`` for others, then sends for all of them. Each caller returns when its own
+    item was sent, or gets the error that its own item met.
+
+    Args:
+        send_batch: sends the items, and returns for each None or what went wrong with it. What it raises, all get.
+        most: items a batch may have (10 for SNS and SQS).
+        most_bytes: sum of the items' sizes that a batch may have, by ``size_of``.
+    """
+
+    def __init__(
+        self,
+        send_batch: Callable[[Sequence[Item]], Sequence[Exception | None]],
+        *,
+        most: int = 10,
+        most_bytes: int = 256 * 1024,
+        size_of: Callable[[Item], int] = lambda _: 0,
+        wait_s: float = 0.004,
+    ) -> None:
+        self._send_batch, self._most, self._most_bytes = send_batch, most, most_bytes
+        self._size_of, self._wait_s = size_of, wait_s
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Item, Future[None]]] = []
+        self._full = threading.Event()
+
+    def send(self, item: Item) -> None:
+        """Send one item; returns once it is sent. Raises what sending it raised."""
+        mine: Future[None] = Future()
+        with self._lock:
+            self._waiting.append((item, mine))
+            leads = len(self._waiting) == 1
+            if len(self._waiting) >= self._most:
+                self._full.set()
+        if leads:
+            self._full.wait(self._wait_s)
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+                self._full.clear()
+            for part in self._parts(batch):
+                self._send(part)
+        mine.result()
+
+    def _parts(self, batch: list[tuple[Item, Future[None]]]) -> list[list[tuple[Item, Future[None]]]]:
+        parts: list[list[tuple[Item, Future[None]]]] = []
+        size = 0
+        for entry in batch:
+            weight = self._size_of(entry[0])
+            if not parts or len(parts[-1]) == self._most or size + weight > self._most_bytes:
+                parts.append([])
+                size = 0
+            parts[-1].append(entry)
+            size += weight
+        return parts
+
+    def _send(self, part: list[tuple[Item, Future[None]]]) -> None:
+        try:
+            problems = self._send_batch([item for item, _ in part])
+        except Exception as error:  # noqa: BLE001  every caller gets it, and none may hang
+            problems = [error] * len(part)
+        for (_, future), problem in zip(part, problems, strict=True):
+            if problem is None:
+                future.set_result(None)
+            else:
+                future.set_exception(problem)

@@ -1,0 +1,257 @@
+"""AWS as the functions use it: boto3 calls behind the small interfaces that the swarm asks for. Importing asks nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from infrafabric.batching import Coalescer
+from infrafabric.bus.claim_check import check_in, check_out
+from infrafabric.bus.envelope import sign
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.signing import KmsSigner, Signer
+
+_REFRESH_S = 60.0  # an unknown sender is looked up again at most so often
+# Short timeouts and standard retries: a function has minutes, and its callers have a deadline (seed, 2.3 asks for retries).
+_CONFIG = Config(retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=5, read_timeout=20, max_pool_connections=32)
+
+
+def client(service: str) -> Any:
+    """A boto3 client with our time-outs and retries."""
+    return boto3.client(service, config=_CONFIG)
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+class KeyRegistry:
+    """The registry object in S3, read once and kept; read again when a sender is not in it."""
+
+    def __init__(self, s3: Any, uri: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._s3, self._place, self._clock = s3, split_s3_uri(uri), clock
+        self._lock = threading.Lock()
+        self._held: Registry | None = None
+        self._read_at = 0.0
+
+    def __call__(self, sender: str) -> Registry:
+        """A registry that is fresh enough to be asked about ``sender``."""
+        with self._lock:
+            stale = self._held is not None and self._held.key_of(sender) is None
+            if self._held is None or (stale and self._clock() - self._read_at > _REFRESH_S):
+                bucket, key = self._place
+                self._held = Registry.parse(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+                self._read_at = self._clock()
+            return self._held
+
+
+@dataclass(frozen=True)
+class Objects:
+    """A bucket's objects."""
+
+    s3: Any
+    bucket: str
+
+    def put(self, key: str, body: bytes) -> str:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str, at_most: int | None = None) -> bytes:
+        body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        return body.read(at_most) if at_most else body.read()
+
+    def find(self, key: str) -> bytes | None:
+        """The object, or None when there is none. (Without s3:ListBucket AWS answers 403 for a missing key.)"""
+        try:
+            return self.get(key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "AccessDenied", "404", "403"):
+                return None
+            raise
+
+    def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
+        """A message's content, fetched when it was claim-checked."""
+        return check_out(content, get=lambda key, most: self.get(key, most), bucket=self.bucket)
+
+
+class Callbacks:
+    """The coordinator's callbacks. One that is closed already (deadline, quorum, another agent) is not an error."""
+
+    _CLOSED = frozenset({"CallbackTimeoutException", "ResourceNotFoundException", "InvalidParameterValueException"})
+
+    def __init__(self, lambda_client: Any, on_closed: Callable[[str], None]) -> None:
+        self._lambda, self._on_closed = lambda_client, on_closed
+
+    def succeed(self, callback_id: str, result: Mapping[str, Any]) -> None:
+        body = json.dumps(result).encode()
+        self._send(self._lambda.send_durable_execution_callback_success, CallbackId=callback_id, Result=body)
+
+    def fail(self, callback_id: str, reason: str, detail: str) -> None:
+        error = {"ErrorMessage": reason, "ErrorType": reason, "ErrorData": detail[:1000]}
+        self._send(self._lambda.send_durable_execution_callback_failure, CallbackId=callback_id, Error=error)
+
+    def beat(self, callback_id: str) -> None:
+        self._send(self._lambda.send_durable_execution_callback_heartbeat, CallbackId=callback_id)
+
+    def _send(self, operation: Callable[..., Any], **request: Any) -> None:
+        try:
+            operation(**request)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code not in self._CLOSED:
+                raise
+            self._on_closed(code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """Says things on the bus as one principal: signs, publishes, archives. Concurrent calls leave in batches."""
+
+    sns: Any
+    sqs: Any
+    topic_arn: str
+    record_queue_url: str | None  # None where the stack keeps no history
+    signer: Signer
+    objects: Objects
+
+    def publish(self, draft: dict[str, Any]) -> None:
+        """Sign a draft, with its content in S3 when it is too large to sign, and publish it to its receiver."""
+        self._publications.send(self._entry(draft))
+
+    def archive(self, draft: dict[str, Any]) -> None:
+        """Sign a draft and send it to the recorder."""
+        if self.record_queue_url:
+            self._records.send(self._entry(draft))
+
+    def say(self, draft: dict[str, Any]) -> None:
+        """Publish and archive one and the same signed message."""
+        entry = self._entry(draft)
+        self._publications.send(entry)
+        if self.record_queue_url:
+            self._records.send(entry)
+
+    def _entry(self, draft: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        ready = check_in(draft, put=lambda key, body: (self.objects.put(key, body), None)[1], bucket=self.objects.bucket)
+        return draft, sign(ready, self.signer).decode()
+
+    @cached_property
+    def _publications(self) -> Coalescer[tuple[dict[str, Any], str]]:
+        return Coalescer(self._publish_batch, size_of=_size)
+
+    @cached_property
+    def _records(self) -> Coalescer[tuple[dict[str, Any], str]]:
+        return Coalescer(self._record_batch, size_of=_size)
+
+    def _publish_batch(self, entries: Sequence[tuple[dict[str, Any], str]]) -> list[Exception | None]:
+        batch = [
+            {"Id": str(index), "Message": body, "MessageAttributes": _attributes(draft)}
+            for index, (draft, body) in enumerate(entries)
+        ]
+        answer = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=batch)
+        return _problems(len(batch), answer.get("Failed") or [], "published")
+
+    def _record_batch(self, entries: Sequence[tuple[dict[str, Any], str]]) -> list[Exception | None]:
+        batch = [
+            {
+                "Id": str(index),
+                "MessageBody": body,
+                "MessageGroupId": draft["conversation_id"].rsplit("/", 1)[-1],  # a session's records stay in order
+                "MessageDeduplicationId": draft["message_id"].rsplit("/", 1)[-1],
+            }
+            for index, (draft, body) in enumerate(entries)
+        ]
+        answer = self.sqs.send_message_batch(QueueUrl=self.record_queue_url, Entries=batch)
+        return _problems(len(batch), answer.get("Failed") or [], "recorded")
+
+
+class NotSentError(Exception):
+    """SNS or SQS took the batch but not this message; the message has AWS's code."""
+
+
+def kms_signer(principal: str, key_arn: str, registry: KeyRegistry) -> KmsSigner:
+    """The signer of ``principal``, whose public key the registry knows.
+
+    Raises:
+        LookupError: the registry has no key for it: the deployment that adds an agent also writes the registry.
+    """
+    key = registry(principal).key_of(principal)
+    if key is None:
+        raise LookupError(f"{principal} is not in the key registry: deploy the stack again (pulumi up)")
+    return KmsSigner(client("kms"), key_id=key_arn, principal=principal, public_key=key.text)
+
+
+class KeyCheck:
+    """Whether the provider's API key is there, without reading it. "" when it is, else what to do."""
+
+    def __init__(self, provider: str, secret_arn: str | None) -> None:
+        self._provider, self._arn = provider, secret_arn
+        self._fine = provider != "anthropic"
+
+    def __call__(self) -> str:
+        if not self._fine:
+            stages = self._stages()
+            self._fine = "AWSCURRENT" in stages
+        if self._fine:
+            return ""
+        return (
+            f"the secret {self._arn or 'of the API key'} has no value: store the key with "
+            "aws secretsmanager put-secret-value --secret-id <arn> --secret-string <key>, then send this request again"
+        )
+
+    def _stages(self) -> set[str]:
+        if not self._arn:
+            return set()
+        found = client("secretsmanager").describe_secret(SecretId=self._arn)
+        return {stage for stages in (found.get("VersionIdsToStages") or {}).values() for stage in stages}
+
+
+def put_back(sqs: Any, queue_url: str, body: str, throttles: int, delay_s: int) -> None:
+    """Send a fresh copy: a message that merely stays hidden for longer counts one more receive when it returns."""
+    count = {"throttles": {"DataType": "Number", "StringValue": str(throttles)}}
+    sqs.send_message(QueueUrl=queue_url, MessageBody=body, DelaySeconds=delay_s, MessageAttributes=count)
+
+
+def dead_letter(sqs: Any, dlq_url: str, body: str, reason: str, detail: str) -> None:
+    """Put a message that will never be taken straight into the dead-letter queue, with the reason as an attribute."""
+    why = {"reason": reason, "detail": detail[:500] or "-"}
+    fifo: dict[str, str] = {}
+    if dlq_url.endswith(".fifo"):
+        fifo = {"MessageGroupId": "refused", "MessageDeduplicationId": hashlib.sha256(body.encode()).hexdigest()}
+    attributes = {name: {"DataType": "String", "StringValue": text} for name, text in why.items()}
+    sqs.send_message(QueueUrl=dlq_url, MessageBody=body, MessageAttributes=attributes, **fifo)
+
+
+def secret_reader() -> Callable[[str], str]:
+    """Reads a secret's current value by its ARN."""
+
+    def read(arn: str) -> str:
+        return client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+
+    return read
+
+
+def _attributes(draft: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"DataType": "String", "StringValue": draft[name]} for name in ("receiver", "performative")}
+
+
+def _size(entry: tuple[dict[str, Any], str]) -> int:
+    return len(entry[1].encode()) + 200  # and its attributes
+
+
+def _problems(count: int, failed: Sequence[Mapping[str, Any]], verb: str) -> list[Exception | None]:
+    problems: list[Exception | None] = [None] * count
+    for entry in failed:
+        problems[int(entry["Id"])] = NotSentError(f"not {verb}: {entry.get('Code')} {entry.get('Message', '')}")
+    return problems

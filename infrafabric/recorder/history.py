@@ -1,0 +1,73 @@
+"""Writing history: one verified message becomes one row, however often it is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infrafabric.bus.envelope import Envelope
+from infrafabric.bus.refusal import Refused
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.verify import verify
+from infrafabric.swarm.session import COORDINATOR
+
+_TASK = """
+INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s3_key, evidence_hash, tokens_in,
+                          tokens_out, cost_usd, model, message_id, recorded_at)
+VALUES (%(session_id)s, %(task_id)s, %(attempt)s, %(agent)s, %(status)s, %(reason)s, %(s3_key)s, %(evidence_hash)s,
+        %(tokens_in)s, %(tokens_out)s, %(cost_nusd)s / 1e9, %(model)s, %(message_id)s, to_timestamp(%(at_ms)s / 1e3))
+ON CONFLICT (session_id, task_id, attempt) DO NOTHING
+"""
+_SESSION = """
+INSERT INTO sessions (session_id, status, reason, created_at, ended_at, budget_usd, cost_usd, tasks, model, report_key)
+VALUES (%(session_id)s, %(status)s, %(reason)s, to_timestamp(%(created_ms)s / 1e3), to_timestamp(%(ended_ms)s / 1e3),
+        %(budget_nusd)s / 1e9, %(spent_nusd)s / 1e9, %(tasks)s, %(model)s, %(s3_key)s)
+ON CONFLICT (session_id) DO NOTHING
+"""
+_STATEMENTS = {"task": _TASK, "session": _SESSION}
+_FIELDS = {
+    "task": frozenset({"session_id", "task_id", "attempt", "agent", "status", "reason", "s3_key", "evidence_hash",
+                       "tokens_in", "tokens_out", "cost_nusd", "model", "at_ms"}),
+    "session": frozenset({"session_id", "status", "reason", "created_ms", "ended_ms", "budget_nusd", "spent_nusd",
+                          "tasks", "model", "s3_key"}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderDeps:
+    """Everything the recorder does to the world."""
+
+    now_ms: Callable[[], int]
+    registry: Callable[[str], Registry]
+    execute: Callable[[str, Mapping[str, Any]], None]  # one statement, committed
+    dead_letter: Callable[[str, str, str], None]  # body, reason, detail
+
+
+def record(body: str, deps: RecorderDeps) -> None:
+    """Write one message of the results queue. What is not trusted goes to the dead-letter queue with its reason."""
+    try:
+        envelope = verify(body, registry=deps.registry(""), now_ms=deps.now_ms())
+    except Refused as refused:
+        deps.dead_letter(body, str(refused.reason), refused.detail)
+        return
+    problem = _problem(envelope)
+    if problem:
+        deps.dead_letter(body, "bad-content", problem)
+        return
+    deps.execute(_STATEMENTS[envelope.content["kind"]], {**envelope.content, "message_id": envelope.message_id})
+
+
+def _problem(envelope: Envelope) -> str:
+    kind = envelope.content.get("kind")
+    if kind not in _STATEMENTS:
+        return f"content.kind = {kind!r:.40}: must be task or session"
+    missing = sorted(_FIELDS[kind] - set(envelope.content))
+    if missing:
+        return f"content lacks {', '.join(missing)}"
+    agent = envelope.content.get("agent")
+    if kind == "task" and envelope.sender != f"if://agent/{agent}":
+        return f"content.agent = {agent!r:.40} but {envelope.sender} signed it: an agent reports on itself only"
+    if kind == "session" and envelope.sender != COORDINATOR:
+        return f"{envelope.sender} signed it: only {COORDINATOR} reports on sessions"
+    return ""

@@ -1,0 +1,77 @@
+"""Applies the SQL migrations: each once, in order, all or none, and refuses a history that was rewritten."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from psycopg import Connection, sql
+
+_LOCK = 7_318_046_511  # any constant of ours: keeps two deployments from migrating at once
+
+
+class MigrationError(Exception):
+    """The database's history and the files disagree. The message names the migration."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """The migrations that ship with this package, in order."""
+    folder = resources.files("infrafabric.recorder") / "migrations"
+    found = (Migration(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return sorted(found, key=lambda migration: migration.name)
+
+
+def version() -> str:
+    """One digest over all migrations: changes when one is added, so that the deployment runs them again."""
+    return hashlib.sha256("".join(m.name + m.digest for m in migrations()).encode()).hexdigest()
+
+
+def apply(connection: Connection[Any], *, writer: str) -> list[str]:
+    """Bring the database up to date, in one transaction; ``writer`` is the recorder's role, which signs in by IAM token.
+
+    Returns the names of the migrations applied now.
+
+    Raises:
+        MigrationError: one that was applied before has another content today.
+    """
+    done_now = []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (name text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = dict(connection.execute("SELECT name, digest FROM migrations").fetchall())
+        for migration in migrations():
+            if migration.name in applied:
+                if applied[migration.name] != migration.digest:
+                    raise MigrationError(
+                        f"{migration.name} was changed after it was applied: put its text back and add a new migration"
+                    )
+                continue
+            connection.execute(migration.text.encode())
+            connection.execute("INSERT INTO migrations (name, digest) VALUES (%s, %s)", (migration.name, migration.digest))
+            done_now.append(migration.name)
+        _let_write(connection, writer)
+    return done_now
+
+
+def _let_write(connection: Connection[Any], writer: str) -> None:
+    role = sql.Identifier(writer)
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (writer,)).fetchone():
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+    connection.execute(sql.SQL("GRANT rds_iam TO {}").format(role))
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT, INSERT ON sessions, task_results TO {}").format(role))

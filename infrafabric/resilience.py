@@ -1,0 +1,53 @@
+"""Policies for waiting and trying again. Time and chance come in as arguments, a decision goes out; nothing sleeps here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a throttled message may be put back for."""
+
+    base_s: float = 2.0
+    longest_s: int = 900  # SQS's longest DelaySeconds
+    call_s: float = 5.0  # what one model call needs at least: a wait that leaves less is wasted
+
+    def __post_init__(self) -> None:
+        if not 0 < self.longest_s <= 900 or self.base_s <= 0 or self.call_s < 0:
+            raise ValueError(f"{self} cannot be: 0 < longest_s <= 900, base_s > 0, call_s >= 0")
+
+
+def throttle_delay_s(
+    throttles: int, *, left_s: float, draw: float, retry_after_s: float = 0.0, patience: Patience = Patience()
+) -> int | None:
+    """Seconds to put a throttled message back for, or None when no wait would end in time.
+
+    Full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog): ``draw``, uniform in [0, 1), picks a point
+    below a ceiling that doubles with each throttle, so that agents throttled together do not return together.
+    """
+    earliest = min(math.ceil(retry_after_s), patience.longest_s)
+    latest = min(math.floor(left_s - patience.call_s), patience.longest_s)
+    if latest < earliest:
+        return None
+    ceiling = patience.base_s * 2 ** min(throttles, 16)
+    return earliest + math.floor(draw * min(ceiling, latest - earliest))
+
+
+def conflict_delay_s(tries: int, *, draw: float, base_s: float = 0.01, longest_s: float = 0.5) -> float:
+    """Seconds to wait before the next try of a DynamoDB transaction that met another one on the same item.
+
+    ``tries`` counts those made, ``draw`` is uniform in [0, 1). Full jitter below a doubling ceiling.
+    """
+    return draw * min(longest_s, base_s * 2 ** min(tries, 16))
+
+
+def silence_s(heartbeat_timeout_s: int, *, tasks: int, agents: int, at_once: int) -> int:
+    """How long an agent may say nothing about a task before the task is given to another.
+
+    A task that waits in its agent's queue is silent too. With ``tasks`` spread over ``agents`` that work ``at_once`` each,
+    the last one waits for so many rounds; each round is allowed one heartbeat timeout.
+    """
+    rounds = math.ceil(tasks / (agents * at_once))
+    return heartbeat_timeout_s * max(1, rounds)

@@ -1,0 +1,47 @@
+"""Logs and metrics of the functions: JSON lines, and metrics as EMF in the log, which cost no API call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+NAMESPACE = "InfraFabric/Agents"  # the seed's, section 4.3
+_UNITS = {
+    "ExecutionTime": MetricUnit.Milliseconds,
+    "TokensConsumed": MetricUnit.Count,
+    "CompletionStatus": MetricUnit.Count,  # 0 success, 1 failure: its average is the error rate
+    "CostUsd": MetricUnit.NoUnit,
+}
+
+
+class EventLog:
+    """Structured logging: an event's name and its fields. Never content, never a secret."""
+
+    def __init__(self, service: str, level: str) -> None:
+        self.logger = Logger(service=service, level=level)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.logger.info(event, extra=fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.logger.warning(event, extra=fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.logger.error(event, extra=fields)
+
+
+def meter(**dimensions: str) -> Callable[[Mapping[str, float]], None]:
+    """Emits metrics with these dimensions. The session is none of them: each value would be a metric of its own to pay."""
+
+    def emit(values: Mapping[str, float]) -> None:
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service="agent")  # its own values: agents work side by side
+        for name, value in dimensions.items():
+            metrics.add_dimension(name=name, value=value)
+        for name, value in values.items():
+            metrics.add_metric(name=name, unit=_UNITS[name], value=value)
+        metrics.flush_metrics()
+
+    return emit

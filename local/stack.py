@@ -1,0 +1,109 @@
+"""Puts a stack onto a running platform: packages for this machine, settings for this machine, the program, the functions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra import packages, packaging, program, stackfile
+from local import deploy, types
+from local.platform import ACCOUNT, REGION, Platform
+
+# One event source runs so many handlers side by side: two cores gain nothing from more.
+_CONCURRENCY = 2
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A stack on the platform."""
+
+    stack: str
+    deployment: deploy.Deployment
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        return self.deployment.outputs
+
+
+def changes(platform: Platform) -> dict[str, Any]:
+    """Where a stack on this machine differs from the same stack in AWS: by settings only."""
+    return {
+        "region": REGION,
+        "model.provider": "offline",
+        "model.baseUrl": platform.model_url,
+        "fleet.maxConcurrency": _CONCURRENCY,
+        "database.rootCert": str(platform.ca),
+    }
+
+
+def put_up(
+    platform: Platform, stack: str = "dev", *, report: Callable[[deploy.Step], None] = lambda _: None, **more: Any
+) -> Deployed:
+    """Build the packages, run the program against the emulator, and make the functions answer.
+
+    Args:
+        report: called for each resource once it stands.
+        more: further settings, dotted paths with ``__`` for the dot (``fleet__size=2``).
+
+    Raises:
+        packaging.PackagingError, types.CreationFailedError, pulumi.RunError
+    """
+    built = packaging.build(packaging.Target.here())
+    work = platform.scratch / "work"
+    work.mkdir(exist_ok=True)
+    at = types.Surroundings(
+        endpoint_url=platform.endpoint_url,
+        region=REGION,
+        account_id=ACCOUNT,
+        work=work,
+        database_port=platform.database_port,
+        on_database=platform.on_database,
+    )
+    wanted = {**changes(platform), **{path.replace("__", "."): value for path, value in more.items()}}
+    with _packages(built.code.parent):
+        deployment = deploy.deploy(
+            program.stack, stack_name=stack, config=stackfile.read(stack, wanted), at=at, report=report
+        )
+    platform.start_durable_runner(_durable_functions(platform))
+    return Deployed(stack, deployment)
+
+
+def warm(platform: Platform, deployed: Deployed) -> None:
+    """Start every agent's first worker at once: cold workers that start one after another cost seconds.
+
+    An empty batch is a valid event, and an agent answers it without doing anything.
+    """
+    client = platform.client("lambda")
+
+    def invoke(agent: dict[str, str]) -> None:
+        client.invoke(FunctionName=f"{agent['function_name']}:live", Payload=b'{"Records": []}')
+
+    threads = [threading.Thread(target=invoke, args=(agent,)) for agent in deployed.outputs["agents"].values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def _packages(folder: Path) -> Iterator[None]:
+    before = os.environ.get(packages.OVERRIDE)
+    os.environ[packages.OVERRIDE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[packages.OVERRIDE]
+        else:
+            os.environ[packages.OVERRIDE] = before
+
+
+def _durable_functions(platform: Platform) -> dict[str, dict[str, int]]:
+    pages = platform.client("lambda").get_paginator("list_functions").paginate()
+    found = [function for page in pages for function in page["Functions"]]
+    return {f["FunctionName"]: f["DurableConfig"] for f in found if f.get("DurableConfig")}
