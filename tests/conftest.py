@@ -17,7 +17,6 @@ import pulumi
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
@@ -38,6 +37,7 @@ class Estate(pulumi.runtime.Mocks):
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     options: dict[str, Any] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
+    secret_exports: set[str] = field(default_factory=set)
 
     def of(self, type_: str) -> dict[str, dict[str, Any]]:
         """Inputs by logical name of ``sqs/queue:Queue`` and the like."""
@@ -79,7 +79,7 @@ class Estate(pulumi.runtime.Mocks):
 
 
 class _Monitor(MockMonitor):
-    """Records what mocks are not told: options, and the exports of the stack."""
+    """Records what mocks are not told: the options."""
 
     def __init__(self, estate: Estate) -> None:
         super().__init__(estate)
@@ -88,11 +88,6 @@ class _Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         self._estate.options[request.name] = request  # parent, provider, protect, aliases, dependencies
         return super().RegisterResource(request)
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
-        if request.urn.split("::")[2] == "pulumi:pulumi:Stack":
-            self._estate.exports = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
-        return super().RegisterResourceOutputs(request)
 
 
 StandUp = Callable[..., Estate]
@@ -115,18 +110,22 @@ def _stand_up(
         set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
         pulumi.runtime.set_mocks(estate, project="infrafabric", stack=stack, preview=False, monitor=_Monitor(estate))
         pulumi.runtime.set_all_config({**(config or {}), **secrets}, secret_keys=list(secrets))
-        loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program)))
+        loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, estate)))
     finally:
         loop.close()
         asyncio.set_event_loop(None)
     return estate
 
 
-def _in_stack(program: Callable[[], Any]) -> None:
+async def _in_stack(program: Callable[[], Any], estate: Estate) -> None:
     program()
     root = get_root_resource()
     assert isinstance(root, Stack)
-    root._finish()  # registers the exports, as the engine's language host does
+    for name, value in root.outputs.items():
+        output = pulumi.Output.from_input(value)
+        estate.exports[name] = await output.future()
+        if await output.is_secret():
+            estate.secret_exports.add(name)
 
 
 def stand_up_stack(

@@ -65,7 +65,8 @@ class AgentFleet(ComponentResource):
         args.swarm.sessions.grant_work(role)
         args.base.storage.grant_read_registry(role)
         args.base.storage.grant_write_agent_results(role, agent)
-        args.base.storage.grant_claim_check(role)
+        args.base.storage.grant_leave_claims(role)
+        args.base.storage.grant_fetch_claims(role)
         args.coordinator.grant_complete_callbacks(role)
         if args.swarm.recorder:
             args.swarm.recorder.grant_record(role)

@@ -74,6 +74,10 @@ class Coordinator(ComponentResource):
             on=self._any_version,
         )
 
+    def grant_stop(self, role: Role) -> None:
+        """Stop the execution of a session that was cancelled."""
+        role.allow("StopSession", "lambda:StopDurableExecution", on=self._any_version)
+
     @property
     def _any_version(self) -> Output[str]:
         return Output.concat(self._arn, ":*")
@@ -95,8 +99,7 @@ class Coordinator(ComponentResource):
         args.base.storage.grant_read_registry(role)
         args.base.storage.grant_read_results(role)
         args.base.storage.grant_write_report(role)
-        args.base.storage.grant_claim_check(role)
-        self.grant_complete_callbacks(role)
+        args.base.storage.grant_leave_claims(role)
         if args.swarm.recorder:
             args.swarm.recorder.grant_record(role)
 

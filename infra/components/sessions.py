@@ -53,31 +53,15 @@ class Sessions(ComponentResource):
 
     def grant_work(self, role: Role) -> None:
         """An agent's part: reserve and settle budget, claim a task, record its status."""
-        self._allow(role, "dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 
     def grant_coordinate(self, role: Role) -> None:
-        """The coordinator's part: an agent's, and all items of a session at once."""
-        self._allow(
-            role,
-            "dynamodb:BatchGetItem",
-            "dynamodb:BatchWriteItem",
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        )
+        """The coordinator's part: an agent's, and all tasks of a session at once."""
+        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
 
     def grant_serve(self, role: Role) -> None:
-        """The API's part: make a session, cancel it, show it, list them."""
-        self._allow(
-            role,
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        )
+        """The API's part: make a session, cancel it, show it and its tasks, list them."""
+        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
 
     def _allow(self, role: Role, *actions: str) -> None:

@@ -11,8 +11,10 @@ from infra.components.bucket import Bucket, BucketArgs
 from infra.components.keys import Keys
 from infra.grants import Role
 from infra.place import DataClass, Place
+from infrafabric.bus.claim_check import object_key
 
 REGISTRY_KEY = "registry/keys.json"
+CLAIMS = object_key("").split("/", 1)[0] + "/"  # the prefix below which the bus leaves large content
 CLAIM_DAYS = 15  # a message lives 14 days at most; what it points to outlives it
 
 
@@ -37,7 +39,7 @@ class Storage(ComponentResource):
         self._keys, self._place = args.keys, args.place
         self._logs = self._log_bucket(f"{name}-logs", args)
         self._state = self._bucket(f"{name}-state", "state", DataClass.CONFIDENTIAL)
-        claims = {"claims/": CLAIM_DAYS}
+        claims = {CLAIMS: CLAIM_DAYS}
         self._results = self._bucket(f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=claims)
         self._assets = self._bucket(f"{name}-assets", "assets", DataClass.INTERNAL)
         registry = aws.s3.BucketObjectv2(
@@ -68,14 +70,14 @@ class Storage(ComponentResource):
         self._keys.grant_use(role, "s3")
 
     def grant_write_agent_results(self, role: Role, agent: str) -> None:
-        """Store results as ``agent``, of whatever session, and read back its own."""
+        """Store results as ``agent``, of whatever session."""
         own = _below(self._results.arn, f"sessions/*/agents/{agent}/*")
-        role.allow("WriteOwnResults", "s3:GetObject", "s3:PutObject", on=own)
+        role.allow("WriteOwnResults", "s3:PutObject", on=own)
         self._keys.grant_use(role, "s3")
 
     def grant_write_report(self, role: Role) -> None:
         """Write a session's report."""
-        role.allow("WriteReport", "s3:PutObject", on=_below(self._results.arn, "sessions/*/report*"))
+        role.allow("WriteReport", "s3:PutObject", on=_below(self._results.arn, "sessions/*/report.json"))
         self._keys.grant_use(role, "s3")
 
     def grant_read_results(self, role: Role) -> None:
@@ -83,9 +85,14 @@ class Storage(ComponentResource):
         role.allow("ReadResults", "s3:GetObject", on=_below(self._results.arn, "sessions/*"))
         self._keys.grant_use(role, "s3")
 
-    def grant_claim_check(self, role: Role) -> None:
-        """Leave content that is too large for a message, and fetch what others left."""
-        role.allow("ClaimCheck", "s3:GetObject", "s3:PutObject", on=_below(self._results.arn, "claims/*"))
+    def grant_leave_claims(self, role: Role) -> None:
+        """Leave content that is too large for a message; its key is its digest, so nobody's can be replaced."""
+        role.allow("LeaveClaims", "s3:PutObject", on=_below(self._results.arn, f"{CLAIMS}*"))
+        self._keys.grant_use(role, "s3")
+
+    def grant_fetch_claims(self, role: Role) -> None:
+        """Fetch content that others left."""
+        role.allow("FetchClaims", "s3:GetObject", on=_below(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
     def _bucket(self, name: str, what: str, data: DataClass, expire_days: dict[str, int] | None = None) -> Bucket:
