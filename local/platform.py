@@ -161,9 +161,8 @@ def running(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> 
 
 
 def _start_emulator(platform: Platform, port: int) -> processes.Part:
-    temporary, layers = platform.scratch / "tmp", platform.scratch / "layers"
+    temporary = platform.scratch / "tmp"
     temporary.mkdir()
-    layers.mkdir()
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(temporary),
@@ -178,7 +177,7 @@ def _start_emulator(platform: Platform, port: int) -> processes.Part:
         "LOG_LEVEL": "WARNING",
     }
     command: list[str | Path] = [_EMULATOR_PYTHON, ROOT / "local" / "emulator" / "launcher.py", "--port", str(port)]
-    command += ["--handler-python", _handler_python(platform.scratch), "--layers", layers]
+    command += ["--handler-python", _handler_python(platform.scratch), "--layers", ROOT / ".build" / "layers"]
     command += ["--python-version", Target.here().python.removeprefix("python")]
     command += ["--durable-endpoint", f"http://127.0.0.1:{platform.durable_port}"]
     ready = processes.answers(f"{platform.endpoint_url}/_ministack/health")

@@ -19,7 +19,9 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
+import tempfile
 import threading
 import zipfile
 from collections import Counter
@@ -53,28 +55,41 @@ def run_handlers_with(interpreter: str) -> None:
 
 
 def share_layers(folder: Path, version: str) -> None:
-    """Unpack each layer once, and hand workers a small layer whose ``.pth`` file points at that copy."""
+    """Unpack each layer once, and hand workers a small layer whose ``.pth`` file points at that copy.
+
+    ``folder`` is kept from run to run: a copy is named after the SHA-256 of its zip, so an old one is never wrong.
+    """
     resolve, lock = lambda_svc._resolve_layer_zip, threading.Lock()
-    pointers: dict[str, bytes] = {}
+    pointers: dict[int, tuple[bytes, bytes]] = {}  # by the identity of the zip, which is held so that it stays one
 
     def resolve_shared(attachment: str | dict[str, Any]) -> bytes | None:
         packed = resolve(attachment)
         if packed is None:
             return None
-        key = hashlib.sha256(packed).hexdigest()
         with lock:
-            if key not in pointers:
-                with zipfile.ZipFile(io.BytesIO(packed)) as layer:
-                    layer.extractall(folder / key)
+            if id(packed) not in pointers:
+                copy = _unpacked(packed, folder)
                 pointer = io.BytesIO()
                 with zipfile.ZipFile(pointer, "w") as layer:
-                    layer.writestr(
-                        f"python/lib/python{version}/site-packages/layer.pth", f"{folder / key / 'python'}\n"
-                    )
-                pointers[key] = pointer.getvalue()
-        return pointers[key]
+                    layer.writestr(f"python/lib/python{version}/site-packages/layer.pth", f"{copy / 'python'}\n")
+                pointers[id(packed)] = packed, pointer.getvalue()
+        return pointers[id(packed)][1]
 
     lambda_svc._resolve_layer_zip = resolve_shared
+
+
+def _unpacked(packed: bytes, folder: Path) -> Path:
+    copy = folder / hashlib.sha256(packed).hexdigest()
+    if not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder))
+        with zipfile.ZipFile(io.BytesIO(packed)) as layer:
+            layer.extractall(fresh)
+        try:
+            fresh.rename(copy)  # whole or not at all, also when the platform is killed half-way
+        except OSError:
+            shutil.rmtree(fresh)  # another platform on this machine was first
+    return copy
 
 
 class Gate:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pulumi
 
-from infra.packaging import zip_bytes
+from infra.packaging import zipped
 from local.types import Declared, Made, creates, given, pascal
 
 _zipping = threading.Lock()
 
 
 def _zipped(it: Declared, archive: Any) -> bytes:
-    """The bytes of an archive input; a folder is zipped once for all functions that share it."""
+    """The bytes of an archive input; a folder is zipped once for all functions, and deployments, that share it."""
     if not isinstance(archive, pulumi.FileArchive):
         raise TypeError(f"{it.name}: code must be a FileArchive, not {type(archive).__name__}")
     path = Path(archive.path)
     if path.is_file():
         return path.read_bytes()
-    packed = it.at.work / f"{'-'.join(path.parts[-2:])}.zip"
     with _zipping:
-        if not packed.exists():
-            zip_bytes(path, packed)
-    return packed.read_bytes()
+        return zipped(path).read_bytes()
 
 
 @creates("aws:lambda/layerVersion:LayerVersion")
@@ -72,7 +70,7 @@ def function(it: Declared) -> Made:
         **({"TracingConfig": pascal(inputs["tracingConfig"])} if inputs.get("tracingConfig") else {}),
         **extra,
     )  # fmt: skip
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    _until_active(client, name)
     if inputs.get("reservedConcurrentExecutions", -1) >= 0:
         client.put_function_concurrency(
             FunctionName=name, ReservedConcurrentExecutions=int(inputs["reservedConcurrentExecutions"])
@@ -90,6 +88,15 @@ def function(it: Declared) -> Made:
             "qualifiedInvokeArn": _invoke_arn(it, f"{arn}:{version}"),
         },
     )
+
+
+def _until_active(client: Any, name: str, within_s: float = 60) -> None:
+    """boto3's waiter looks once a second; a dozen functions would wait a dozen seconds."""
+    deadline = time.monotonic() + within_s
+    while (state := client.get_function_configuration(FunctionName=name)["State"]) != "Active":
+        if state == "Failed" or time.monotonic() > deadline:
+            raise RuntimeError(f"function {name} is {state}")
+        time.sleep(0.25)
 
 
 def _invoke_arn(it: Declared, function_arn: str) -> str:
