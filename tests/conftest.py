@@ -32,7 +32,6 @@ _SECRET_MARK = "4dabf18193072939515e22adb298388d"  # key of Pulumi's signature i
 class Estate(pulumi.runtime.Mocks):
     """What a program declared: inputs by type and logical name, and the options that mocks never see."""
 
-    region: str = "us-east-1"
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     options: dict[str, Any] = field(default_factory=dict)
@@ -51,9 +50,26 @@ class Estate(pulumi.runtime.Mocks):
                 for name, inputs in named.items():
                     yield type_, name, inputs
 
-    def policy(self, role: str) -> list[dict[str, Any]]:
-        """The statements that ``role`` (logical name without -role) was granted."""
-        return json.loads(self.of("iam/rolePolicy:RolePolicy")[f"{role}-policy"]["policy"])["Statement"]
+    def written(self) -> str:
+        """All inputs as text that is the same for the same graph; archives by their path."""
+        return json.dumps(self.inputs, sort_keys=True, default=lambda archive: archive.path)
+
+    def granted(self, role: str) -> dict[str, dict[str, Any]]:
+        """The statements that ``role`` (logical name without -role) was granted, by Sid."""
+        written = json.loads(self.of("iam/rolePolicy:RolePolicy")[f"{role}-policy"]["policy"])
+        return {statement["Sid"]: statement for statement in written["Statement"]}
+
+    def secrets_in(self, name: str) -> set[str]:
+        """The inputs of ``name`` that are secret for Pulumi, as a whole."""
+        return {key for key, value in self.raw[name].items() if is_secret(value)}
+
+    def in_clear(self) -> str:
+        """All inputs as text, without what Pulumi keeps secret."""
+        return json.dumps(_without_secrets(self.raw), default=str)
+
+    def before(self, name: str) -> set[str]:
+        """Logical names of what ``name`` waits for."""
+        return {urn.split("::")[-1] for urn in self.options[name].dependencies}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         plain = unwrap(args.inputs)
@@ -75,7 +91,7 @@ class Estate(pulumi.runtime.Mocks):
         if service == "s3":
             return f"arn:aws:s3:::{physical}"
         kind = {"kms": "key/", "dynamodb": "table/", "lambda": "function:", "iam": "role/"}.get(service, "")
-        return f"arn:aws:{service}:{self.region}:{ACCOUNT}:{kind}{physical}"
+        return f"arn:aws:{service}:us-east-1:{ACCOUNT}:{kind}{physical}"
 
 
 class _Monitor(MockMonitor):
@@ -99,14 +115,17 @@ def _stand_up(
     stack: str = "dev",
     config: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
+    into: Estate | None = None,
 ) -> Estate:
-    """Run ``program`` to its end, all applies included; raises what any of it raised."""
+    """Run ``program`` to its end, all applies included; raises what any of it raised.
+
+    ``into`` is the estate to fill, for a test that looks at what was declared before a failure.
+    """
+    estate = into or Estate()
     secrets = secrets or {}
     loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
     asyncio.set_event_loop(loop)
     try:
-        settings = json.loads((config or {}).get("infrafabric:settings", "{}"))
-        estate = Estate(region=settings.get("region", "us-east-1"))
         set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
         pulumi.runtime.set_mocks(estate, project="infrafabric", stack=stack, preview=False, monitor=_Monitor(estate))
         pulumi.runtime.set_all_config({**(config or {}), **secrets}, secret_keys=list(secrets))
@@ -128,28 +147,44 @@ async def _in_stack(program: Callable[[], Any], estate: Estate) -> None:
             estate.secret_exports.add(name)
 
 
-def stand_up_stack(
-    stack: str, changes: Mapping[str, Any] | None = None, secrets: Mapping[str, str] = SECRETS
+def _stand_up_stack(
+    stack: str,
+    changes: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] = SECRETS,
+    into: Estate | None = None,
 ) -> Estate:
-    """The whole program of ``Pulumi.<stack>.yaml``, with settings changed by dotted path."""
-    from infra import program
+    from infra import program  # the AWS SDK takes a second to import, which the unit tests need not wait for
 
-    return _stand_up(program.stack, stack=stack, config=stackfile.read(stack, changes), secrets=secrets)
+    config = stackfile.read(stack, changes)
+    return _stand_up(program.stack, stack=stack, config=config, secrets=secrets, into=into)
 
 
 @pytest.fixture
 def stand_up() -> StandUp:
+    """Run any program: ``stand_up(lambda: Bus("bus", …))``."""
     return _stand_up
+
+
+@pytest.fixture
+def stand_up_stack() -> StandUp:
+    """Run the whole program of ``Pulumi.<stack>.yaml``, with settings changed by dotted path."""
+    return _stand_up_stack
+
+
+@pytest.fixture
+def nothing() -> Estate:
+    """An estate to stand a program up into that should declare nothing."""
+    return Estate()
 
 
 @pytest.fixture(scope="session")
 def dev() -> Estate:
-    return stand_up_stack("dev")
+    return _stand_up_stack("dev")
 
 
 @pytest.fixture(scope="session")
 def prod() -> Estate:
-    return stand_up_stack("prod")
+    return _stand_up_stack("prod")
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])
@@ -169,6 +204,14 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: unwrap(inner) for key, inner in value.items()}
     return [unwrap(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _without_secrets(value: Any) -> Any:
+    if is_secret(value):
+        return "[secret]"
+    if isinstance(value, dict):
+        return {key: _without_secrets(inner) for key, inner in value.items()}
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def public_key_der(key_id: str) -> str:

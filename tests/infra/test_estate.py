@@ -1,0 +1,205 @@
+"""What holds for everything that a stack declares, in every stack."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+
+import pulumi_aws as aws
+import pytest
+
+TAGS = {"Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass"}
+
+# Statements whose resource is everything, because AWS knows no narrower one for their actions.
+WIDE = {
+    "Trace": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
+    "SeeInterfaces": {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
+}
+LONGEST_ROLE_POLICY = 10_240  # characters, all inline policies of a role together (IAM quotas)
+
+
+def takes_tags(type_: str) -> bool:
+    module, name = type_.split(":")[1].split("/", maxsplit=1)[0], type_.split(":")[2]
+    made = getattr(getattr(aws, {"lambda": "lambda_"}.get(module, module)), name)
+    return "tags" in inspect.signature(made._internal_init).parameters
+
+
+def policies(estate):
+    """Logical name and statements of every policy document, whatever it is attached to."""
+    for _, name, inputs in estate.resources:
+        if inputs.get("policy", "").startswith("{"):
+            yield name, json.loads(inputs["policy"])["Statement"]
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_everything_that_can_carries_all_tags(estate):
+    bare = {
+        name: sorted(TAGS - set(inputs.get("tags") or {}))
+        for type_, name, inputs in estate.resources
+        if takes_tags(type_) and not set(inputs.get("tags") or {}) >= TAGS
+    }
+    assert bare == {}
+
+
+def test_everything_comes_from_the_stacks_own_provider(estate):
+    strangers = {n for _, n, _ in estate.resources if "pulumi:providers:aws::here::" not in estate.options[n].provider}
+    assert strangers == set(), "a forgotten provider deploys into the region of somebody's shell"
+
+
+def test_everything_belongs_to_a_component_that_gives_it_its_name(estate):
+    for _, name, _ in estate.resources:
+        parent = estate.options[name].parent
+        assert "infrafabric:" in parent.split("::")[-2], f"{name} is outside a component"
+        assert name.startswith(f"{parent.split('::')[-1]}-"), f"{name} is not named after {parent.split('::')[-1]}"
+
+
+def test_no_action_is_a_wildcard_and_no_resource_without_a_reason(estate):
+    for name, statements in policies(estate):
+        for statement in (s for s in statements if s["Effect"] == "Allow"):
+            actions, resources = as_list(statement["Action"]), as_list(statement["Resource"])
+            assert not [a for a in actions if a == "*" or a.endswith(":*")], f"{name} {statement['Sid']}"
+            if (
+                "*" in resources
+                and "kms:GetKeyPolicy" not in actions
+                and "logs." not in str(statement.get("Principal"))
+            ):
+                assert set(actions) == WIDE.get(statement["Sid"]), f"{name} {statement['Sid']} is allowed on everything"
+
+
+def test_nobody_outside_is_let_in_by_a_resources_own_policy(estate):
+    for name, statements in policies(estate):
+        for statement in (s for s in statements if s["Effect"] == "Allow"):
+            if statement.get("Principal") == "*":
+                assert "aws:PrincipalAccount" in json.dumps(statement["Condition"]), f"{name} is open to the world"
+
+
+def test_a_roles_policy_fits(estate):
+    written = {n: len(i["policy"]) for n, i in estate.of("iam/rolePolicy:RolePolicy").items()}
+    assert max(written.values()) < LONGEST_ROLE_POLICY
+
+
+def test_every_queue_has_a_dead_letter_queue_that_takes_its_messages_alone(estate):
+    queues = estate.of("sqs/queue:Queue")
+    dead = {n for n in queues if n.endswith("-dlq-queue")}
+    allowed = {
+        i["queueUrl"]: i["redriveAllowPolicy"] for i in estate.of("sqs/redriveAllowPolicy:RedriveAllowPolicy").values()
+    }
+    assert len(dead) == len(allowed)
+    for name in set(queues) - dead:
+        redrive = json.loads(queues[name]["redrivePolicy"])
+        target = redrive["deadLetterTargetArn"].rsplit(":", 1)[-1]
+        assert redrive["maxReceiveCount"] >= 5
+        url = f"https://sqs.us-east-1.amazonaws.com/123456789012/{target}"
+        arn = f"arn:aws:sqs:us-east-1:123456789012:{queues[name]['name']}"
+        assert json.loads(allowed[url]) == {"redrivePermission": "byQueue", "sourceQueueArns": [arn]}
+
+
+def test_every_queue_is_encrypted_keeps_messages_for_two_weeks_and_refuses_plain_http(estate):
+    doors = {i["queueUrl"].rsplit("/", 1)[-1]: i["policy"] for i in estate.of("sqs/queuePolicy:QueuePolicy").values()}
+    for name, queue in estate.of("sqs/queue:Queue").items():
+        assert queue["sqsManagedSseEnabled"] is True, name
+        assert queue["messageRetentionSeconds"] == 14 * 24 * 3600, name
+        refusals = [s for s in json.loads(doors[queue["name"]])["Statement"] if s["Effect"] == "Deny"]
+        assert [s["Condition"] for s in refusals] == [{"Bool": {"aws:SecureTransport": "false"}}], name
+
+
+def test_every_bucket_is_locked(estate):
+    buckets = {i["bucket"] for i in estate.of("s3/bucket:Bucket").values()}
+    assert len(buckets) == 4
+    for kind in ("BucketVersioning", "BucketPolicy", "BucketPublicAccessBlock", "BucketOwnershipControls"):
+        made = estate.of(f"s3/{kind[0].lower()}{kind[1:]}:{kind}")
+        assert {i["bucket"] for i in made.values()} == buckets, kind
+    for inputs in estate.of("s3/bucketPublicAccessBlock:BucketPublicAccessBlock").values():
+        locks = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+        assert all(inputs[lock] is True for lock in locks)
+    for inputs in estate.of("s3/bucketOwnershipControls:BucketOwnershipControls").values():
+        assert inputs["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+    for inputs in estate.of("s3/bucketPolicy:BucketPolicy").values():
+        first = json.loads(inputs["policy"])["Statement"][0]
+        assert (first["Effect"], first["Action"], first["Condition"]) == (
+            "Deny",
+            "s3:*",
+            {"Bool": {"aws:SecureTransport": "false"}},
+        )
+
+
+def test_every_log_group_ends_its_logs_and_is_encrypted_with_our_key(estate):
+    for name, group in estate.of("cloudwatch/logGroup:LogGroup").items():
+        assert group["retentionInDays"] in (14, 365), name
+        assert group["kmsKeyId"].endswith("key/keys-data"), name
+
+
+def test_no_security_group_is_open_to_addresses(estate):
+    for type_ in (
+        "vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        "vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+    ):
+        assert estate.of(type_), type_
+        for name, rule in estate.of(type_).items():
+            assert not {"cidrIpv4", "cidrIpv6"} & set(rule), name
+            assert rule["fromPort"] == rule["toPort"], name
+    for group in estate.of("ec2/securityGroup:SecurityGroup").values():
+        assert not {"ingress", "egress"} & set(group), "rules are resources of their own"
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_a_program_run_twice_gives_the_same_graph(request, stand_up_stack, stack):
+    assert stand_up_stack(stack).written() == request.getfixturevalue(stack).written()
+
+
+# Names that only have to differ within the thing that holds them.
+INNER = ("apigateway/model", "apigateway/requestValidator", "iam/rolePolicy", "lambda/alias")
+
+
+def test_names_differ_by_stack_so_that_two_may_share_an_account(dev, prod):
+    def names(estate):
+        for type_, name, inputs in estate.resources:
+            for key in ("name", "bucket", "identifier", "layerName"):
+                local = type_.split(":")[1] in (
+                    "apigateway/model",
+                    "apigateway/requestValidator",
+                    "lambda/alias",
+                    "iam/rolePolicy",
+                )
+                if isinstance(inputs.get(key), str) and not local:
+                    yield inputs[key], name
+
+    shared = dict(names(dev)).keys() & dict(names(prod)).keys()
+    assert {n for n in shared if not n.startswith("API-Gateway-Execution-Logs_")} == set(), "the mock API has one id"
+
+
+def test_names_fit_what_aws_allows(estate):
+    assert all(len(i["name"]) <= 64 for i in estate.of("iam/role:Role").values())
+    assert all(re.fullmatch(r"[a-z0-9-]{3,63}", i["bucket"]) for i in estate.of("s3/bucket:Bucket").values())
+    assert all(len(i["name"]) <= 80 for i in estate.of("sqs/queue:Queue").values())
+
+
+def test_secrets_are_secret_from_end_to_end(dev, prod):
+    for estate in (dev, prod):
+        assert estate.secret_exports == {"api_key"}
+        assert "sk-ant-hidden" not in estate.in_clear()
+        assert "correct-horse-battery" not in estate.in_clear()
+    assert "secretString" in dev.secrets_in("model-api-key-value")
+    assert {"password"} <= prod.secrets_in("database-instance")
+    assert "secretString" in prod.secrets_in("database-master-value")
+
+
+def test_what_holds_data_is_protected_in_prod_and_free_in_dev(dev, prod):
+    held = {"database-instance", "sessions-table", "storage-results-bucket", "storage-state-bucket", "keys-data"}
+    assert {name for name in held if not prod.options[name].protect} == set()
+    assert {name for name in held if dev.options[name].protect} == set()
+
+
+def test_the_exports_have_the_shape_that_operators_script_against(estate):
+    assert set(estate.exports) == {
+        "agents", "api_key", "api_url", "bus_topic_arn", "coordinator_arn", "database", "migrations",
+        "record_queue_url", "registry_uri", "results_bucket", "sessions_table", "state_bucket",
+    }  # fmt: skip
+    assert set(estate.exports["agents"]) == {f"h{n:02}" for n in range(1, 11)}
+    assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
+    assert estate.exports["agents"]["h01"]["principal"] == "if://agent/h01"
+    assert set(estate.exports["database"]) == {"endpoint", "port", "name"}

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from infrafabric.environment import (
+    AgentEnvironment,
+    ApiEnvironment,
+    CoordinatorEnvironment,
+    MigratorEnvironment,
+    RecorderEnvironment,
+)
+
+READ_BY = {
+    "agent": AgentEnvironment,
+    "api": ApiEnvironment,
+    "coordinator": CoordinatorEnvironment,
+    "migrator": MigratorEnvironment,
+    "recorder": RecorderEnvironment,
+}
+LARGEST_ENVIRONMENT = 4096  # bytes (Lambda quotas)
+
+
+@pytest.fixture
+def functions(estate):
+    return estate.of("lambda/function:Function")
+
+
+def module_of(function):
+    return function["handler"].removesuffix(".handler")
+
+
+def test_each_function_reads_back_every_variable_that_it_is_given(functions):
+    for name, function in functions.items():
+        given = function["environment"]["variables"]
+        model = READ_BY[module_of(function).split(".")[1]]
+        read = model.read(given)
+        assert {key.upper() for key in read.model_fields_set} == set(given), f"{name} is given what it does not read"
+        assert sum(len(key) + len(value) for key, value in given.items()) < LARGEST_ENVIRONMENT
+
+
+def test_each_handler_is_there(functions):
+    for function in functions.values():
+        assert importlib.util.find_spec(module_of(function)) is not None, function["handler"]
+
+
+def test_each_function_has_a_role_a_log_group_and_an_alias_of_its_own(estate, functions):
+    assert len(functions) == 14
+    assert len({f["role"] for f in functions.values()}) == len(functions)
+    assert len({f["loggingConfig"]["logGroup"] for f in functions.values()}) == len(functions)
+    aliases = {a["functionName"]: a for a in estate.of("lambda/alias:Alias").values()}
+    assert set(aliases) == {f["name"] for f in functions.values()}
+    assert {(a["name"], a["functionVersion"]) for a in aliases.values()} == {("live", "7")}
+    assert all(f["publish"] is True for f in functions.values())
+
+
+def test_each_function_is_traced_and_its_variables_are_encrypted_with_our_key(functions):
+    assert {f["tracingConfig"]["mode"] for f in functions.values()} == {"Active"}
+    assert {f["kmsKeyArn"].rsplit("/")[-1] for f in functions.values()} == {"keys-data"}
+
+
+def test_all_functions_run_from_one_archive_and_one_layer(functions):
+    assert len({f["code"].path for f in functions.values()}) == 1
+    assert len({tuple(f["layers"]) for f in functions.values()}) == 1
+    assert {(f["runtime"], tuple(f["architectures"])) for f in functions.values()} == {("python3.13", ("arm64",))}
+
+
+def test_no_function_is_made_before_its_policy(estate, functions):
+    """A function that starts first is refused by AWS, and an event source cannot even be attached to it."""
+    for name in functions:
+        assert name.replace("-function", "-policy") in estate.before(name)
+
+
+def test_what_one_function_writes_to_its_log_no_other_can(estate, functions):
+    for name, function in functions.items():
+        granted = estate.granted(name.removesuffix("-function"))["WriteLogs"]
+        assert granted["Resource"] == [
+            f"arn:aws:cloudwatch:us-east-1:123456789012:{function['loggingConfig']['logGroup']}:*"
+        ]
+
+
+def test_an_event_source_reports_single_failures_and_bounds_its_concurrency(estate):
+    sources = estate.of("lambda/eventSourceMapping:EventSourceMapping")
+    assert len(sources) == 11
+    for name, source in sources.items():
+        assert source["functionResponseTypes"] == ["ReportBatchItemFailures"], name
+        assert 2 <= source["scalingConfig"]["maximumConcurrency"] <= 1000, name
+        assert source["functionName"].endswith(":live"), name
+        assert source["batchSize"] <= 10, name
+
+
+def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(estate, functions):
+    queues = {q["name"]: q for q in estate.of("sqs/queue:Queue").values()}
+    by_arn = {f["name"]: f for f in functions.values()}
+    for source in estate.of("lambda/eventSourceMapping:EventSourceMapping").values():
+        queue = queues[source["eventSourceArn"].rsplit(":", 1)[-1]]
+        function = by_arn[source["functionName"].split(":")[-2]]
+        assert queue["visibilityTimeoutSeconds"] == 6 * function["timeout"]
+
+
+def test_the_coordinator_outlives_the_longest_session_and_loses_none_silently(functions):
+    coordinator = functions["coordinator-function"]
+    assert coordinator["durableConfig"]["executionTimeout"] >= 86_400 + 3_600
+    assert coordinator["deadLetterConfig"]["targetArn"].endswith("-coordinator-dlq")
+    assert [n for n, f in functions.items() if "durableConfig" in f] == ["coordinator-function"]
+
+
+def test_only_what_touches_the_database_is_in_the_vpc(functions):
+    assert {n for n, f in functions.items() if "vpcConfig" in f} == {"migrator-function", "recorder-function"}
+
+
+def test_the_schema_is_there_before_the_first_record_is_written(estate):
+    assert "migrator-run" in estate.before("recorder-feed")
+    assert {"database-instance", "migrator-vpc-database-out", "network-endpoints-secretsmanager"} <= estate.before(
+        "migrator-run"
+    )
+
+
+def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):
+    from infra import packages
+
+    run = dev.of("lambda/invocation:Invocation")["migrator-run"]
+    assert run["triggers"] == {"migrations": packages.migrations_digest()}
+    (tmp_path / "infrafabric").mkdir()
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    empty = packages.migrations_digest()
+    (tmp_path / "infrafabric" / "0001_first.sql").write_text("select 1")
+    first = packages.migrations_digest()
+    (tmp_path / "infrafabric" / "notes.md").write_text("nothing that runs")
+    assert empty != first == packages.migrations_digest()
+
+
+def test_packages_of_another_interpreter_are_taken_from_where_the_environment_says(monkeypatch):
+    from infra import packages
+    from infra.settings import Runtime
+
+    monkeypatch.setenv(packages.OVERRIDE, "/somewhere")
+    assert packages.code(Runtime()).path == "/somewhere/code"
+    assert packages.layer(Runtime()).path == "/somewhere/layer"

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pytest
+
+from infra import stackfile
+from infra.settings import Settings
+
+
+def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
+    """What the program says to ``changes``, having declared nothing."""
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up_stack(stack, changes, into=nothing, **more)
+    assert nothing.inputs == {}, "it declared something before it refused"
+    return str(refusal.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("fleet.size", 0, "fleet.size = 0: Input should be greater than or equal to 1"),
+        ("fleet.size", "ten", "fleet.size = 'ten': Input should be a valid integer"),
+        ("fleet.maxConcurrency", 1, "fleet.maxConcurrency = 1: Input should be greater than or equal to 2"),
+        ("fleet.maxReceives", 2, "fleet.maxReceives = 2: Input should be greater than or equal to 5"),
+        ("fleet.heartbeatTimeoutS", 30, "fleet.heartbeatTimeoutS = 30: must be twice heartbeatS (20) or more"),
+        ("database.backupDays", 90, "database.backupDays = 90: Input should be less than or equal to 35"),
+        ("database.maxStorageGb", 21, "database.maxStorageGb = 21: must exceed storageGb (20) by 10 %"),
+        ("database.multiAz", "yes", "database.multiAz = 'yes': Input should be a valid boolean"),
+        ("network.endpointZones", 3, "network.endpointZones = 3: must be at most zones (2)"),
+        ("network.nat", "many", "network.nat = 'many': Input should be 'none', 'single' or 'per-az'"),
+        ("model.provider", "offline", "model.baseUrl is missing: provider offline needs the address of the stand-in"),
+        ("budget.alertThresholdUsd", 101, "budget.alertThresholdUsd = 101: must be at most monthlyUsd (100)"),
+        (
+            "network.cidr",
+            "10.0.0.0/24",
+            "network.cidr = '10.0.0.0/24': a /24 is too small for its subnets: /16 to /23 is allowed",
+        ),
+        (
+            "model.provider",
+            "bedrock",
+            "model.agentId = 'claude-haiku-5-5': provider bedrock needs a Bedrock model or inference profile id, "
+            "such as eu.anthropic.<model>",
+        ),
+    ],
+)
+def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(stand_up_stack, nothing, key, value, problem):
+    lines = said(stand_up_stack, nothing, {key: value})
+    assert lines == [
+        "Pulumi.dev.yaml does not describe a stack:",
+        f"  infrafabric:settings.{problem}",
+        "Change one with: pulumi config set --path 'infrafabric:settings.<key>' <value>",
+    ]
+
+
+def test_an_unknown_key_is_refused_at_any_level_and_the_nearest_is_named(stand_up_stack, nothing):
+    _, problem, _ = said(stand_up_stack, nothing, {"fleet.handlerTimeout": 60})
+    assert problem.startswith(
+        "  infrafabric:settings.fleet.handlerTimeout = 60: unknown key; did you mean handlerTimeoutS? allowed here: "
+    )
+    assert "memoryMb" in problem
+
+
+def test_all_problems_are_told_at_once(stand_up_stack, nothing):
+    lines = said(stand_up_stack, nothing, {"fleet.size": 0, "region": "Virginia", "api.throttleRate": -1})
+    assert [line.split(" = ")[0].strip() for line in lines[1:-1]] == [
+        "infrafabric:settings.region",
+        "infrafabric:settings.fleet.size",
+        "infrafabric:settings.api.throttleRate",
+    ]
+
+
+@pytest.mark.parametrize("key", ["database.multiAz", "database.deletionProtection"])
+def test_prod_must_survive_the_loss_of_a_zone_and_a_slip_of_the_hand(stand_up_stack, nothing, key):
+    _, problem, _ = said(stand_up_stack, nothing, {key: False}, stack="prod")
+    assert problem == f"  infrafabric:settings.{key} = False: must be true when environment is prod"
+
+
+def test_a_missing_key_is_named_with_those_that_belong_there(stand_up, nothing):
+    config = {"infrafabric:settings": json.dumps({"region": "us-east-1"})}
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up(Settings.load, config=config, into=nothing)
+    assert "  infrafabric:settings.environment: is missing; allowed here: api, budget, " in str(refusal.value)
+
+
+def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing):
+    with pytest.raises(pulumi.RunError, match="infrafabric:settings"):
+        stand_up(Settings.load, into=nothing)
+
+
+@pytest.mark.parametrize("stack", ["Production", "prod_2", "a-stack-with-a-long-name"])
+def test_a_stack_name_that_aws_would_refuse_in_a_bucket_is_refused_first(stand_up, nothing, stack):
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up(Settings.load, stack=stack, config=stackfile.read("dev"), into=nothing)
+    assert str(refusal.value).startswith(f"stack name = {stack!r}: ")
+    assert "15 characters" in str(refusal.value)
+
+
+def test_a_password_that_the_settings_count_on_must_be_set(stand_up_stack, nothing):
+    (line,) = said(stand_up_stack, nothing, {}, stack="prod", secrets={})
+    assert line.startswith("infrafabric:databasePassword is not set, and database.password is 'secret': pulumi config")
+
+
+def test_a_small_tree_is_enough(stand_up):
+    loaded = []
+    config = {"infrafabric:settings": json.dumps({"environment": "dev", "region": "eu-central-1"})}
+    stand_up(lambda: loaded.append(Settings.load()), config=config)
+    (settings,) = loaded
+    assert settings.fleet.agents == tuple(f"h{n:02}" for n in range(1, 11))
+    assert settings.database is None
+    assert (settings.model.agent_id, settings.model.coordinator_id) == ("claude-haiku-5-5", "claude-sonnet-5-5")
+
+
+def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
+    text = "config:\n  infrafabric:databasePassword:\n    secure: v1:abc\n  infrafabric:settings:\n    region: r\n"
+    (tmp_path / "Pulumi.x.yaml").write_text(text)
+    assert stackfile.read("x", {"fleet.size": 2}, tmp_path) == {
+        "infrafabric:settings": '{"region": "r", "fleet": {"size": 2}}'
+    }
