@@ -96,6 +96,8 @@ class Database(ComponentResource):
             engine="postgres",
             engine_version=wanted.engine_version,
             auto_minor_version_upgrade=True,
+            # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
+            engine_lifecycle_support="open-source-rds-extended-support-disabled",
             instance_class=wanted.instance_class,
             db_name=DB_NAME,
             port=PORT,

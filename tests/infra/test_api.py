@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra import api_definition
+
+
+def routes(estate):
+    """Path → verb → method, as a client sees them."""
+    resources = estate.of("apigateway/resource:Resource")
+    paths = {"api-gateway-rest-root": ""}
+    for name, resource in resources.items():  # a parent is declared before its children
+        paths[f"{name}-id"] = f"{paths[resource['parentId']]}/{resource['pathPart']}"
+    table: dict[str, dict[str, dict]] = {}
+    for method in estate.of("apigateway/method:Method").values():
+        table.setdefault(paths[method["resourceId"]], {})[method["httpMethod"]] = method
+    return table
+
+
+WANTED = {
+    "/sessions": {"GET", "POST"},
+    "/sessions/{id}": {"DELETE", "GET"},
+    "/sessions/{id}/report": {"GET"},
+}
+
+
+@pytest.fixture
+def table(estate):
+    return routes(estate)
+
+
+def test_the_same_routes_stand_behind_both_doors(table):
+    wanted = {**WANTED, **{f"/iam{path}": verbs for path, verbs in WANTED.items()}}
+    assert {path: set(verbs) for path, verbs in table.items()} == wanted
+
+
+def test_the_root_takes_a_key_and_the_other_door_a_signature(table):
+    for path, verbs in table.items():
+        signed = path.startswith("/iam")
+        for method in verbs.values():
+            assert method["authorization"] == ("AWS_IAM" if signed else "NONE")
+            assert method["apiKeyRequired"] is not signed
+
+
+def test_every_method_invokes_the_alias(estate, table):
+    integrations = estate.of("apigateway/integration:Integration").values()
+    assert len(integrations) == sum(len(verbs) for verbs in table.values())
+    assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
+    assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
+    (permission,) = estate.of("lambda/permission:Permission").values()
+    assert (permission["qualifier"], permission["principal"]) == ("live", "apigateway.amazonaws.com")
+    assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
+
+
+def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
+    for path in ("/sessions", "/iam/sessions"):
+        post = table[path]["POST"]
+        assert post["requestModels"] == {"application/json": "NewSession"}
+        assert post["requestValidatorId"] == "api-gateway-validator-id"
+    assert api_definition.NEW_SESSION["type"] == "object"
+
+
+def test_every_answer_of_the_gateway_itself_is_a_problem_document(estate):
+    answers = {r["responseType"]: r for r in estate.of("apigateway/response:Response").values()}
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "INVALID_API_KEY", "THROTTLED", "BAD_REQUEST_BODY"} <= set(answers)
+    for kind, answer in answers.items():
+        assert answer["responseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
+        filled = (
+            answer["responseTemplates"]["application/json"]
+            .replace("$context.error.messageString", '"said the gateway"')  # it comes with its quotes
+            .replace("$context.requestId", "6b1e9cbe")
+            .replace("$context.status", "418")
+        )
+        document = json.loads(filled)
+        assert set(document) == {"type", "title", "status", "detail", "instance"}
+        assert document["status"] == int(answer.get("statusCode", 418)), kind
+
+
+def test_a_deployment_follows_every_change_of_the_definition(estate, monkeypatch):
+    (deployment,) = estate.of("apigateway/deployment:Deployment").values()
+    assert deployment["triggers"] == {"definition": api_definition.digest()}
+    monkeypatch.setattr(api_definition, "NEW_SESSION", {"type": "array"})
+    assert deployment["triggers"] != {"definition": api_definition.digest()}
+
+
+def test_nothing_is_deployed_before_all_of_it_is_there(estate):
+    parts = {
+        name
+        for kind in ("method:Method", "integration:Integration", "response:Response")
+        for name in estate.of(f"apigateway/{kind}")
+    }
+    assert parts <= estate.before("api-gateway-deployment")
+
+
+def test_requests_are_throttled_counted_and_traced(dev):
+    (plan,) = dev.of("apigateway/usagePlan:UsagePlan").values()
+    assert plan["throttleSettings"] == {"rateLimit": 50, "burstLimit": 100}
+    assert plan["quotaSettings"] == {"limit": 100_000, "period": "MONTH"}
+    (every,) = dev.of("apigateway/methodSettings:MethodSettings").values()
+    assert every["methodPath"] == "*/*"
+    assert (every["settings"]["throttlingRateLimit"], every["settings"]["throttlingBurstLimit"]) == (50, 100)
+    assert every["settings"]["dataTraceEnabled"] is False, "it would log goals and findings in full"
+    (stage,) = dev.of("apigateway/stage:Stage").values()
+    assert stage["xrayTracingEnabled"] is True
+
+
+def test_a_line_is_logged_for_each_request_without_addresses(estate):
+    (stage,) = estate.of("apigateway/stage:Stage").values()
+    line = json.loads(stage["accessLogSettings"]["format"])
+    assert line["request_id"] == "$context.requestId"
+    assert not any("sourceIp" in value or "apiKey}" in value for value in line.values())
+
+
+def test_old_tls_is_refused(estate):
+    (api,) = estate.of("apigateway/restApi:RestApi").values()
+    assert api["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+    assert api["endpointAccessMode"] == "STRICT"
+    assert api["endpointConfiguration"] == {"types": "REGIONAL"}
+
+
+def test_the_accounts_log_role_belongs_to_one_stack(estate, stand_up_stack):
+    assert "api-account" in estate.before("api-gateway-stage"), "a stage that logs is refused without it"
+    second = stand_up_stack("dev", {"api.accountLogRole": False, "fleet.size": 1})
+    assert not second.of("apigateway/account:Account")
+    assert "api-account-logs" not in second.of("iam/role:Role")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def subnets(estate):
+    return {n.removeprefix("network-"): s for n, s in estate.of("ec2/subnet:Subnet").items()}
+
+
+def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses(dev, prod):
+    assert set(subnets(dev)) == {f"{tier}-{zone}" for tier in ("public", "private", "database") for zone in "ab"}
+    assert set(subnets(prod)) == {f"{tier}-{zone}" for tier in ("public", "private", "database") for zone in "abc"}
+    for estate in (dev, prod):
+        assert not any(s["mapPublicIpOnLaunch"] for s in subnets(estate).values())
+        assert all(s["availabilityZone"] == f"us-east-1{n[-1]}" for n, s in subnets(estate).items())
+
+
+def test_a_third_zone_leaves_what_is_there_as_it_is(dev, stand_up_stack):
+    grown = stand_up_stack("dev", {"network.zones": 3, "fleet.size": 1})
+    assert {n: s for n, s in subnets(grown).items() if not n.endswith("-c")} == subnets(dev)
+
+
+def test_without_nat_the_only_way_out_is_from_the_public_subnets(estate):
+    assert not estate.of("ec2/natGateway:NatGateway")
+    assert set(estate.of("ec2/route:Route")) == {"network-public-out"}
+
+
+@pytest.mark.parametrize(("nat", "gateways"), [("single", {"a"}), ("per-az", {"a", "b", "c"})])
+def test_nat_gives_every_private_subnet_a_way_out_and_the_database_none(stand_up_stack, nat, gateways):
+    estate = stand_up_stack("prod", {"network.nat": nat, "fleet.size": 1})
+    assert set(estate.of("ec2/natGateway:NatGateway")) == {f"network-nat-{zone}" for zone in gateways}
+    routes = estate.of("ec2/route:Route")
+    assert set(routes) == {"network-public-out", *(f"network-private-{zone}-out" for zone in "abc")}
+    ways = {zone: routes[f"network-private-{zone}-out"]["natGatewayId"] for zone in "abc"}
+    assert ways == {zone: f"network-nat-{zone if zone in gateways else 'a'}-id" for zone in "abc"}
+
+
+def test_the_default_security_group_lets_nothing_through(estate):
+    (group,) = estate.of("ec2/defaultSecurityGroup:DefaultSecurityGroup").values()
+    assert not {"ingress", "egress"} & set(group)
+
+
+def test_interface_endpoints_are_the_ones_that_functions_inside_call(estate):
+    made = estate.of("ec2/vpcEndpoint:VpcEndpoint")
+    kinds = {n.removeprefix("network-endpoints-"): e["vpcEndpointType"] for n, e in made.items()}
+    assert kinds == {"s3": "Gateway", "dynamodb": "Gateway", "secretsmanager": "Interface", "sqs": "Interface"}
+
+
+def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(dev, prod):
+    for estate, zones in ((dev, 1), (prod, 2)):
+        endpoint = estate.of("ec2/vpcEndpoint:VpcEndpoint")["network-endpoints-sqs"]
+        assert len(endpoint["subnetIds"]) == zones
+
+
+def test_an_endpoint_carries_nothing_to_anybody_elses_account(estate):
+    for endpoint in estate.of("ec2/vpcEndpoint:VpcEndpoint").values():
+        (statement,) = json.loads(endpoint["policy"])["Statement"]
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+        assert all("infrafabric-" in r or r.endswith(":secret:*") for r in statement["Resource"])
+
+
+def test_the_database_is_reached_by_recorder_and_migrator_on_its_port_alone(estate):
+    incoming = estate.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    doors = {n: r for n, r in incoming.items() if r["securityGroupId"] == "database-group-id"}
+    assert {r["referencedSecurityGroupId"] for r in doors.values()} == {
+        "migrator-vpc-group-id",
+        "recorder-vpc-group-id",
+    }
+    assert {(r["fromPort"], r["toPort"], r["ipProtocol"]) for r in doors.values()} == {(5432, 5432, "tcp")}
+
+
+def test_a_function_inside_reaches_the_database_the_endpoints_and_s3_and_nothing_else(estate):
+    outgoing = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+    for function in ("migrator", "recorder"):
+        mine = [r for r in outgoing.values() if r["securityGroupId"] == f"{function}-vpc-group-id"]
+        reached = {(r.get("referencedSecurityGroupId") or r.get("prefixListId"), r["fromPort"]) for r in mine}
+        assert reached == {
+            ("database-group-id", 5432),
+            ("network-endpoints-group-id", 443),
+            ("pl-network-endpoints-s3", 443),
+        }
+
+
+def test_all_traffic_is_logged(estate):
+    (log,) = estate.of("ec2/flowLog:FlowLog").values()
+    assert (log["trafficType"], log["logDestinationType"]) == ("ALL", "cloud-watch-logs")
+    assert "network-flow-policy" in estate.before("network-flow-log")
+
+
+def test_a_stack_without_a_database_has_no_network_no_recorder_and_nothing_that_speaks_of_them(stand_up_stack):
+    estate = stand_up_stack("dev", {"database": None, "fleet.size": 1})
+    kinds = {type_.split(":")[1].split("/")[0] for type_, _, _ in estate.resources}
+    assert not kinds & {"ec2", "vpc", "rds"}
+    assert "recorder-function" not in estate.of("lambda/function:Function")
+    assert "Record" not in estate.granted("agents-h01")
+    variables = estate.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
+    assert "RECORD_QUEUE_URL" not in variables
+    assert estate.exports["record_queue_url"] is None
+    assert "database" not in estate.exports
