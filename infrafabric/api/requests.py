@@ -27,7 +27,7 @@ class NewSession(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    session_id: str | None = Field(None, pattern=r"^[a-z0-9-]{1,64}\Z")
+    session_id: str | None = Field(None, pattern=r"^[a-z0-9-]{1,64}$")
     goal: Text | None = None
     tasks: list[Text] | None = Field(None, min_length=1, max_length=MAX_TASKS)
     agents: int | None = Field(None, ge=1)

@@ -75,6 +75,8 @@ def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
         job = partial(work, record.body, throttles=throttles, left_ms=left_ms, deps=deps)
         await asyncio.get_running_loop().run_in_executor(threads(), job)
 
+    if not event["Records"]:
+        return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
     # One bad message must not make the whole batch a function error: those slow the event source down.
     batch = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.logger)
     return async_process_partial_response(event, one, batch, context)

@@ -34,7 +34,7 @@ from durable import Call, DurableRoutes
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app as ministack
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import lambda_svc
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -90,6 +90,17 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
         except OSError:
             shutil.rmtree(fresh)  # another platform on this machine was first
     return copy
+
+
+def authorise_as_aws_does() -> None:
+    """MiniStack asks for a permission that AWS does not have: publishing in batches needs ``sns:Publish``, no more."""
+    extract = iam_actions.extract_iam_action
+
+    def extract_ours(*args: Any, **kwargs: Any) -> str | None:
+        action = extract(*args, **kwargs)
+        return "sns:Publish" if action == "sns:PublishBatch" else action
+
+    iam_actions.extract_iam_action = extract_ours
 
 
 class Gate:
@@ -178,6 +189,7 @@ def main() -> None:
     parser.add_argument("--layers", type=Path, required=True, help="folder for unpacked layers")
     chosen = parser.parse_args()
     run_handlers_with(chosen.handler_python)
+    authorise_as_aws_does()
     share_layers(chosen.layers, chosen.python_version)
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{chosen.port}"]

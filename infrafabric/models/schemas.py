@@ -1,0 +1,24 @@
+"""What models are asked to answer with. Imported late: pydantic builds these when the SDK is loaded anyway."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Finding(BaseModel):
+    text: str = Field(description="One claim, complete in itself")
+    confidence: float = Field(ge=0, le=1, description="How sure you are, from 0 to 1")
+    sources: list[str] = Field(description="Where the claim comes from: URLs, documents, or 'reasoning'")
+
+
+class AgentAnswer(BaseModel):
+    findings: list[Finding] = Field(description="The findings, surest first")
+    summary: str = Field(description="What the findings come to, in a few sentences")
+
+
+class Plan(BaseModel):
+    tasks: list[str] = Field(description="Tasks that can be worked in parallel, each complete in itself")
+
+
+class Report(BaseModel):
+    summary: str = Field(description="The report: what was found, how sure it is, what is missing")
