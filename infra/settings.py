@@ -63,6 +63,15 @@ class Fleet(Section):
         return self
 
 
+class Price(Section):
+    """USD per million tokens."""
+
+    input: float = Field(gt=0)  # a model that costs nothing could not be kept within a budget
+    output: float = Field(ge=0)
+    cache_read: float = Field(ge=0)
+    cache_write: float = Field(ge=0)
+
+
 class Model(Section):
     """Who answers."""
 
@@ -70,6 +79,7 @@ class Model(Section):
     agent_id: str = Field(default="claude-haiku-5-5", min_length=1)
     coordinator_id: str = Field(default="claude-sonnet-5-5", min_length=1)
     base_url: str | None = Field(default=None, pattern=r"^https?://")
+    prices: dict[str, Price] = {}  # by model id, over the built-in table (infrafabric/models/prices.py)
 
     @model_validator(mode="after")
     def _provider_can_answer(self) -> Self:

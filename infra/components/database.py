@@ -33,7 +33,7 @@ class DatabaseArgs:
     base: Base
     network: Network
     settings: settings.Database
-    password: Output[str] | None  # only when the settings say that the password is a secret of ours
+    password: Output[str] | None  # a secret; only when the settings say that the password is a secret of ours
 
 
 class Database(ComponentResource):
@@ -135,7 +135,7 @@ class Database(ComponentResource):
 
     def _password(self) -> Mapping[str, Any]:
         if self._args.password is not None and self._args.settings.password == "secret":  # noqa: S105
-            return {"password": Output.secret(self._args.password)}
+            return {"password": self._args.password}
         return {"manage_master_user_password": True, "master_user_secret_kms_key_id": self._args.base.keys.data_arn}
 
     def _own_secret(self) -> Output[str]:
@@ -150,7 +150,7 @@ class Database(ComponentResource):
             tags=self._tags(DataClass.SECRET),
             opts=child,
         )
-        value = Output.secret(Output.json_dumps({"username": MASTER_USER, "password": args.password}))
+        value = Output.json_dumps({"username": MASTER_USER, "password": args.password})  # secret, as the password is
         version = aws.secretsmanager.SecretVersion(
             f"{self._name}-master-value", secret_id=secret.id, secret_string=value, opts=child
         )

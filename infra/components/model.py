@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ class ModelArgs:
     place: Place
     keys: Keys
     settings: settings.Model
-    api_key: Output[str] | None = None  # None: set it with `aws secretsmanager put-secret-value`
+    api_key: Output[str] | None = None  # a secret; None: set it with `aws secretsmanager put-secret-value`
 
 
 class Model(ComponentResource):
@@ -44,11 +45,13 @@ class Model(ComponentResource):
 
     def environment(self, model_id: str) -> dict[str, Any]:
         """The fields of ``ModelEnvironment`` for a function that asks ``model_id``."""
+        prices = {name: price.model_dump() for name, price in self._settings.prices.items()}
         return {
             "model_provider": self._settings.provider,
             "model_id": model_id,
             "model_base_url": self._settings.base_url,
             "api_key_secret_arn": self.api_key_secret_arn,
+            "price_table": json.dumps(prices) if prices else None,
         }
 
     def grant_ask(self, role: Role, model_id: str) -> None:
@@ -90,6 +93,6 @@ class Model(ComponentResource):
         )
         if args.api_key is not None:
             aws.secretsmanager.SecretVersion(
-                f"{name}-api-key-value", secret_id=secret.id, secret_string=Output.secret(args.api_key), opts=child
+                f"{name}-api-key-value", secret_id=secret.id, secret_string=args.api_key, opts=child
             )
         return secret.arn

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import pytest
 
@@ -138,3 +139,13 @@ def test_packages_of_another_interpreter_are_taken_from_where_the_environment_sa
     monkeypatch.setenv(packages.OVERRIDE, "/somewhere")
     assert packages.code(Runtime()).path == "/somewhere/code"
     assert packages.layer(Runtime()).path == "/somewhere/layer"
+
+
+def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(stand_up_stack):
+    price = {"input": 1.5, "output": 2.0, "cacheRead": 0.1, "cacheWrite": 0.2}
+    estate = stand_up_stack("dev", {"model.prices": {"claude-next": price}, "fleet.size": 1, "database": None})
+    for name in ("agents-h01-function", "coordinator-function"):
+        variables = estate.of("lambda/function:Function")[name]["environment"]["variables"]
+        assert json.loads(variables["PRICE_TABLE"]) == {
+            "claude-next": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
+        }
