@@ -92,7 +92,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _survey(value: Any, max_depth: int) -> bool:
-    """Refuse what must not be signed; True when Python's own encoder writes what RFC 8785 asks (no floats)."""
+    """Refuse what must not be signed; True when Python's own encoder writes numbers as RFC 8785 does."""
     plain = True
     level = [value]
     for depth in range(1, max_depth + 2):
@@ -109,8 +109,8 @@ def _survey(value: Any, max_depth: int) -> bool:
                 if not -MAX_INTEGER <= item <= MAX_INTEGER:
                     raise _bad_number(str(item) if abs(item) < 10**80 else "an integer of many digits")
             elif kind is float:
-                plain = False
                 _check_float(item)
+                plain = plain and abs(item) >= 1e-4 and not item.is_integer()  # then repr has no exponent and no .0
             elif kind is not bool and item is not None:
                 raise TypeError(f"{kind.__name__} is no JSON type: use dict, list, str, int, float, bool or None")
         if not below:

@@ -19,10 +19,12 @@ names = st.text(characters | st.sampled_from("\ue000\ufb33\uffff😀𐀀aé"), m
 floats = st.floats(allow_nan=False, allow_infinity=False).filter(
     lambda x: not (x.is_integer() and MAX_INTEGER < abs(x) < 1e21)
 )
+# What repr and RFC 8785 write alike, with its edges.
+everyday = st.floats(1e-5, 1e-3) | st.floats(0, 100) | st.floats(1e15, 9e15)
 scalars = st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | floats | names
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4))
-without_floats = st.recursive(
-    st.integers(-MAX_INTEGER, MAX_INTEGER) | names,
+with_everyday_numbers = st.recursive(
+    st.integers(-MAX_INTEGER, MAX_INTEGER) | everyday | names,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
 )
 
@@ -35,7 +37,8 @@ def reason_of(raw: bytes) -> Reason:
     return refusal.value.reason
 
 
-@given(values | without_floats)
+@given(values | with_everyday_numbers)
+@example([0.0001, 0.00009999999999999999, 9007199254740991.0, -0.5, 1.0, 0.1])
 @example({"\ufb33": 1, "😀": 2})
 @example({"a": "\ufb33", "😀": "\x7f\u2028\x00"})
 def test_the_canonical_form_is_the_one_of_the_rfc8785_library(value):
