@@ -15,7 +15,6 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from infra import policies
-from infra.place import Place
 
 
 @dataclass
@@ -32,12 +31,9 @@ class _Granted:
 class Role:
     """A role for one principal of AWS, and the grants it has been given so far."""
 
-    def __init__(
-        self, name: str, place: Place, tags: Mapping[str, str], opts: ResourceOptions, *, service: str
-    ) -> None:
+    def __init__(self, name: str, tags: Mapping[str, str], opts: ResourceOptions, *, service: str) -> None:
         """``name`` is the logical prefix; the role is called after ``tags["Name"]``, which carries the stack."""
         self.name = name
-        self.place = place
         self._opts = opts
         self._granted: dict[str, _Granted] = {}
         self._settled = False

@@ -38,7 +38,7 @@ class AgentFleet(ComponentResource):
     def _agent(self, name: str, agent: str) -> Function:
         args, child = self._args, ResourceOptions(parent=self)
         tags = args.base.place.tags("agents", DataClass.NONE, agent)
-        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
         self._grant(role, agent)
         function = Function(name, self._function_args(role, agent), child)
         aws.lambda_.EventSourceMapping(

@@ -40,7 +40,7 @@ class Api(ComponentResource):
         super().__init__("infrafabric:api:Api", name, opts=opts)
         child = ResourceOptions(parent=self)
         tags = args.base.place.tags("api", DataClass.NONE, "api")
-        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.coordinator.grant_start(role)
         args.coordinator.grant_stop(role)
         args.swarm.sessions.grant_serve(role)

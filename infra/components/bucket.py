@@ -45,32 +45,15 @@ class Bucket(ComponentResource):
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             bucket=args.place.bucket(args.what),
+            force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
             tags=args.place.tags("storage", args.data, args.what),
             opts=ResourceOptions(parent=self, protect=args.place.prod),
         )
         self.bucket_id, self.arn = bucket.id, bucket.arn
         self._encrypt(name, args)
-        aws.s3.BucketOwnershipControls(
-            f"{name}-owner", bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
-        )
-        closed = aws.s3.BucketPublicAccessBlock(
-            f"{name}-private",
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
+        self._close(name, args)
         versions = aws.s3.BucketVersioning(
             f"{name}-versions", bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
-        )
-        everything = bucket.arn.apply(lambda arn: f"{arn}/*")
-        aws.s3.BucketPolicy(
-            f"{name}-policy",
-            bucket=bucket.id,
-            policy=policies.document(policies.tls_only("s3:*", bucket.arn, everything), *args.statements),
-            opts=ResourceOptions(parent=self, depends_on=[closed]),  # S3 refuses both changes at the same moment
         )
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
@@ -88,6 +71,29 @@ class Bucket(ComponentResource):
                 opts=child,
             )
         self.register_outputs({"bucket_id": self.bucket_id, "arn": self.arn})
+
+    def _close(self, name: str, args: BucketArgs) -> None:
+        """Nobody but this account's roles, and they only by TLS."""
+        child = ResourceOptions(parent=self)
+        aws.s3.BucketOwnershipControls(
+            f"{name}-owner", bucket=self.bucket_id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+        )
+        closed = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=self.bucket_id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        everything = self.arn.apply(lambda arn: f"{arn}/*")
+        aws.s3.BucketPolicy(
+            f"{name}-policy",
+            bucket=self.bucket_id,
+            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *args.statements),
+            opts=ResourceOptions(parent=self, depends_on=[closed]),  # S3 refuses both changes at the same moment
+        )
 
     def _encrypt(self, name: str, args: BucketArgs) -> None:
         kms = args.kms_key_arn is not None

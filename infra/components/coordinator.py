@@ -46,7 +46,6 @@ class Coordinator(ComponentResource):
         allow_redrive(name, lost, None, self)
         role = Role(
             name,
-            args.base.place,
             args.base.place.tags("coordinator", DataClass.NONE, "coordinator"),
             child,
             service="lambda.amazonaws.com",

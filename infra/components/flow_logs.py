@@ -32,7 +32,7 @@ class FlowLogs(ComponentResource):
             tags=tags,
             opts=child,
         )
-        role = Role(name, args.base.place, tags, child, service="vpc-flow-logs.amazonaws.com")
+        role = Role(name, tags, child, service="vpc-flow-logs.amazonaws.com")
         write = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
         role.allow("WriteFlowLogs", *write, on=Output.concat(logs.arn, ":*"))
         policy = role.settle()

@@ -39,7 +39,7 @@ class Migrator(ComponentResource):
         super().__init__("infrafabric:storage:Migrator", name, opts=opts)
         child = ResourceOptions(parent=self)
         tags = args.base.place.tags("migrator", DataClass.NONE, "migrator")
-        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
         inside = Attachment(
             f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="migrator"), child
         )

@@ -57,7 +57,7 @@ class Recorder(ComponentResource):
         )
         self.queue_url, self.dlq_url = self._queue.url, self._queue.dlq.url
         tags = args.base.place.tags("recorder", DataClass.NONE, "recorder")
-        role = Role(name, args.base.place, tags, child, service="lambda.amazonaws.com")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
         inside = Attachment(
             f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="recorder"), child
         )

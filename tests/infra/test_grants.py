@@ -120,17 +120,11 @@ def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(stand_up_st
 @pytest.fixture
 def role(stand_up):
     """A role of its own, and a way to let a test grant to it while a program runs."""
-    from pulumi import Output
-
     from infra.grants import Role
-    from infra.place import Place
 
     def run(grant):
         def program():
-            place = Place(
-                stack="dev", environment="dev", region="us-east-1", cost_center="x", account_id=Output.from_input("1")
-            )
-            grant(Role("some", place, {"Name": "some"}, ResourceOptions(), service="lambda.amazonaws.com"))
+            grant(Role("some", {"Name": "some"}, ResourceOptions(), service="lambda.amazonaws.com"))
 
         return stand_up(program)
 

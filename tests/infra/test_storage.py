@@ -78,3 +78,8 @@ def test_sessions_are_listed_by_the_time_they_were_made(estate):
     (table,) = estate.of("dynamodb/table:Table").values()
     (index,) = table["globalSecondaryIndexes"]
     assert (index["name"], index["hashKey"], index["rangeKey"]) == ("by_created", "listing", "created")
+
+
+def test_only_a_stack_that_can_be_thrown_away_is_destroyed_with_what_its_buckets_hold(dev, prod):
+    assert {b["forceDestroy"] for b in dev.of("s3/bucket:Bucket").values()} == {True}
+    assert {b["forceDestroy"] for b in prod.of("s3/bucket:Bucket").values()} == {False}
