@@ -100,7 +100,7 @@ def test_the_data_key_serves_only_through_the_services_that_hold_the_data(estate
 def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(stand_up_stack):
     profile = "eu.anthropic.claude-haiku-5-5"
     changes = {"model.provider": "bedrock", "model.agentId": profile, "model.coordinatorId": "anthropic.sonnet-x"}
-    estate = stand_up_stack("dev", {**changes, "region": "eu-central-1", "fleet.size": 1})
+    estate = stand_up_stack("dev", {**changes, "region": "eu-central-1", "fleet.size": 1, "database": None})
     agent = estate.granted("agents-h01")
     through_profile = f"arn:aws:bedrock:eu-central-1:123456789012:inference-profile/{profile}"
     assert agent["AskModel"]["Resource"] == [through_profile]
