@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra import packages, packaging, program, stackfile
+from infrafabric.cli.api_client import ApiClient
 from local import deploy, types
-from local.platform import ACCOUNT, REGION, Platform
+from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 
 # One event source runs so many handlers side by side: two cores gain nothing from more.
 _CONCURRENCY = 2
@@ -74,20 +76,35 @@ def put_up(
 
 
 def warm(platform: Platform, deployed: Deployed) -> None:
-    """Start every agent's first worker at once: cold workers that start one after another cost seconds.
+    """Start one environment of every function at once: those that start one after another cost seconds.
 
-    An empty batch is a valid event, and an agent answers it without doing anything.
+    An agent answers an empty batch without doing anything, and so does the recorder; the API lists no sessions.
     """
     client = platform.client("lambda")
+    outputs = deployed.outputs
 
-    def invoke(agent: dict[str, str]) -> None:
-        client.invoke(FunctionName=f"{agent['function_name']}:live", Payload=b'{"Records": []}')
+    def invoke(function: str) -> None:
+        client.invoke(FunctionName=f"{function}:live", Payload=b'{"Records": []}')
 
-    threads = [threading.Thread(target=invoke, args=(agent,)) for agent in deployed.outputs["agents"].values()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    jobs = [partial(invoke, agent["function_name"]) for agent in outputs["agents"].values()]
+    jobs.append(partial(ApiClient(outputs["api_url"], outputs["api_key"]).call, "GET", "/sessions"))
+    if outputs.get("record_queue_url"):
+        jobs.append(partial(invoke, f"infrafabric-{deployed.stack}-recorder"))
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for job in [pool.submit(job) for job in jobs]:
+            job.result()
+
+
+def facts(platform: Platform, deployed: Deployed) -> dict[str, Any]:
+    """What a client of the platform needs to know, in the shape that ``fabric local up --json`` prints."""
+    return {
+        "endpoint_url": platform.endpoint_url,
+        "region": REGION,
+        "credentials": CREDENTIALS,
+        "api": {"url": deployed.outputs["api_url"], "key": deployed.outputs["api_key"]},
+        "database_url": platform.database_url,
+        "outputs": deployed.outputs,
+    }
 
 
 @contextmanager

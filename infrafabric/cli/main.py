@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.metadata import entry_points
 from typing import NoReturn
-
-from infrafabric.cli import bus
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -27,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     parser = _Parser(prog="fabric", description="InfraFabric on AWS")
     groups = parser.add_subparsers(metavar="GROUP", required=True)
-    bus.register(groups)
+    # Entry points, because the local platform adds its commands and this package must not import it.
+    for group in sorted(entry_points(group="infrafabric.commands"), key=lambda entry: entry.name):
+        group.load()(groups)
     args = parser.parse_args(argv)
     try:
         status: int = args.run(args)

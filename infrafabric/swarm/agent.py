@@ -153,11 +153,11 @@ def _ask(job: _Job, claim: Claim, deps: AgentDeps) -> None:
     except errors.ModelError as error:
         spent = _spent(error, claim, deps)
         reason = DEADLINE if isinstance(error, errors.TimedOut) else error.slug
-        _store_failure(job, claim, reason, str(error), spent, error.usage, deps)
+        _store_failure(job, claim, (reason, str(error)), (spent, error.usage), started, deps)
         return
     cost = deps.model.cost_nusd(answer.usage)
     document = {
-        **_about(job, deps),
+        **_about(job, started, deps),
         "status": "DONE",
         "model": answer.model_id,
         "offline": answer.offline,
@@ -180,7 +180,7 @@ def _put_back(job: _Job, claim: Claim, retry_after_s: float, deps: AgentDeps) ->
     delay_s = throttle_delay_s(job.throttles, left_s=left_s, draw=deps.draw(), retry_after_s=retry_after_s)
     if delay_s is None:
         detail = f"throttled {job.throttles + 1} times, and no wait ends before the deadline"
-        _store_failure(job, claim, THROTTLED, detail, 0, None, deps)
+        _store_failure(job, claim, (THROTTLED, detail), (0, None), deps.now_ms(), deps)
         return
     deps.store.release(claim)
     deps.put_back(job.body, job.throttles + 1, delay_s)
@@ -189,10 +189,12 @@ def _put_back(job: _Job, claim: Claim, retry_after_s: float, deps: AgentDeps) ->
 
 
 def _store_failure(
-    job: _Job, claim: Claim, reason: str, detail: str, spent_nusd: int, usage: Usage | None, deps: AgentDeps
+    job: _Job, claim: Claim, why: tuple[str, str], spent: tuple[int, Usage | None], started_ms: int, deps: AgentDeps
 ) -> None:
+    """``why`` is reason and detail, ``spent`` nano-USD and tokens."""
+    (reason, detail), (spent_nusd, usage) = why, spent
     document = {
-        **_about(job, deps),
+        **_about(job, started_ms, deps),
         "status": "FAILED",
         "model": deps.model.model_id,
         "error": {"reason": reason, "detail": detail},
@@ -211,7 +213,7 @@ def _spent(error: errors.ModelError, claim: Claim, deps: AgentDeps) -> int:
     return claim.reserved_nusd if error.billed is None else 0
 
 
-def _about(job: _Job, deps: AgentDeps) -> dict[str, Any]:
+def _about(job: _Job, started_ms: int, deps: AgentDeps) -> dict[str, Any]:
     return {
         "schema": "infrafabric.result/1",
         "session_id": job.task.session_id,
@@ -220,7 +222,8 @@ def _about(job: _Job, deps: AgentDeps) -> dict[str, Any]:
         "agent": deps.agent,
         "attempt": job.task.attempt,
         "request": job.envelope.message_id,
-        "at_ms": deps.now_ms(),
+        "started_ms": started_ms,
+        "ended_ms": deps.now_ms(),
     }
 
 

@@ -34,6 +34,8 @@ def serve(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
     def one(record: SQSRecord) -> None:  # Powertools passes it by this name
         write(record.body, deps)
 
+    if not event["Records"]:
+        return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
     # After a failure the rest of its session waits with it, so that order holds; other sessions go on.
     batch = SqsFifoPartialProcessor(skip_group_on_error=True, logger=log.logger)
     return process_partial_response(event, one, batch, context)

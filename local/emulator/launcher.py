@@ -93,12 +93,12 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
 
 
 def authorise_as_aws_does() -> None:
-    """MiniStack asks for a permission that AWS does not have: publishing in batches needs ``sns:Publish``, no more."""
+    """MiniStack asks for permissions that AWS does not have: what is sent in batches needs the single action, no more."""
     extract = iam_actions.extract_iam_action
 
     def extract_ours(*args: Any, **kwargs: Any) -> str | None:
         action = extract(*args, **kwargs)
-        return "sns:Publish" if action == "sns:PublishBatch" else action
+        return action.removesuffix("Batch") if action and action.startswith(("sns:", "sqs:")) else action
 
     iam_actions.extract_iam_action = extract_ours
 

@@ -1,0 +1,53 @@
+"""``fabric local up|down|status`` and ``fabric demo``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+
+def register(groups: Any) -> None:
+    """Adds ``fabric local`` to ``fabric``'s parser."""
+    group = groups.add_parser("local", help="the platform on this machine", description="The platform on this machine")
+    commands = group.add_subparsers(metavar="COMMAND", required=True)
+    up = _command(commands, "up", "start the platform, deploy a stack, and keep it running", "up")
+    up.add_argument("--stack", default="dev", help="which Pulumi.<stack>.yaml (default: dev)")
+    _command(commands, "down", "stop the platform", "down")
+    _command(commands, "status", "whether it runs, and where", "status")
+
+
+def register_demo(groups: Any) -> None:
+    """Adds ``fabric demo``."""
+    demo = _command(groups, "demo", "deploy the dev stack here, run a ten-agent session, print its report", "demo")
+    demo.add_argument("--goal", help="what the agents find out")
+    demo.add_argument("--agents", type=int, default=10, help="how many agents (default: 10)")
+
+
+def _command(commands: Any, name: str, text: str, function: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    parser.set_defaults(run=_late(function))
+    return parser
+
+
+def _late(function: str) -> Callable[[argparse.Namespace], int]:
+    """Loads the platform, and with it Pulumi, only when a command runs it."""
+
+    def run(args: argparse.Namespace) -> int:
+        from local import commands  # noqa: PLC0415
+
+        signal.signal(signal.SIGTERM, _end)  # like Ctrl-C: what was started is stopped on the way out
+        try:
+            return getattr(commands, function)(args)
+        except commands.EXPECTED as error:
+            print(f"fabric: {error}", file=sys.stderr)
+            return 1
+
+    return run
+
+
+def _end(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,198 @@
+"""What a person sees while the platform works: rich on a terminal, plain lines elsewhere, silence beside JSON."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from local.deploy import Deployment, Step
+
+_BAR = 40  # characters of an agent's timeline
+
+
+class View(Protocol):
+    """Progress, as it happens. The document at the end is the caller's to print."""
+
+    def part(self, name: str) -> None: ...
+    def step(self, step: Step) -> None: ...
+    def deployed(self, deployment: Deployment) -> None: ...
+    def session(self, session: dict[str, Any]) -> None: ...
+    def ended(self, document: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def view_for(as_json: bool) -> View:
+    """JSON takes standard output, so then nothing else is said; otherwise what the terminal can show."""
+    if as_json:
+        return Quiet()
+    return Rich() if sys.stdout.isatty() else Plain()
+
+
+class Quiet:
+    """Says nothing."""
+
+    def part(self, name: str) -> None: ...
+    def step(self, step: Step) -> None: ...
+    def deployed(self, deployment: Deployment) -> None: ...
+    def session(self, session: dict[str, Any]) -> None: ...
+    def ended(self, document: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def component_of(step: Step) -> str:
+    """The component that a resource belongs to: the last type of its parent's URN, without our prefix."""
+    if "::" not in step.parent:
+        return "stack"
+    kind = step.parent.split("::")[2].split("$")[-1]
+    return kind.rpartition(":")[2] if kind.startswith("infrafabric:") else "stack"
+
+
+def short(token: str) -> str:
+    """``aws:sqs/queue:Queue`` as ``sqs.Queue``."""
+    module, _, name = token.rpartition(":")
+    return f"{module.split(':')[-1].split('/')[0]}.{name}"
+
+
+def by_component(deployment: Deployment) -> dict[str, dict[str, Counter[str]]]:
+    """Component → outcome (created, recorded) → type → how many."""
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for step in deployment.steps:
+        if step.outcome != "component":
+            kinds = found.setdefault(component_of(step), {"created": Counter(), "recorded": Counter()})
+            kinds[step.outcome][short(step.type)] += 1
+    return dict(sorted(found.items()))
+
+
+class Plain:
+    """A line for whatever is worth one."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def part(self, name: str) -> None:
+        print(f"starting: {name}", flush=True)
+
+    def step(self, step: Step) -> None: ...
+
+    def deployed(self, deployment: Deployment) -> None:
+        for component, kinds in by_component(deployment).items():
+            print(f"created: {component}: {_listed(kinds['created'])}")
+            if kinds["recorded"]:
+                print(f"recorded only: {component}: {_listed(kinds['recorded'])}")
+        created, recorded = (sum(deployment.count(outcome).values()) for outcome in ("created", "recorded"))
+        print(f"resources: {created} created on the emulator, {recorded} recorded only", flush=True)
+
+    def session(self, session: dict[str, Any]) -> None:
+        line = _progress(session)
+        if line != self._said:
+            self._said = line
+            print(line, flush=True)
+
+    def ended(self, document: dict[str, Any]) -> None:
+        _print_end(Console(width=140, highlight=False, no_color=True), document)
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+
+class Rich:
+    """A tree that grows, a session that moves, and tables at the end."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._live: Live | None = None
+        self._lock = threading.Lock()
+        self._deployment = Deployment()
+
+    def part(self, name: str) -> None:
+        self._console.print(f"[dim]starting[/] {name}")
+
+    def step(self, step: Step) -> None:
+        with self._lock:
+            self._deployment.steps.append(step)
+            self._show(_tree(self._deployment))
+
+    def deployed(self, deployment: Deployment) -> None:
+        self._show(_tree(deployment))
+        self._rest()
+
+    def session(self, session: dict[str, Any]) -> None:
+        self._show(Spinner("dots", Text(_progress(session))))
+
+    def ended(self, document: dict[str, Any]) -> None:
+        self._rest()
+        _print_end(self._console, document)
+
+    def note(self, text: str) -> None:
+        self._console.print(text)
+
+    def _show(self, what: Any) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=10)
+            self._live.start()
+        self._live.update(what)
+
+    def _rest(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _listed(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+
+
+def _tree(deployment: Deployment) -> Tree:
+    created, recorded = (sum(deployment.count(outcome).values()) for outcome in ("created", "recorded"))
+    tree = Tree(f"[bold]stack[/]  {created} created on the emulator, {recorded} recorded only")
+    for component, kinds in by_component(deployment).items():
+        branch = tree.add(f"[cyan]{component}[/]  [dim]{_listed(kinds['created'])}[/]")
+        if kinds["recorded"]:
+            branch.add(f"[yellow]recorded only:[/] {_listed(kinds['recorded'])}")
+    return tree
+
+
+def _progress(session: dict[str, Any]) -> str:
+    tasks = session["tasks"]
+    counts = f"{tasks['done']} of {tasks['total']} tasks done, {tasks['failed']} failed"
+    return f"session {session['session_id']}: {session['status']}, {counts}, {session['cost_usd']:.6f} USD"
+
+
+def _print_end(console: Console, document: dict[str, Any]) -> None:
+    console.print(_timeline(document["timeline"]))
+    session, report = document["session"], document["report"]
+    console.print(f"\n[bold]{session['status']}[/]  {session['reason']}".rstrip())
+    console.print(f"cost    {session['cost_usd']:.6f} USD of {session['budget_usd']:g}, {document['tokens']:,} tokens")
+    console.print(f"model   {report['model']}\n\n[bold]Report[/]")
+    console.print(report["summary"], markup=False)
+    for finding in report["findings"][:10]:
+        console.print(f"  {finding['confidence']:.2f}  {finding['agent']}  {finding['text']}", markup=False)
+    if len(report["findings"]) > 10:
+        console.print(f"  and {len(report['findings']) - 10} more")
+    console.print("\n[bold]Where it lies[/]")
+    for name, place in document["places"].items():
+        console.print(f"  {name:18} {place}", markup=False)
+
+
+def _timeline(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
+    for name in ("agent", "task", "status", "", "seconds", "tokens", "USD"):
+        table.add_column(name, justify="right" if name in ("seconds", "tokens", "USD") else "left", no_wrap=True)
+    first = min((row["started_ms"] for row in rows), default=0)
+    span = max((row["ended_ms"] for row in rows), default=1) - first or 1
+    for row in rows:
+        before = (row["started_ms"] - first) * _BAR // span
+        width = max(1, (row["ended_ms"] - row["started_ms"]) * _BAR // span)
+        bar = f"{'·' * before}{'█' * width}".ljust(_BAR, "·")[:_BAR]
+        seconds = f"{(row['ended_ms'] - row['started_ms']) / 1000:.2f}"
+        table.add_row(row["agent"], row["task_id"], row["status"], bar, seconds, f"{row['tokens']}", f"{row['cost_usd']:.6f}")
+    return table
