@@ -1,0 +1,64 @@
+# Everything a person or CI runs. `make help` lists it. Nothing but Python 3.11 or newer and make is needed.
+PYTHON ?= python3
+VENV := .venv
+EMULATOR := .venv-emulator
+BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+# An Output in a string is a bug that Pulumi otherwise only warns of.
+export PULUMI_ERROR_OUTPUT_STRING := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format test-unit test-infra test-e2e bench package lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready $(EMULATOR)/.ready ## install everything (again only when a lock file changed)
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --require-hashes -r requirements/dev.txt
+	$(BIN)/python $(PIP) --no-deps -e .
+	@touch $@
+
+$(EMULATOR)/.ready: requirements/emulator.txt
+	$(PYTHON) -m venv $(EMULATOR)
+	$(EMULATOR)/bin/python $(PIP) --require-hashes -r requirements/emulator.txt
+	@touch $@
+
+demo: setup ## deploy the dev stack on this machine, run a ten-agent session, print its report
+	@$(BIN)/fabric demo
+
+test: lint test-unit test-infra test-e2e ## everything CI runs
+
+lint: setup ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: setup ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-unit: setup ## pure logic, no platform
+	$(BIN)/pytest tests/unit -n 2
+
+test-infra: setup ## the program's graph under mocks
+	$(BIN)/pytest tests/infra -n 2
+
+test-e2e: setup ## the whole platform on this machine
+	$(BIN)/pytest tests/e2e
+
+bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
+	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
+
+package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
+	$(BIN)/python -m infra.packaging
+
+lock: setup ## compile requirements/*.in again (needs uv)
+	$(PYTHON) -m uv --version >/dev/null || { echo "uv is needed: $(PYTHON) -m pip install uv"; exit 1; }
+	$(PYTHON) requirements/lock.py
+
+clean: ## remove what the other targets built
+	rm -rf $(VENV) $(EMULATOR) .build .local .pytest_cache .ruff_cache .hypothesis *.egg-info
