@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from infrafabric.bus.envelope import Citation, Envelope, compose, new_message_id
-from infrafabric.bus.refusal import Refused
+from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.verify import verify
@@ -69,10 +69,11 @@ class AgentDeps:
         return f"if://agent/{self.agent}"
 
 
-def work(body: str, *, throttles: int, left_ms: Callable[[], int], deps: AgentDeps) -> None:
+def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps) -> None:
     """Work one message of the agent's queue to its end.
 
     Args:
+        carrier: the id of the SQS message that brought it: tells a repeated delivery from a replayed message.
         throttles: how often this message was put back before.
         left_ms: what is left of the invocation.
 
@@ -101,9 +102,10 @@ def work(body: str, *, throttles: int, left_ms: Callable[[], int], deps: AgentDe
             budget_nusd=task.budget_nusd,
             lease_ms=max(1, left_ms()),
             token=deps.token(),
+            carrier=carrier,
         )
     except AlreadyDoneError as done:
-        _answer(job, done.result, deps)
+        _repeat(job, done, carrier, deps)
     except SessionOverError as over:
         deps.log.info("message dropped", session_id=task.session_id, task_id=task.task_id, why=str(over))
     except OverBudgetError as error:
@@ -125,6 +127,18 @@ class _Job:
         """Until the invocation or the deadline ends, whichever is first."""
         deadline = self.envelope.reply_by
         return min(self.left_ms() - _MARGIN_MS, deadline - now_ms if deadline else 1 << 40)
+
+
+def _repeat(job: _Job, done: AlreadyDoneError, carrier: str, deps: AgentDeps) -> None:
+    """SQS may deliver twice: the same delivery is answered again. Another message with this id was replayed.
+
+    The coordinator hears the answer in both cases, since it may have missed the first; the bus hears no replay.
+    """
+    if carrier == done.carrier:
+        _answer(job, done.result, deps)
+        return
+    _call_back(job, done.result, deps)
+    deps.dead_letter(job.body, str(Reason.REPLAYED), f"the work of {job.envelope.message_id} was done before")
 
 
 def _trusted(body: str, deps: AgentDeps) -> Envelope:
@@ -250,11 +264,15 @@ def _store(
 
 def _answer(job: _Job, result: TaskResult, deps: AgentDeps) -> None:
     """Tell the coordinator, and say it on the bus. Saying it twice does no harm."""
-    if result.status != "DONE":
-        _give_up(job, result.reason, "answered before", deps, result)
-        return
-    deps.callbacks.succeed(job.task.callback_id, asdict(result))
-    deps.say(_draft(job, Performative.INFORM, result, deps))
+    _call_back(job, result, deps)
+    deps.say(_draft(job, Performative.INFORM if result.status == "DONE" else Performative.FAILURE, result, deps))
+
+
+def _call_back(job: _Job, result: TaskResult, deps: AgentDeps) -> None:
+    if result.status == "DONE":
+        deps.callbacks.succeed(job.task.callback_id, asdict(result))
+    else:
+        deps.callbacks.fail(job.task.callback_id, result.reason, "answered before")
 
 
 def _give_up(job: _Job, reason: str, detail: str, deps: AgentDeps, result: TaskResult | None = None) -> None:

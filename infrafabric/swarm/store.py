@@ -40,9 +40,11 @@ class StoreError(Exception):
 
 
 class AlreadyDoneError(StoreError):
-    def __init__(self, result: TaskResult) -> None:
+    """``carrier`` is the id of the SQS message that brought the work that was done."""
+
+    def __init__(self, result: TaskResult, carrier: str) -> None:
         super().__init__(f"task {result.task_id} was already answered")
-        self.result = result
+        self.result, self.carrier = result, carrier
 
 
 class BeingWorkedError(StoreError):
@@ -73,6 +75,7 @@ class Claim:
     message_id: str
     reserved_nusd: int
     token: str
+    carrier: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +207,15 @@ class SessionStore:
         self._transact([self._add(session_id, {"spent": spent_nusd, "committed": spent_nusd - reserved_nusd})])
 
     def claim(
-        self, session_id: str, message_id: str, *, reserve_nusd: int, budget_nusd: int, lease_ms: int, token: str
+        self,
+        session_id: str,
+        message_id: str,
+        *,
+        reserve_nusd: int,
+        budget_nusd: int,
+        lease_ms: int,
+        token: str,
+        carrier: str,
     ) -> Claim:
         """Make the message ours for ``lease_ms`` and set money aside for it, both or neither.
 
@@ -232,11 +243,13 @@ class SessionStore:
         refused = self._transact([take, self._reserve(session_id, reserve_nusd, budget_nusd)], tolerated=2)
         if refused and refused[0] is not None:
             if refused[0].get("state") == "DONE":
-                raise AlreadyDoneError(_task(refused[0]))
+                raise AlreadyDoneError(_task(refused[0]), refused[0]["carrier"])
             raise BeingWorkedError(f"message {message_id} is being worked until {refused[0].get('lease_ms')}")
         if refused:
             raise self._why(session_id, refused[1], reserve_nusd, budget_nusd)
-        return Claim(session_id=session_id, message_id=message_id, reserved_nusd=reserve_nusd, token=token)
+        return Claim(
+            session_id=session_id, message_id=message_id, reserved_nusd=reserve_nusd, token=token, carrier=carrier
+        )
 
     def finish(self, claim: Claim, result: TaskResult, *, spent_nusd: int) -> None:
         """The message's work is done: its answer, the money and the task's row, in one transaction.
@@ -245,8 +258,8 @@ class SessionStore:
         """
         money = {"spent": spent_nusd, "committed": spent_nusd - claim.reserved_nusd}
         done = self._put(
-            {"pk": claim.session_id, "sk": _message(claim.message_id), "state": "DONE", **_task_fields(result),
-             **self._fresh()},
+            {"pk": claim.session_id, "sk": _message(claim.message_id), "state": "DONE", "carrier": claim.carrier,
+             **_task_fields(result), **self._fresh()},
         )  # fmt: skip
         if result.status != "DONE":
             self._transact([done, self._add(claim.session_id, money)])

@@ -72,7 +72,7 @@ def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
     async def one(record: SQSRecord) -> None:  # Powertools passes it by this name
         count = record.message_attributes["throttles"]
         throttles = int(count.string_value or 0) if count else 0
-        job = partial(work, record.body, throttles=throttles, left_ms=left_ms, deps=deps)
+        job = partial(work, record.body, carrier=record.message_id, throttles=throttles, left_ms=left_ms, deps=deps)
         await asyncio.get_running_loop().run_in_executor(threads(), job)
 
     if not event["Records"]:
