@@ -38,6 +38,11 @@ _EXECUTION_ACTIONS = {
     "stop": "StopDurableExecution",
     None: "GetDurableExecution",
 }
+_NO_CALLBACK: Answer = (
+    400,
+    {"content-type": "application/json", "x-amzn-errortype": "InvalidParameterValueException"},
+    b'{"Type": "User", "message": "Invalid callback id"}',
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ class DurableRoutes:
             return await self._invoke(unquote(invoked[1]), call)
         callback, execution = _CALLBACK.match(call.path), _EXECUTION.match(call.path)
         if callback:
-            execution_arn = json.loads(base64.b64decode(unquote(callback[1])))["arn"]
+            try:
+                execution_arn = json.loads(base64.b64decode(unquote(callback[1])))["arn"]
+            except (ValueError, KeyError, TypeError):
+                return _NO_CALLBACK
             action = _CALLBACK_ACTIONS[callback[2]]
         elif execution:
             execution_arn, action = unquote(execution[1]), _EXECUTION_ACTIONS[execution[2]]

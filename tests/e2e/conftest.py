@@ -1,0 +1,111 @@
+"""The platform, once for all tests of this tier: the dev stack on the emulator, with its real packages."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local import platform as local_platform
+from local import stack
+
+FINAL = ("COMPLETE", "PARTIAL", "FAILED", "CANCELLED")
+WAIT_S = 90.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running platform with the dev stack on it."""
+
+    platform: local_platform.Platform
+    outputs: dict[str, Any]
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, key: str | None = ""
+    ) -> tuple[int, dict[str, str], Any]:
+        """One request as a client sends it: status, headers (lower case), JSON. ``key`` None sends none."""
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        if key is not None:
+            headers["x-api-key"] = key or self.outputs["api_key"]
+        request = urllib.request.Request(self.outputs["api_url"] + path, data, headers, method=method)
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            text = answer.read()
+            found = {name.lower(): value for name, value in answer.headers.items()}
+            return answer.status, found, json.loads(text) if text else None
+
+    def start(self, **body: Any) -> str:
+        status, _, session = self.call("POST", "/sessions", body)
+        assert status == 202, session
+        return session["session_id"]
+
+    def ended(self, session_id: str) -> dict[str, Any]:
+        """The session once it has ended."""
+        return until(lambda: self._if_final(session_id), f"session {session_id} to end")
+
+    def _if_final(self, session_id: str) -> dict[str, Any] | None:
+        _, _, session = self.call("GET", f"/sessions/{session_id}")
+        return session if session["status"] in FINAL else None
+
+    def report(self, session_id: str) -> dict[str, Any]:
+        status, _, report = self.call("GET", f"/sessions/{session_id}/report")
+        assert status == 200, report
+        return report
+
+    def model(self, method: str, path: str, body: Any = None) -> Any:
+        """The stand-in's own controls."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.platform.model_url + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def model_calls(self) -> int:
+        return sum(row["count"] for row in self.model("GET", "/_fabric/requests"))
+
+    def letters(self, agent: str) -> list[dict[str, Any]]:
+        """What lies in an agent's dead-letter queue; taken out."""
+        sqs, url = self.platform.client("sqs"), self.outputs["agents"][agent]["dlq_url"]
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+        for letter in found.get("Messages", []):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
+        return found.get("Messages", [])
+
+
+def until(look: Callable[[], Any], what: str, within_s: float = WAIT_S) -> Any:
+    """The first true thing that ``look`` returns."""
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {within_s:.0f} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with local_platform.running(tmp_path_factory.mktemp("platform")) as platform:
+        deployed = stack.put_up(platform, fleet__heartbeatS=1, fleet__heartbeatTimeoutS=10)
+        stack.warm(platform, deployed)
+        yield Stage(platform, deployed.outputs)
+
+
+@pytest.fixture(scope="session")
+def platform(stage: Stage) -> Stage:
+    return stage
+
+
+@pytest.fixture(autouse=True)
+def calm_model(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test's rules for the model end with it."""
+    yield
+    if "stage" in request.fixturenames:
+        request.getfixturevalue("stage").model("DELETE", "/_fabric/rules")

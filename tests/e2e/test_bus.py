@@ -1,0 +1,172 @@
+"""What happens to messages that an agent must not trust, or has worked before: on the real topic and queues."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.signing import KmsSigner, Signer
+from infrafabric.bus.structure import Performative
+from infrafabric.cloud import split_s3_uri
+from infrafabric.swarm.session import COORDINATOR, Order
+from infrafabric.swarm.store import SessionStore
+from tests.e2e.conftest import Stage, until
+
+AGENT = "h09"  # no other test of this tier gives it a single task
+
+
+@pytest.fixture(scope="module")
+def coordinator(stage: Stage) -> Signer:
+    """Signs as the coordinator: the account's root may use its key, as no function's role may."""
+    bucket, key = split_s3_uri(stage.outputs["registry_uri"])
+    registry = Registry.parse(stage.platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    trusted = registry.key_of(COORDINATOR)
+    assert trusted
+    kms = stage.platform.client("kms")
+    alias = next(a for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
+    return KmsSigner(kms, key_id=alias["TargetKeyId"], principal=COORDINATOR, public_key=trusted.text)
+
+
+@pytest.fixture(scope="module")
+def session(stage: Stage) -> str:
+    """A session that runs, for messages to belong to."""
+    now = time.time_ns() // 1_000_000
+    order = Order(
+        session_id="by-hand", goal=None, tasks=("one",), agents=1, created_ms=now, deadline_ms=now + 600_000,
+        budget_nusd=10**9, quorum=1.0,
+    )  # fmt: skip
+    store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
+    store.create(order, digest="by hand", model="none")
+    store.begin("by-hand", tasks=1)
+    return order.session_id
+
+
+def request(session_id: str, **changes: Any) -> dict[str, Any]:
+    now = time.time_ns() // 1_000_000
+    content = {
+        "session_id": session_id, "task_id": f"t{uuid.uuid4().int % 9000 + 1000}", "attempt": 0, "text": "by hand",
+        "goal": "", "callback_id": "bm9uZQ==", "budget_nusd": 10**9,
+    }  # fmt: skip
+    given: dict[str, Any] = {
+        "performative": Performative.REQUEST,
+        "sender": COORDINATOR,
+        "receiver": f"if://agent/{AGENT}",
+        "conversation_id": f"if://conversation/{session_id}",
+        "message_id": new_message_id(),
+        "timestamp": now,
+        "content": content,
+        "citation": Citation("if://test/bus", f"sha256:{hashlib.sha256(b'').hexdigest()}"),
+        "reply_by": now + 300_000,
+    }
+    return compose(**{**given, **changes})
+
+
+def publish(stage: Stage, body: bytes) -> None:
+    attributes = {
+        name: {"DataType": "String", "StringValue": value}
+        for name, value in (("receiver", f"if://agent/{AGENT}"), ("performative", "request"))
+    }
+    stage.platform.client("sns").publish(
+        TopicArn=stage.outputs["bus_topic_arn"], Message=body.decode(), MessageAttributes=attributes
+    )
+
+
+def refused(stage: Stage) -> tuple[str, str]:
+    """Reason and body of the one dead letter."""
+    (letter,) = until(lambda: stage.letters(AGENT), "a dead letter")
+    return letter["MessageAttributes"]["reason"]["StringValue"], letter["Body"]
+
+
+def test_a_forged_message_is_refused(stage: Stage, session: str) -> None:
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    body = sign(request(session), PemSigner(pem, principal=COORDINATOR))
+    publish(stage, body)
+    assert refused(stage) == ("key-mismatch", body.decode()), "a key that a message brings along proves nothing"
+
+
+def test_a_tampered_message_is_refused(stage: Stage, session: str, coordinator: Signer) -> None:
+    message = json.loads(sign(request(session), coordinator))
+    message["content"]["text"] = "by another hand"
+    publish(stage, json.dumps(message).encode())
+    assert refused(stage)[0] == "tampered"
+
+
+def test_a_stale_message_is_refused(stage: Stage, session: str, coordinator: Signer) -> None:
+    now = time.time_ns() // 1_000_000
+    publish(stage, sign(request(session, timestamp=now - 400_000, reply_by=now - 1), coordinator))
+    assert refused(stage)[0] == "stale"
+
+
+def test_a_message_for_another_agent_is_refused(stage: Stage, session: str, coordinator: Signer) -> None:
+    publish(stage, sign(request(session, receiver="if://agent/h10"), coordinator))
+    assert refused(stage)[0] == "wrong-receiver"
+
+
+def test_a_replayed_message_is_refused_and_asks_no_model(stage: Stage, session: str, coordinator: Signer) -> None:
+    draft = request(session)
+    body = sign(draft, coordinator)
+    publish(stage, body)
+    task = draft["content"]["task_id"]
+    until(lambda: _rows(stage, task), "the first one's row")
+    calls = stage.model_calls()
+    publish(stage, body)
+    assert refused(stage) == ("replayed", body.decode())
+    assert stage.model_calls() == calls
+
+
+def test_a_repeated_delivery_is_one_model_call_and_one_row(stage: Stage, session: str, coordinator: Signer) -> None:
+    """The same SQS message twice, as SQS may deliver it: the event source's own event, sent twice."""
+    draft = request(session)
+    record = {
+        "messageId": str(uuid.uuid4()),
+        "receiptHandle": "none",
+        "body": sign(draft, coordinator).decode(),
+        "attributes": {},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:inbox",
+        "awsRegion": "us-east-1",
+    }
+    calls = stage.model_calls()
+    for _ in range(2):
+        answer = stage.platform.client("lambda").invoke(
+            FunctionName=f"{stage.outputs['agents'][AGENT]['function_name']}:live",
+            Payload=json.dumps({"Records": [record]}).encode(),
+        )
+        assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}
+    assert stage.model_calls() == calls + 1
+    assert until(lambda: _rows(stage, draft["content"]["task_id"]), "the row") == 1
+    assert stage.letters(AGENT) == []
+
+
+def test_a_record_that_nobody_signed_reaches_no_table(stage: Stage) -> None:
+    sqs, url = stage.platform.client("sqs"), stage.outputs["record_queue_url"]
+    sqs.send_message(QueueUrl=url, MessageBody='{"forged": true}', MessageGroupId="x", MessageDeduplicationId="x")
+    dlq = until(
+        lambda: next((u for u in sqs.list_queues()["QueueUrls"] if "results" in u and "dlq" in u), None), "the queue"
+    )
+    (letter,) = until(
+        lambda: sqs.receive_message(QueueUrl=dlq, MessageAttributeNames=["All"]).get("Messages"), "the letter"
+    )
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "missing-member"
+
+
+def _rows(stage: Stage, task: str) -> int:
+    assert stage.platform.database_url
+    with psycopg.connect(stage.platform.database_url) as connection:
+        query = "SELECT count(*) FROM task_results WHERE session_id = 'by-hand' AND task_id = %s"
+        (count,) = connection.execute(query, (task,)).fetchone() or (0,)
+        return count

@@ -1,0 +1,165 @@
+"""Sessions through the deployed API, the coordinator, ten agents, S3, DynamoDB and PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Stage, until
+
+TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
+
+
+@pytest.fixture(scope="module")
+def hung(stage: Stage) -> str:
+    """A session with one agent whose model never answers; started first, because its deadline takes half a minute."""
+    return stage.start(session_id="hung", tasks=["Quick work", "[[offline:hang]] Slow work"], deadline_s=30)
+
+
+@pytest.fixture(scope="module")
+def ten(stage: Stage, hung: str) -> dict[str, Any]:
+    stage.model("DELETE", "/_fabric/requests")
+    stage.start(session_id="ten", tasks=TASKS)
+    session = stage.ended("ten")
+    return {"session": session, "report": stage.report("ten"), "calls": stage.model("GET", "/_fabric/requests")}
+
+
+def test_ten_agents_complete_a_session(ten: dict[str, Any]) -> None:
+    assert ten["session"]["status"] == "COMPLETE"
+    assert ten["session"]["tasks"] == {"total": 10, "done": 10, "failed": 0}
+    assert {result["agent"] for result in ten["report"]["results"]} == {f"h{n:02}" for n in range(1, 11)}
+    assert [result["task"] for result in ten["report"]["results"]] == TASKS
+
+
+def test_a_task_costs_one_model_call_and_the_report_one(ten: dict[str, Any]) -> None:
+    answered = {row["model"]: row["count"] for row in ten["calls"] if row["outcome"] == "answered"}
+    agents = answered["claude-haiku-5-5"] - 1  # the quick task of the hung session may fall into the same count
+    assert agents in (9, 10)
+    assert answered["claude-sonnet-5-5"] == 1
+
+
+def test_the_evidence_hash_is_the_hash_of_the_stored_bytes(stage: Stage, ten: dict[str, Any]) -> None:
+    s3 = stage.platform.client("s3")
+    for result in ten["report"]["results"]:
+        stored = s3.get_object(Bucket=stage.outputs["results_bucket"], Key=result["s3_key"])["Body"].read()
+        assert result["evidence_hash"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert {finding["evidence_hash"] for finding in ten["report"]["findings"]} <= {
+        result["evidence_hash"] for result in ten["report"]["results"]
+    }
+
+
+def test_the_report_says_that_no_model_was_asked(ten: dict[str, Any]) -> None:
+    assert "offline" in ten["report"]["model"]
+    assert all("[offline stand-in]" in finding["text"] for finding in ten["report"]["findings"])
+
+
+def test_what_was_spent_is_the_sum_of_what_is_listed(ten: dict[str, Any]) -> None:
+    listed = sum(result["cost_usd"] for result in ten["report"]["results"])
+    assert 0 < listed < ten["session"]["cost_usd"] <= ten["session"]["budget_usd"]
+
+
+def rows(stage: Stage, query: str, *values: Any) -> list[Any]:
+    assert stage.platform.database_url
+    with psycopg.connect(stage.platform.database_url) as connection:
+        return connection.execute(query.encode(), values).fetchall()
+
+
+def test_the_history_has_a_row_for_each_task_and_one_for_the_session(stage: Stage, ten: dict[str, Any]) -> None:
+    sessions = until(lambda: rows(stage, "SELECT status, cost_usd FROM sessions WHERE session_id = 'ten'"), "the row")
+    assert sessions == [("COMPLETE", pytest.approx(sessions[0][1]))]
+    assert float(sessions[0][1]) == pytest.approx(ten["session"]["cost_usd"])
+    found = rows(stage, "SELECT task_id, agent, status FROM task_results WHERE session_id = 'ten' ORDER BY 1")
+    assert found == [(f"t{n:04}", f"h{n:02}", "DONE") for n in range(1, 11)]
+
+
+def test_the_same_request_sent_twice_is_one_session(stage: Stage) -> None:
+    body = {"session_id": "twice", "goal": "Once is enough", "agents": 2}
+    first = stage.call("POST", "/sessions", body)
+    second = stage.call("POST", "/sessions", {**body, "quorum": 1})  # a default, given: the meaning is the same
+    other = stage.call("POST", "/sessions", {**body, "agents": 3})
+    assert (first[0], second[0], other[0]) == (202, 200, 409)
+    assert first[1]["location"] == second[1]["location"] == "sessions/twice"
+    session = stage.ended("twice")
+    assert (session["status"], session["tasks"]["total"]) == ("COMPLETE", 2)
+
+
+def test_a_task_that_its_agent_fails_is_given_to_another(stage: Stage) -> None:
+    stage.model("POST", "/_fabric/rules", [{"match": r"agent h01 .*Session: failing\b", "do": "error"}])
+    stage.start(session_id="failing", tasks=["one", "two", "three"])
+    session = stage.ended("failing")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 3)
+    first = stage.report("failing")["results"][0]
+    assert (first["agent"], first["status"]) == ("h02", "DONE")
+    folder = first["s3_key"].split("/agents/")[0]
+    error = stage.platform.client("s3").get_object(
+        Bucket=stage.outputs["results_bucket"], Key=f"{folder}/agents/h01/t0001/0/error.json"
+    )
+    assert json.loads(error["Body"].read())["error"]["reason"] == "model-unreachable"
+
+
+def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
+    calls = stage.model_calls()
+    stage.start(session_id="poor", tasks=["one", "two"], budget_usd=0.0001)
+    session = stage.ended("poor")
+    assert (session["status"], session["cost_usd"]) == ("FAILED", 0)
+    assert "budget" in session["reason"]
+    assert stage.model_calls() == calls, "nothing may be asked that cannot be paid"
+
+
+def test_a_tight_budget_is_spent_and_never_overspent(stage: Stage) -> None:
+    stage.start(session_id="tight", tasks=[f"[[offline:delay=0.3]] part {n}" for n in range(10)], budget_usd=0.008)
+    session = stage.ended("tight")
+    assert session["status"] == "PARTIAL"
+    assert session["tasks"]["done"] >= 1
+    assert session["cost_usd"] <= 0.008
+    assert "budget" in session["reason"]
+
+
+def test_a_throttled_task_is_put_back_and_done_later(stage: Stage) -> None:
+    stage.start(session_id="busy", tasks=["[[offline:throttle=2]] patience", "no wait"])
+    session = stage.ended("busy")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 2)
+    assert stage.letters("h01") == [], "a throttled message burns no receive"
+
+
+def test_a_quorum_ends_a_session_early(stage: Stage) -> None:
+    stage.start(session_id="quorum", tasks=["quick", "[[offline:delay=20]] slow"], quorum=0.5)
+    session = stage.ended("quorum")
+    assert session["status"] == "COMPLETE"
+    statuses = [result["status"] for result in stage.report("quorum")["results"]]
+    assert statuses == ["DONE", "SKIPPED"]
+
+
+def test_a_cancelled_session_asks_nothing_more(stage: Stage) -> None:
+    stage.start(session_id="stopped", tasks=["[[offline:delay=1]] a", "[[offline:delay=1]] b"])
+    until(lambda: stage.call("GET", "/sessions/stopped")[2]["status"] == "RUNNING", "the session to run")
+    assert stage.call("DELETE", "/sessions/stopped")[0] == 202
+    assert stage.call("DELETE", "/sessions/stopped")[0] == 202, "cancelling is idempotent"
+    session = stage.ended("stopped")
+    assert session["status"] == "CANCELLED"
+    assert stage.report("stopped")["status"] == "CANCELLED"
+
+
+def test_sessions_are_listed_newest_first_in_pages(stage: Stage, ten: dict[str, Any]) -> None:
+    _, _, first = stage.call("GET", "/sessions?limit=2")
+    _, _, second = stage.call("GET", f"/sessions?limit=2&cursor={first['cursor']}")
+    times = [session["created_at"] for session in first["sessions"] + second["sessions"]]
+    assert len(times) == 4
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_session_with_more_tasks_than_one_execution_holds_is_split(stage: Stage) -> None:
+    stage.start(session_id="wide", tasks=[f"part {n}" for n in range(120)])
+    session = stage.ended("wide")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 120)
+
+
+def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung: str) -> None:
+    session = stage.ended(hung)
+    assert session["status"] == "PARTIAL"
+    assert "deadline" in session["reason"]
+    assert [result["status"] for result in stage.report(hung)["results"]] == ["DONE", "FAILED"]
