@@ -137,4 +137,3 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 def _say(document: Any, as_json: bool, text: str) -> None:
     print(json.dumps(document, indent=2) if as_json else text)
-

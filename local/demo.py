@@ -1,4 +1,4 @@
-"""The main job, end to end: platform up, dev stack deployed, a session of ten agents, its report, everything down again."""
+"""The main job, end to end: platform up, dev stack deployed, a ten-agent session, its report, everything down again."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def run(home: Path, view: View, *, goal: str | None, agents: int) -> int:
     return 0 if document["session"]["status"] == "COMPLETE" else 1
 
 
-def _session(
-    here: platform.Platform, deployed: stack.Deployed, view: View, goal: str, agents: int
-) -> dict[str, Any]:
+def _session(here: platform.Platform, deployed: stack.Deployed, view: View, goal: str, agents: int) -> dict[str, Any]:
     client = ApiClient(deployed.outputs["api_url"], deployed.outputs["api_key"])
     started = time.monotonic()
     session_id = client.call("POST", "/sessions", {"goal": goal, "agents": agents})["session_id"]

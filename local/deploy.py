@@ -1,4 +1,4 @@
-"""Deploys the Pulumi program in this process: its own graph, its own dependency order, resources made by ``local.types``.
+"""Deploys the Pulumi program in this process: its own graph and dependency order, resources made by ``local.types``.
 
 Pulumi's mock monitor stands in for the engine: it hands over each resource when all that it needs is known, and what is
 returned here becomes the resource's outputs. No CLI and no plugin take part.
@@ -50,7 +50,7 @@ class Deployment:
 
 
 def clear(value: Any) -> Any:
-    """``value`` with the wrapping of secrets taken off at any depth, and whole numbers whole: on the wire all are floats."""
+    """``value`` with secrets unwrapped at any depth, and whole numbers whole: on the wire all are floats."""
     if rpc.is_rpc_secret(value):
         return clear(rpc.unwrap_rpc_secret(value))
     if isinstance(value, Mapping):
@@ -85,21 +85,23 @@ class _Emulated(Mocks):
         self.outcomes[args.typ, args.name] = "created"
         return made.id, {**inputs, **made.outputs}
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         answer = _INVOKES.get(args.token)
         if answer is None:
-            raise types.CreationFailedError(f"{args.token} is invoked by the program: give local.deploy an answer for it")
-        return answer(self.at, args.args)
+            raise types.CreationFailedError(f"the program invokes {args.token}: give local.deploy an answer for it")
+        return answer(self.at, args.args), []
 
 
 def _public_key(at: types.Surroundings, args: Mapping[str, Any]) -> dict[str, Any]:
     made = at.client("kms").get_public_key(KeyId=args["keyId"])
-    return {**args, "id": args["keyId"], "publicKey": base64.b64encode(made["PublicKey"]).decode(), "arn": made["KeyId"]}
+    text = base64.b64encode(made["PublicKey"]).decode()
+    return {**args, "id": args["keyId"], "publicKey": text, "arn": made["KeyId"]}
 
 
 _INVOKES: dict[str, Callable[[types.Surroundings, Mapping[str, Any]], dict[str, Any]]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": lambda at, _: {
-        "accountId": at.account_id, "arn": f"arn:aws:iam::{at.account_id}:root", "id": at.account_id, "userId": at.account_id
+        "accountId": at.account_id, "arn": f"arn:aws:iam::{at.account_id}:root", "id": at.account_id,
+        "userId": at.account_id,
     },
     "aws:index/getRegion:getRegion": lambda at, _: {"id": at.region, "region": at.region, "name": at.region},
     "aws:index/getPartition:getPartition": lambda _, __: {

@@ -141,9 +141,7 @@ def start(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Pl
         progress("model stand-in")
         command = [sys.executable, "-m", "local.model_server", "--port", str(model_port)]
         ready = processes.answers(f"{platform.model_url}/health")
-        platform.parts.append(
-            processes.start("model stand-in", command, log=platform.log("model"), ready=ready)
-        )
+        platform.parts.append(processes.start("model stand-in", command, log=platform.log("model"), ready=ready))
     except BaseException:
         platform.stop()
         raise

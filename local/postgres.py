@@ -1,7 +1,7 @@
 """PostgreSQL from a wheel, standing for the RDS instance: TLS only, with a certificate authority of its own.
 
-RDS checks the recorder's IAM token; here nothing can, so the roles that RDS would let in by token (members of ``rds_iam``)
-are let in without one, from this machine and over TLS. The master user needs its password here too.
+RDS checks the recorder's IAM token; here nothing can, so the roles that RDS would let in by token (``rds_iam``)
+come in without one, from this machine and over TLS. The master user needs its password here too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from psycopg import sql
 
 from local import processes
 
@@ -51,26 +53,19 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
             os.chown(path, user, user)
     (folder / "server.key").chmod(0o600)
     log.parent.mkdir(parents=True, exist_ok=True)
+    who: dict[str, Any] = {} if user is None else {"user": user, "group": user}
     with log.open("ab") as out:
         made = subprocess.run(  # noqa: S603
             [binaries / "initdb", "-D", data, "-U", "rdsadmin", "--pwfile", password, "-A", "scram-sha-256",
              "-E", "UTF8", "--locale", "C", "--no-sync"],
             stdout=out, stderr=subprocess.STDOUT, check=False, cwd=folder,
-            **({} if user is None else {"user": user, "group": user}),
+            **who,
         )  # fmt: skip
     if made.returncode:
         raise processes.PartFailedError(f"PostgreSQL's initdb failed; its log is {log}")
     (data / "pg_hba.conf").write_text(_HBA)
-    options = [
-        "-c",
-        "listen_addresses=",
-        "-c",
-        f"unix_socket_directories={folder}",
-        "-c",
-        f"port={port}",
-        "-c",
-        "fsync=off",
-    ]
+    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", f"port={port}"]
+    options += ["-c", "fsync=off"]  # what lies here is made anew at each start
     socket = folder / f".s.PGSQL.{port}"
     server = processes.start(
         "PostgreSQL", [binaries / "postgres", "-D", data, *options], log=log, ready=socket.exists, user=user
@@ -97,16 +92,14 @@ def url(
 def create_database(folder: Path, port: int, *, name: str, user: str, password: str) -> None:
     """What RDS does when an instance is made: the master user, a member of rds_superuser, and its database."""
     with psycopg.connect(url(folder, port), autocommit=True) as connection:
-        quoted = psycopg.sql.Identifier(user)
-        secret = psycopg.sql.Literal(password)
+        quoted = sql.Identifier(user)
+        secret = sql.Literal(password)
         for role in ("rds_superuser", "rds_iam"):
-            connection.execute(psycopg.sql.SQL("CREATE ROLE {} NOLOGIN").format(psycopg.sql.Identifier(role)))
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
         create = "CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {} IN ROLE rds_superuser"
-        connection.execute(psycopg.sql.SQL(create).format(quoted, secret))
-        connection.execute(
-            psycopg.sql.SQL("GRANT rds_iam TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE").format(quoted)
-        )
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {} OWNER {}").format(psycopg.sql.Identifier(name), quoted))
+        connection.execute(sql.SQL(create).format(quoted, secret))
+        connection.execute(sql.SQL("GRANT rds_iam TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE").format(quoted))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), quoted))
 
 
 def _accepts(folder: Path, port: int) -> bool:

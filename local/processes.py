@@ -46,7 +46,7 @@ class Part:
             return False
 
 
-def start(  # noqa: PLR0913
+def start(
     name: str,
     command: Sequence[str | Path],
     *,

@@ -1,4 +1,4 @@
-"""Puts a stack onto a running platform: packages for this machine, settings for this machine, the program, the functions."""
+"""Puts a stack onto a running platform: packages and settings for this machine, the program, the functions."""
 
 from __future__ import annotations
 

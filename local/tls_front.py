@@ -1,7 +1,7 @@
 """Gives the local PostgreSQL what its wheel was built without: TLS, and no way in without it.
 
-The wheel's server listens on a Unix socket only; this process listens on 127.0.0.1, answers libpq's SSLRequest, and refuses
-a client that starts in clear, as ``rds.force_ssl`` does.
+The wheel's server listens on a Unix socket only; this process listens on 127.0.0.1, answers libpq's SSLRequest, and
+refuses a client that starts in clear, as ``rds.force_ssl`` does.
 """
 
 from __future__ import annotations

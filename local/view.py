@@ -194,5 +194,7 @@ def _timeline(rows: list[dict[str, Any]]) -> Table:
         width = max(1, (row["ended_ms"] - row["started_ms"]) * _BAR // span)
         bar = f"{'·' * before}{'█' * width}".ljust(_BAR, "·")[:_BAR]
         seconds = f"{(row['ended_ms'] - row['started_ms']) / 1000:.2f}"
-        table.add_row(row["agent"], row["task_id"], row["status"], bar, seconds, f"{row['tokens']}", f"{row['cost_usd']:.6f}")
+        table.add_row(
+            row["agent"], row["task_id"], row["status"], bar, seconds, f"{row['tokens']}", f"{row['cost_usd']:.6f}"
+        )
     return table

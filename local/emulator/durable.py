@@ -1,7 +1,7 @@
 """Durable executions on the emulator: AWS's local runner serves them, the emulator's IAM decides who may ask.
 
-To a caller nothing differs from AWS: an Invoke of a durable function starts an execution (once for each execution name),
-the durable API is found under the Lambda endpoint, and a role needs the same permissions on the same ARNs.
+To a caller nothing differs from AWS: an Invoke of a durable function starts an execution (once for each name), the
+durable API is found under the Lambda endpoint, and a role needs the same permissions on the same ARNs.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Starts MiniStack so that it stands for AWS as our functions see it. Runs in the emulator's own environment.
 
-MiniStack alone differs from Lambda in three ways that would make "it ran on my laptop" worth little; each is put right here:
+MiniStack alone differs from Lambda in ways that would make "it ran on my laptop" worth little; each is put right here:
 
-- It runs handlers with its own interpreter and its own site-packages, so a package missing from the layer would still be
-  found. Here a handler gets an interpreter that sees the standard library, its code and its layers, and nothing else.
+- It runs handlers with its own interpreter and site-packages, so a package missing from the layer would still be found.
+  Here a handler gets an interpreter that sees the standard library, its code and its layers, and nothing else.
 - It unpacks every layer again for every worker. Lambda shares one read-only copy, and so does this.
-- Its durable executions are incomplete. ``durable.py`` sends those routes to AWS's own local runner, and enforces IAM on them.
+- Its durable executions are incomplete. ``durable.py`` sends those routes to AWS's own local runner, under IAM.
 
 It also counts the API calls it serves, by operation, at ``GET /_fabric/calls`` (``DELETE`` starts again from zero).
 """
@@ -93,7 +93,7 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
 
 
 def authorise_as_aws_does() -> None:
-    """MiniStack asks for permissions that AWS does not have: what is sent in batches needs the single action, no more."""
+    """MiniStack asks for permissions that AWS does not have: a batch needs the single action, no more."""
     extract = iam_actions.extract_iam_action
 
     def extract_ours(*args: Any, **kwargs: Any) -> str | None:
@@ -120,7 +120,7 @@ class Gate:
                 send, 200, {"content-type": "application/json"}, json.dumps(self.calls, sort_keys=True).encode()
             )
         else:
-            # AWS is reached by TLS alone; on this machine the loopback stands for it, or every TLS-only policy would deny.
+            # AWS is reached by TLS; on this machine the loopback stands for it, or TLS-only policies would deny all.
             as_tls = [*scope["headers"], (b"x-forwarded-proto", b"https")]
             await self._serve({**scope, "headers": as_tls}, receive, send)
 

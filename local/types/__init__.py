@@ -5,8 +5,8 @@ To add a type, write a function beside its neighbours and give it its token::
     @creates("aws:sqs/queue:Queue")
     def queue(it: Declared) -> Made: ...
 
-``it.inputs`` are the program's own inputs, camelCase as the provider has them. ``Made.outputs`` are what only the creation
-can tell; inputs are outputs too unless overridden. A type without a function here is recorded, and listed as such.
+``it.inputs`` are the program's own inputs, camelCase as the provider has them. ``Made.outputs`` are what only the
+creation can tell; inputs are outputs too unless overridden. A type without a function here is recorded, and listed so.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def encryption(it: Declared) -> Made:
         apply = {"SSEAlgorithm": by_default["sseAlgorithm"]}
         if by_default.get("kmsMasterKeyId"):
             apply["KMSMasterKeyID"] = by_default["kmsMasterKeyId"]
-        rules.append({"ApplyServerSideEncryptionByDefault": apply, "BucketKeyEnabled": bool(rule.get("bucketKeyEnabled"))})
+        rules.append(
+            {"ApplyServerSideEncryptionByDefault": apply, "BucketKeyEnabled": bool(rule.get("bucketKeyEnabled"))}
+        )
     it.client("s3").put_bucket_encryption(
         Bucket=it.inputs["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
     )
@@ -88,7 +90,11 @@ def lifecycle(it: Declared) -> Made:
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     spelled = {"id": "ID", "transitions": "Transitions", "noncurrentVersionTransitions": "NoncurrentVersionTransitions"}
-    made = {spelled.get(name, name[:1].upper() + name[1:]): pascal(value) for name, value in rule.items() if value is not None}
+    made = {
+        spelled.get(name, name[:1].upper() + name[1:]): pascal(value)
+        for name, value in rule.items()
+        if value is not None
+    }
     made.setdefault("Filter", {"Prefix": ""})
     if made["Filter"] == {}:
         made["Filter"] = {"Prefix": ""}

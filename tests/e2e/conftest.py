@@ -36,7 +36,7 @@ class Stage:
             headers["x-api-key"] = key or self.outputs["api_key"]
         request = urllib.request.Request(self.outputs["api_url"] + path, data, headers, method=method)
         try:
-            answer = urllib.request.urlopen(request, timeout=60)
+            answer: Any = urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -49,7 +49,9 @@ def test_bad_input_is_named_and_changes_nothing(stage: Stage, case: str) -> None
     assert sessions(stage) == before
 
 
-@pytest.mark.parametrize("path", ["/sessions/nobody", "/sessions/nobody/report", "/sessions/%2e%2e%2f", "/sessions/%F0%9F"])
+@pytest.mark.parametrize(
+    "path", ["/sessions/nobody", "/sessions/nobody/report", "/sessions/%2e%2e%2f", "/sessions/%F0%9F"]
+)
 def test_an_unknown_session_is_not_found(stage: Stage, path: str) -> None:
     status, headers, problem = stage.call("GET", path)
     assert status == 404, problem

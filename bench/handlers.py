@@ -1,0 +1,170 @@
+"""Our agent handler beside the source document's, in one run: cold init, first answer, and warm overhead.
+
+Both run in fresh interpreters against the same emulator and the same model stand-in, whose own time is taken off. The
+other handler gets this environment's packages, with their byte code; ours gets the layer that is deployed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from infra import packaging
+from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.signing import KmsSigner
+from infrafabric.bus.structure import Performative
+from infrafabric.cloud import split_s3_uri
+from infrafabric.swarm.session import COORDINATOR, Order
+from infrafabric.swarm.store import SessionStore
+from local.platform import REGION, Platform
+
+TARGET = 0.5  # of the other handler's time
+_HERE = Path(__file__).resolve().parent
+_ROUNDS, _EVENTS = 3, 41
+
+
+def measure(platform: Platform, outputs: dict[str, Any], work: Path) -> dict[str, Any]:
+    """Seconds, medians over rounds: ``{"init": {"ours_s", "seed_s", "ratio", "met"}, "first_answer", "warm", …}``."""
+    model_s = _model_s(platform.model_url)
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "seed": []}
+    for round_number in range(_ROUNDS):
+        runs["ours"].append(_ours(platform, outputs, work, round_number))
+        runs["seed"].append(_seed(platform, outputs, work, round_number))
+    found: dict[str, Any] = {"model_call_s": model_s, "target": TARGET}
+    for name, take in (
+        ("init", lambda run: run["init_s"]),
+        ("first_answer", lambda run: run["init_s"] + run["first_s"] - model_s),
+        ("warm", lambda run: statistics.median(run["warm_s"]) - model_s),
+    ):
+        ours, seed = (statistics.median(take(run) for run in runs[who]) for who in ("ours", "seed"))
+        found[name] = {"ours_s": ours, "seed_s": seed, "ratio": ours / seed, "met": ours <= TARGET * seed}
+    found["modules"] = {who: runs[who][0]["modules"] for who in runs}
+    return found
+
+
+def _probe(
+    paths: list[str], module: str, name: str, events: list[Any], env: dict[str, str], file: Path
+) -> dict[str, Any]:
+    file.write_text(json.dumps(events))
+    command = [sys.executable, "-I", "-S", str(_HERE / "probe.py"), ":".join(paths), module, name, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath, **env})
+    if done.returncode:
+        raise RuntimeError(f"{module} cannot be measured: {done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def _common(platform: Platform) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": platform.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_LAMBDA_FUNCTION_NAME": "bench",
+    }
+
+
+def _seed(platform: Platform, outputs: dict[str, Any], work: Path, number: int) -> dict[str, Any]:
+    body = {"session_id": f"seed-{number}", "agent_id": 1, "task": "Analyze AWS EC2 pricing models", "context": {}}
+    env = {
+        **_common(platform),
+        "ANTHROPIC_BASE_URL": platform.model_url,
+        "ANTHROPIC_API_KEY": "offline",
+        "RESULTS_BUCKET": outputs["results_bucket"],
+        "COMPLETION_TOPIC_ARN": outputs["bus_topic_arn"],
+    }
+    paths = [str(_HERE), sysconfig.get_paths()["purelib"]]
+    events = [{"Records": [{"body": json.dumps(body)}]}] * _EVENTS
+    return _probe(paths, "seed_handler", "lambda_handler", events, env, work / "seed.json")
+
+
+def _ours(platform: Platform, outputs: dict[str, Any], work: Path, number: int) -> dict[str, Any]:
+    built = packaging.folders(packaging.Target.here())
+    function = outputs["agents"]["h01"]["function_name"]
+    described = platform.client("lambda").get_function_configuration(FunctionName=function)
+    env = {**_common(platform), **described["Environment"]["Variables"]}
+    paths = [str(built.code), str(built.layer / "python")]
+    events = _requests(platform, outputs, f"bench-{number}-{uuid.uuid4().hex[:8]}")
+    return _probe(paths, "lambdas.agent.handler", "handler", events, env, work / "ours.json")
+
+
+def _requests(platform: Platform, outputs: dict[str, Any], session_id: str) -> list[dict[str, Any]]:
+    """Events of one signed request each, for a session that runs."""
+    now = time.time_ns() // 1_000_000
+    store = SessionStore(dynamodb=platform.client("dynamodb"), table=outputs["sessions_table"])
+    order = Order(
+        session_id=session_id, goal=None, tasks=("bench",), agents=1, created_ms=now, deadline_ms=now + 3_600_000,
+        budget_nusd=10**12, quorum=1.0,
+    )  # fmt: skip
+    store.create(order, digest="bench", model="bench")
+    store.begin(session_id, tasks=_EVENTS)
+    signer = _coordinator(platform, outputs)
+    return [{"Records": [_record(sign(_draft(order, index, now), signer))]} for index in range(_EVENTS)]
+
+
+def _coordinator(platform: Platform, outputs: dict[str, Any]) -> KmsSigner:
+    bucket, key = split_s3_uri(outputs["registry_uri"])
+    trusted = Registry.parse(platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()).key_of(
+        COORDINATOR
+    )
+    kms = platform.client("kms")
+    alias = next(a for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
+    if trusted is None:
+        raise LookupError("the coordinator has no key in the registry")
+    return KmsSigner(kms, key_id=alias["TargetKeyId"], principal=COORDINATOR, public_key=trusted.text)
+
+
+def _draft(order: Order, index: int, now_ms: int) -> dict[str, Any]:
+    content = {
+        "session_id": order.session_id, "task_id": f"t{index:04}", "attempt": 0,
+        "text": "Analyze AWS EC2 pricing models", "goal": "", "callback_id": "bm9uZQ==", "budget_nusd": 10**12,
+    }  # fmt: skip
+    return compose(
+        performative=Performative.REQUEST,
+        sender=COORDINATOR,
+        receiver="if://agent/h01",
+        conversation_id=f"if://conversation/{order.session_id}",
+        message_id=new_message_id(),
+        timestamp=now_ms,
+        content=content,
+        citation=Citation("if://bench/handlers", f"sha256:{hashlib.sha256(b'').hexdigest()}"),
+        reply_by=order.deadline_ms,
+    )
+
+
+def _record(body: bytes) -> dict[str, Any]:
+    return {
+        "messageId": str(uuid.uuid4()),
+        "receiptHandle": "none",
+        "body": body.decode(),
+        "attributes": {},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bench",
+        "awsRegion": REGION,
+    }
+
+
+def _model_s(url: str) -> float:
+    """What the stand-in and the SDK take for one call on a client that is warm."""
+    import anthropic
+
+    client = anthropic.Anthropic(api_key="offline", base_url=url)
+    times = []
+    for _ in range(_EVENTS):
+        before = time.perf_counter()
+        client.messages.create(
+            model="claude-haiku-5-5", max_tokens=4096, messages=[{"role": "user", "content": "Analyze AWS EC2 pricing"}]
+        )
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
