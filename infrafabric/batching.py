@@ -5,21 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True)
+class _Entry(Generic[Item]):
+    item: Item
+    size_bytes: int
+    sent: Future[None]
+
+
 class Coalescer(Generic[Item]):
     """Threads call :meth:`send` with one item each; items that arrive together leave in one batch.
 
-    The first thread of a batch waits ``wait_s`` for others, then sends for all of them. Each caller returns when its own
-    item was sent, or gets the error that its own item met.
+    The first thread of a batch waits ``wait_s`` for others, then sends for all of them. Each caller returns when its
+    own item was sent, or gets the error that its own item met.
 
     Args:
         send_batch: sends the items, and returns for each None or what went wrong with it. What it raises, all get.
         most: items a batch may have (10 for SNS and SQS).
-        most_bytes: sum of the items' sizes that a batch may have, by ``size_of``.
+        most_bytes: sum of the items' sizes that a batch may have, by ``size_of``; a larger item goes alone.
     """
 
     def __init__(
@@ -34,45 +42,51 @@ class Coalescer(Generic[Item]):
         self._send_batch, self._most, self._most_bytes = send_batch, most, most_bytes
         self._size_of, self._wait_s = size_of, wait_s
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Item, Future[None]]] = []
+        self._waiting: list[_Entry[Item]] = []
         self._full = threading.Event()
 
     def send(self, item: Item) -> None:
         """Send one item; returns once it is sent. Raises what sending it raised."""
-        mine: Future[None] = Future()
+        mine = _Entry(item, self._size_of(item), Future())
         with self._lock:
-            self._waiting.append((item, mine))
+            self._waiting.append(mine)
             leads = len(self._waiting) == 1
             if len(self._waiting) >= self._most:
                 self._full.set()
         if leads:
-            self._full.wait(self._wait_s)
-            with self._lock:
-                batch, self._waiting = self._waiting, []
-                self._full.clear()
-            for part in self._parts(batch):
-                self._send(part)
-        mine.result()
+            self._lead()
+        mine.sent.result()
 
-    def _parts(self, batch: list[tuple[Item, Future[None]]]) -> list[list[tuple[Item, Future[None]]]]:
-        parts: list[list[tuple[Item, Future[None]]]] = []
+    def _lead(self) -> None:
+        """Wait for others, then send for all of them."""
+        self._full.wait(self._wait_s)
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            self._full.clear()
+        for part in self._parts(batch):
+            self._send(part)
+
+    def _parts(self, batch: Sequence[_Entry[Item]]) -> list[list[_Entry[Item]]]:
+        parts: list[list[_Entry[Item]]] = []
         size = 0
         for entry in batch:
-            weight = self._size_of(entry[0])
-            if not parts or len(parts[-1]) == self._most or size + weight > self._most_bytes:
+            if not parts or len(parts[-1]) == self._most or size + entry.size_bytes > self._most_bytes:
                 parts.append([])
                 size = 0
             parts[-1].append(entry)
-            size += weight
+            size += entry.size_bytes
         return parts
 
-    def _send(self, part: list[tuple[Item, Future[None]]]) -> None:
+    def _send(self, part: Sequence[_Entry[Item]]) -> None:
+        """Nothing is raised here, not even an interrupt: whoever leads owes all the others an end to their wait."""
         try:
-            problems = self._send_batch([item for item, _ in part])
-        except Exception as error:  # noqa: BLE001  every caller gets it, and none may hang
+            problems = self._send_batch([entry.item for entry in part])
+            if len(problems) != len(part):
+                raise ValueError(f"send_batch was given {len(part)} items and answered for {len(problems)}")
+        except BaseException as error:  # noqa: BLE001  the leader gets it too, from its own future
             problems = [error] * len(part)
-        for (_, future), problem in zip(part, problems, strict=True):
+        for entry, problem in zip(part, problems, strict=True):
             if problem is None:
-                future.set_result(None)
+                entry.sent.set_result(None)
             else:
-                future.set_exception(problem)
+                entry.sent.set_exception(problem)

@@ -11,7 +11,8 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 Provider = Literal["anthropic", "bedrock", "offline"]
 
@@ -38,8 +39,8 @@ class Environment(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            problems = [f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
-            raise BadEnvironment(f"{cls.__name__} cannot be read: {'; '.join(problems)}") from None
+            problems = "; ".join(_named(problem) for problem in error.errors(include_input=False))
+            raise BadEnvironment(f"{cls.__name__} cannot be read: {problems}") from None
 
     @classmethod
     def render(cls, **fields: Any) -> dict[str, Any]:
@@ -68,9 +69,16 @@ class Environment(BaseModel):
     def _check(cls, name: str, value: Any) -> None:
         field = cls.model_fields[name]
         try:
-            TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+            of_field: Any = Annotated[field.annotation, field]  # pyright: ignore[reportInvalidTypeForm]  made here and now
+            TypeAdapter(of_field).validate_python(value)
         except ValidationError as error:
             raise BadEnvironment(f"{cls.__name__}.{name} = {value!r}: {error.errors()[0]['msg']}") from None
+
+
+def _named(problem: ErrorDetails) -> str:
+    """A problem with the variable's name in front; one of several variables together names them itself."""
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{str(problem['loc'][0]).upper()}: {said}" if problem["loc"] else said
 
 
 def _text(value: str | float) -> str:
@@ -82,9 +90,19 @@ class ModelEnvironment(Environment):
 
     model_provider: Provider
     model_id: str = Field(min_length=1)
-    model_base_url: str | None = None  # only the offline stand-in and a private gateway need one
-    api_key_secret_arn: str | None = None  # only provider anthropic
+    model_base_url: str | None = Field(
+        default=None, pattern=r"^https?://"
+    )  # the offline stand-in, or a private gateway
+    api_key_secret_arn: str | None = Field(default=None, pattern=r"^arn:")  # only provider anthropic
     price_table: str | None = None  # JSON that overrides infrafabric.models.prices
+
+    @model_validator(mode="after")
+    def _provider_can_answer(self) -> Self:
+        if self.model_provider == "offline" and self.model_base_url is None:
+            raise ValueError("MODEL_BASE_URL: Field required with provider offline, which must never ask the real API")
+        if self.model_provider == "anthropic" and self.api_key_secret_arn is None:
+            raise ValueError("API_KEY_SECRET_ARN: Field required with provider anthropic")
+        return self
 
 
 class AgentEnvironment(ModelEnvironment):

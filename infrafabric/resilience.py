@@ -1,4 +1,4 @@
-"""Policies for waiting and trying again. Time and chance come in as arguments, a decision goes out; nothing sleeps here."""
+"""Policies for waiting and trying again. Time and chance come in, a decision goes out; nothing sleeps here."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ def throttle_delay_s(
 ) -> int | None:
     """Seconds to put a throttled message back for, or None when no wait would end in time.
 
+    Args:
+        throttles: how often the message was put back before.
+        left_s: until its deadline.
+        retry_after_s: what the API asked for; more than ``patience.longest_s`` is waited for in several steps.
+
     Full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog): ``draw``, uniform in [0, 1), picks a point
     below a ceiling that doubles with each throttle, so that agents throttled together do not return together.
     """
-    earliest = min(math.ceil(retry_after_s), patience.longest_s)
-    latest = min(math.floor(left_s - patience.call_s), patience.longest_s)
+    earliest = math.ceil(min(retry_after_s, patience.longest_s))
+    latest = math.floor(min(left_s - patience.call_s, patience.longest_s))
     if latest < earliest:
         return None
     ceiling = patience.base_s * 2 ** min(throttles, 16)
@@ -46,8 +51,8 @@ def conflict_delay_s(tries: int, *, draw: float, base_s: float = 0.01, longest_s
 def silence_s(heartbeat_timeout_s: int, *, tasks: int, agents: int, at_once: int) -> int:
     """How long an agent may say nothing about a task before the task is given to another.
 
-    A task that waits in its agent's queue is silent too. With ``tasks`` spread over ``agents`` that work ``at_once`` each,
-    the last one waits for so many rounds; each round is allowed one heartbeat timeout.
+    A task that waits in its agent's queue is silent too. With ``tasks`` spread over ``agents`` that work ``at_once``
+    each, the last one waits for so many rounds; each round is allowed one heartbeat timeout.
     """
-    rounds = math.ceil(tasks / (agents * at_once))
+    rounds = -(-tasks // (agents * at_once))
     return heartbeat_timeout_s * max(1, rounds)

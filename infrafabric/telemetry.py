@@ -34,7 +34,7 @@ class EventLog:
 
 
 def meter(**dimensions: str) -> Callable[[Mapping[str, float]], None]:
-    """Emits metrics with these dimensions. The session is none of them: each value would be a metric of its own to pay."""
+    """Emits metrics with these dimensions. The session is none: each value would be a metric of its own to pay for."""
 
     def emit(values: Mapping[str, float]) -> None:
         metrics = EphemeralMetrics(namespace=NAMESPACE, service="agent")  # its own values: agents work side by side

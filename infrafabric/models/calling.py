@@ -2,43 +2,101 @@
 
 from __future__ import annotations
 
+import json
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
 from typing import Any, TypeVar
 
 import anthropic
-from anthropic.types import Message
+import httpx2
+from anthropic import types
+from anthropic.lib.bedrock import AnthropicBedrock
 from pydantic import BaseModel, ValidationError
 
 from infrafabric.models import errors
 from infrafabric.models.usage import Usage
 
 T = TypeVar("T", bound=BaseModel)
+Client = anthropic.Anthropic | AnthropicBedrock
+
+_CONNECT_S = 5.0  # an API that takes longer to pick up is not there
+_ACCESS = "put a valid key into the secret that API_KEY_SECRET_ARN names; on Bedrock, let the role invoke the model"
+_ADVICE: dict[int, tuple[type[errors.ModelError], str]] = {
+    401: (errors.NotAllowed, _ACCESS),
+    402: (errors.OutOfCredit, "the account cannot pay: add credit, or raise its limit"),
+    403: (errors.NotAllowed, _ACCESS),
+    413: (errors.TooLarge, "the task or its goal is too large"),
+}
+_NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
 def send(
-    client: Any, *, model: str, system: list[dict[str, Any]], user: str, schema: type[BaseModel], max_tokens: int,
+    client: Client,
+    *,
+    model: str,
+    system: list[types.TextBlockParam],
+    user: str,
+    schema: type[BaseModel],
+    max_tokens: int,
     timeout_s: float,
-) -> Message:  # fmt: skip
-    """Raises ``errors.ModelError`` for whatever keeps an answer from coming."""
-    try:
+) -> types.Message:
+    """Ask once.
+
+    Raises:
+        errors.ModelError: for whatever keeps an answer from coming.
+    """
+
+    def create() -> types.Message:
         return client.messages.create(
             model=model,
             max_tokens=max_tokens,
             system=system,
             messages=[{"role": "user", "content": user}],
             output_config={"format": {"type": "json_schema", "schema": _schema(schema)}},
-            timeout=timeout_s,
+            timeout=anthropic.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
         )
-    except anthropic.APITimeoutError:
-        raise errors.TimedOut(f"no answer within {timeout_s:.0f} s") from None
+
+    try:
+        return _within(timeout_s, create)
     except anthropic.APIConnectionError as error:
-        raise errors.Unreachable(f"the model API cannot be reached: {type(error.__cause__ or error).__name__}") from None
+        raise _unanswered(error, timeout_s) from None
     except anthropic.APIStatusError as error:
-        raise _translated(error) from None
+        raise _translated(error, model) from None
+    except TimeoutError:
+        raise errors.TimedOut(f"no answer within {timeout_s:.3g} s") from None
+    except json.JSONDecodeError:
+        raise errors.BadAnswer("the answer is no JSON, so no model API gave it", cost_unknown=True) from None
+    except RuntimeError as error:  # how the SDK says that it found no AWS credentials
+        raise errors.NotAllowed(f"the call could not be signed: {error}") from None
 
 
-def read(message: Message, output: type[T], usage: Usage, max_tokens: int) -> T:
-    """The answer as ``output``. Raises ``errors.ModelError`` with the usage: an answer that cannot be used is paid too."""
+def usage_of(message: types.Message) -> Usage:
+    """What the call did use. The SDK lets any JSON pass as a message, so it is looked at here.
+
+    Raises:
+        errors.BadAnswer: what came is no message.
+    """
+    used = getattr(message, "usage", None)
+    counts = [getattr(used, name, None) for name in ("input_tokens", "output_tokens")]
+    if not isinstance(getattr(message, "content", None), list) or not all(isinstance(count, int) for count in counts):
+        raise errors.BadAnswer("the answer is no message of the Messages API", cost_unknown=True)
+    return Usage(
+        input_tokens=message.usage.input_tokens,
+        output_tokens=message.usage.output_tokens,
+        cache_read_tokens=message.usage.cache_read_input_tokens or 0,
+        cache_write_tokens=message.usage.cache_creation_input_tokens or 0,
+    )
+
+
+def read(message: types.Message, output: type[T], usage: Usage, max_tokens: int) -> T:
+    """The answer as ``output``.
+
+    Raises:
+        errors.ModelError: with ``usage``, for an answer that cannot be used is paid too.
+    """
     if message.stop_reason == "refusal":
         raise errors.RefusedToAnswer("the model declined to answer", usage=usage)
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
@@ -49,7 +107,26 @@ def read(message: Message, output: type[T], usage: Usage, max_tokens: int) -> T:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise errors.BadAnswer(f"the answer does not fit {output.__name__}: {where}: {first['msg']}", usage=usage) from None
+        detail = f"the answer does not fit {output.__name__}: {where}: {first['msg']}"
+        raise errors.BadAnswer(detail, usage=usage) from None
+
+
+def _within(timeout_s: float, create: Callable[[], types.Message]) -> types.Message:
+    """``create()``, or ``TimeoutError``.
+
+    The SDK's own time-outs bound each read, not their sum: an answer that trickles would outlive the function. A call
+    that is given up ends with its connection, and nobody hears it.
+    """
+    answer: Future[types.Message] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(create())
+        except BaseException as error:  # noqa: BLE001  raised again below, by whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="model call", daemon=True).start()
+    return answer.result(timeout_s)
 
 
 @cache
@@ -57,29 +134,36 @@ def _schema(output: type[BaseModel]) -> dict[str, Any]:
     return anthropic.transform_schema(output)
 
 
-def _translated(error: anthropic.APIStatusError) -> errors.ModelError:
+def _unanswered(error: anthropic.APIConnectionError, timeout_s: float) -> errors.ModelError:
+    cause = error.__cause__
+    if isinstance(cause, _NOTHING_SENT):
+        return errors.Unreachable(f"the model API cannot be reached: {type(cause).__name__}")
+    if isinstance(error, anthropic.APITimeoutError):
+        return errors.TimedOut(f"no answer within {timeout_s:.3g} s")
+    broken = f"the connection to the model API broke: {type(cause or error).__name__}"
+    return errors.Unreachable(broken, cost_unknown=True)
+
+
+def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelError:
     status = error.status_code
-    if isinstance(error, anthropic.RateLimitError) or status in (503, 529):
-        return errors.Throttled(f"the model API answered {status}", retry_after_s=_retry_after(error))
-    if status in (401, 403):
-        return errors.NotAllowed(
-            f"the model API answered {status}: put a valid key into the secret that API_KEY_SECRET_ARN names, or let the "
-            "role invoke the model on Bedrock"
-        )
-    if status == 402:
-        return errors.OutOfCredit("the model API answered 402: the account has no credit left")
-    if status == 413:
-        return errors.TooLarge("the model API answered 413: the task or its goal is too large")
+    said = f"the model API answered {status}"
+    if status in (429, 503, 529):
+        return errors.Throttled(said, retry_after_s=_retry_after_s(error.response.headers))
     if status in (408, 504):
-        return errors.TimedOut(f"the model API answered {status}")
+        return errors.TimedOut(said)
     if status >= 500:
-        return errors.Unreachable(f"the model API answered {status}")
-    return errors.BadRequest(f"the model API answered {status} ({error.type or 'no type'})")
+        return errors.Unreachable(said)
+    if status in _ADVICE:
+        kind, advice = _ADVICE[status]
+        return kind(f"{said}: {advice}")
+    if status == 404:
+        return errors.BadRequest(f"{said}: it has no model {model!r}: set model.agentId or model.coordinatorId anew")
+    return errors.BadRequest(f"{said} ({error.type or 'no type'})")
 
 
-def _retry_after(error: anthropic.APIStatusError) -> float:
-    text = error.response.headers.get("retry-after", "")
+def _retry_after_s(headers: httpx2.Headers) -> float:
     try:
-        return max(0.0, float(text))
-    except ValueError:
+        seconds = float(headers.get("retry-after", ""))
+    except json.JSONDecodeError:
         return 0.0  # an HTTP date: our own backoff decides
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0

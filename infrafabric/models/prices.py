@@ -1,7 +1,13 @@
-"""What tokens cost. One table, with its date; nano-USD, because one cached Haiku token costs 10 of them.
+"""What tokens cost. One table, with its date.
 
-Source: the model pages of platform.claude.com, read in November 2026. An override (variable ``PRICE_TABLE``) is JSON,
-``{"<model id>": {"input": 0.1, "output": 0.5, "cache_read": 0.01, "cache_write": 0.125}}`` in USD per million tokens.
+Money is nano-USD in whole numbers, rounded up; rates are pico-USD a token, because one cached Haiku token costs 10,000
+of them and one written to Sonnet's cache 2,500,000.
+
+Source: the model pages of platform.claude.com, read in November 2026.
+
+An override (variable ``PRICE_TABLE``) is JSON of model id to USD per million tokens: ``input``, ``output``,
+``cache_read`` and ``cache_write``, and for a model that takes more for long prompts also ``long_from`` (tokens of
+prompt), ``long_input`` and ``long_output``.
 """
 
 from __future__ import annotations
@@ -9,40 +15,65 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from dataclasses import astuple, dataclass
+from decimal import Decimal
+from typing import Any, NoReturn, Self
 
 from infrafabric.models.usage import Usage
 
 AS_OF = "2026-11"
-_REGION = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")  # Bedrock: anthropic.<model>, eu.anthropic.<model>
-_VERSION = re.compile(r"-v\d+(:\d+)?$")
+# Bedrock: anthropic.<model> in one region, eu.anthropic.<model> in one geography, global.anthropic.<model> anywhere
+_BEDROCK = re.compile(r"^(?:(?P<geography>[a-z]+(?:-[a-z]+)*)\.)?anthropic\.(?P<model>.+)$")
+_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+(?::\d+)?)?$")  # a dated snapshot costs what its model costs
+_PREMIUM_PERCENT = 10  # Bedrock, wherever a region or a geography is guaranteed (Anthropic's pricing page)
+_PICO = 1_000_000  # pico-USD a token in one USD per million tokens
+_DEAREST_USD = 10_000
+_LONGEST_PROMPT = 100_000_000
+_NAMES = ("input", "output", "cache_read", "cache_write")
+_LONG_NAMES = ("long_from", "long_input", "long_output")
 
 
 class BadPricesError(ValueError):
     """A price table that cannot be used, or a model that it lacks. One line."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """nano-USD a token. A prompt of more than ``long_from`` tokens costs ``long_input`` and ``long_output`` instead."""
+@dataclass(frozen=True)
+class Rates:
+    """pico-USD a token."""
 
     input: int
     output: int
     cache_read: int
     cache_write: int
+
+    def times(self, above: int, below: int) -> Rates:
+        """These rates times ``above / below``, rounded up."""
+        return Rates(*(-(-rate * above // below) for rate in astuple(self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What a model costs; ``long`` from more than ``long_from`` tokens of prompt on."""
+
+    rates: Rates
     long_from: int | None = None
-    long_input: int = 0
-    long_output: int = 0
+    long: Rates = Rates(0, 0, 0, 0)
+
+    def for_prompt(self, tokens: int) -> Rates:
+        return self.long if self.long_from is not None and tokens > self.long_from else self.rates
+
+    def times(self, above: int, below: int) -> Price:
+        return Price(rates=self.rates.times(above, below), long_from=self.long_from, long=self.long.times(above, below))
 
 
 _TABLE = {
-    # 0.10 / 0.50 USD a million up to 100,000 tokens of prompt, 0.50 / 2.50 above
+    # 0.10 / 0.50 USD a million up to 100,000 tokens of prompt, 0.50 / 2.50 above; the cache's prices follow the input's
     "claude-haiku-5-5": Price(
-        input=100, output=500, cache_read=10, cache_write=125, long_from=100_000, long_input=500, long_output=2500
+        rates=Rates(100_000, 500_000, 10_000, 125_000),
+        long_from=100_000,
+        long=Rates(500_000, 2_500_000, 50_000, 625_000),
     ),
-    "claude-sonnet-5-5": Price(input=2000, output=10_000, cache_read=200, cache_write=2500),
+    "claude-sonnet-5-5": Price(rates=Rates(2_000_000, 10_000_000, 200_000, 2_500_000)),
 }
 
 
@@ -62,51 +93,83 @@ class Prices:
         return cls({**_TABLE, **(_read(override) if override else {})})
 
     def of(self, model_id: str) -> Price:
-        """Raises ``BadPricesError`` for a model without a price: its budget could not be kept."""
-        bare = _VERSION.sub("", _REGION.sub("", model_id))
-        price = self.table.get(model_id) or self.table.get(bare)
+        """The price of ``model_id``, whichever way Anthropic or Bedrock spell it.
+
+        An id that the table has as it stands has that price; other ids of Bedrock's have their model's, and outside the
+        global profiles the regional premium on top.
+
+        Raises:
+            BadPricesError: no price is known, so that no budget could be kept.
+        """
+        if model_id in self.table:
+            return self.table[model_id]
+        on_bedrock = _BEDROCK.match(model_id)
+        price = self.table.get(_VERSION.sub("", on_bedrock["model"] if on_bedrock else model_id, count=1))
         if price is None:
             known = ", ".join(sorted(self.table))
             raise BadPricesError(
                 f"model {model_id!r} has no price, so no budget could be kept: known are {known}; "
                 "add it with PRICE_TABLE (JSON, USD per million tokens)"
             )
-        return price
+        regional = on_bedrock and on_bedrock["geography"] != "global"
+        return price.times(100 + _PREMIUM_PERCENT, 100) if regional else price
 
     def cost_nusd(self, model_id: str, usage: Usage) -> int:
-        """What ``usage`` costs."""
-        price = self.of(model_id)
-        is_long = price.long_from is not None and usage.prompt > price.long_from
-        rate_in, rate_out = (price.long_input, price.long_output) if is_long else (price.input, price.output)
-        scale = rate_in / price.input if is_long else 1  # the cache's prices follow the input's
-        cached = usage.cache_read_tokens * price.cache_read + usage.cache_write_tokens * price.cache_write
-        return usage.input_tokens * rate_in + usage.output_tokens * rate_out + round(cached * scale)
+        """What ``usage`` costs, rounded up."""
+        rates = self.of(model_id).for_prompt(usage.prompt)
+        pico = usage.input_tokens * rates.input + usage.output_tokens * rates.output
+        pico += usage.cache_read_tokens * rates.cache_read + usage.cache_write_tokens * rates.cache_write
+        return -(-pico // 1000)
 
     def worst_nusd(self, model_id: str, input_tokens: int, max_tokens: int) -> int:
-        """The most that a call with so many tokens can cost, whatever of it is cached."""
-        used = (
-            Usage(input_tokens=input_tokens, output_tokens=max_tokens),
-            Usage(input_tokens=0, output_tokens=max_tokens, cache_write_tokens=input_tokens),
-        )
-        return max(self.cost_nusd(model_id, usage) for usage in used)
+        """The most that a call with at most so many tokens can cost, whatever of it is cached."""
+        price = self.of(model_id)
+        rates = price.for_prompt(input_tokens)
+        pico = input_tokens * max(rates.input, rates.cache_read, rates.cache_write) + max_tokens * rates.output
+        return -(-pico // 1000)
 
 
 def _read(override: str) -> dict[str, Price]:
     try:
         rows = json.loads(override, parse_float=Decimal, parse_int=Decimal)
-        return {str(model): _price(row) for model, row in rows.items()}
-    except (ValueError, AttributeError, KeyError, TypeError, InvalidOperation) as error:
-        raise BadPricesError(
-            f"PRICE_TABLE cannot be used ({type(error).__name__}: {error}): it is JSON of model id to input, output, "
-            "cache_read and cache_write in USD per million tokens"
-        ) from None
+    except ValueError as error:
+        _bad(f"it is no JSON ({error})")
+    if not isinstance(rows, dict):
+        _bad("it is no JSON object")
+    return {model: _price(model, row) for model, row in rows.items()}
 
 
-def _price(row: Mapping[str, Any]) -> Price:
-    nano = {name: row[name] * 1000 for name in ("input", "output", "cache_read", "cache_write")}
-    for name, value in nano.items():
-        if not isinstance(value, Decimal) or value < 0 or value != value.to_integral_value():
-            raise ValueError(f"{name} = {row[name]}: at least 0, in steps of 0.001")
-    if nano["input"] == 0:
-        raise ValueError("input = 0: a model without a price cannot be kept within a budget")
-    return Price(**{name: int(value) for name, value in nano.items()})
+def _price(model: str, row: Any) -> Price:
+    if not isinstance(row, dict):
+        _bad(f"{model!r} is no object")
+    has_long = any(name in row for name in _LONG_NAMES)
+    wanted = {*_NAMES, *(_LONG_NAMES if has_long else ())}
+    wrong = [f"{name} is missing" if name in wanted else f"{name} is unknown" for name in sorted(wanted ^ set(row))]
+    if wrong:
+        _bad(f"{model!r}: {', '.join(wrong)}")
+    found = {name: _pico(model, name, row[name]) for name in row if name != "long_from"}
+    if found["input"] == 0:
+        _bad(f"{model!r}: input = 0: a model that costs nothing could not be kept within a budget")
+    rates = Rates(*(found[name] for name in _NAMES))
+    if not has_long:
+        return Price(rates=rates)
+    long_from, long_input, long_output = row["long_from"], found["long_input"], found["long_output"]
+    if not isinstance(long_from, Decimal) or not 0 < long_from <= _LONGEST_PROMPT or long_from % 1:
+        _bad(f"{model!r}: long_from = {long_from}: a whole number of tokens, 1 to {_LONGEST_PROMPT:,}")
+    if long_input < rates.input or long_output < rates.output:
+        _bad(f"{model!r}: long_input and long_output: at least input and output")
+    cache = rates.times(long_input, rates.input)  # the cache's prices follow the input's
+    long = Rates(long_input, long_output, cache.cache_read, cache.cache_write)
+    return Price(rates=rates, long_from=int(long_from), long=long)
+
+
+def _pico(model: str, name: str, value: Any) -> int:
+    """USD per million tokens as pico-USD a token."""
+    if not isinstance(value, Decimal) or not 0 <= value <= _DEAREST_USD or value * _PICO % 1:
+        _bad(f"{model!r}: {name} = {value}: a number from 0 to {_DEAREST_USD}, with at most 6 decimals")
+    return int(value * _PICO)
+
+
+def _bad(problem: str) -> NoReturn:
+    allowed = f"it is JSON of model id to {', '.join(_NAMES)} in USD per million tokens"
+    raise BadPricesError(f"PRICE_TABLE cannot be used: {problem}; {allowed}")

@@ -1,7 +1,12 @@
-"""Prompt templates: files with a version, filled strictly. What stays the same comes first, so that it can be cached."""
+"""Prompt templates: files with a version, filled strictly.
+
+What stays the same comes first (the system part, which holds no variable), so that it can be cached. What comes from
+users or models is data: it stands between marks that it cannot close.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,6 +17,8 @@ if TYPE_CHECKING:
     from infrafabric.models import schemas
 
 _USER = "--- user ---\n"
+# Models read "</ Task >" as they read "</task>", so that counts too.
+_FENCE = re.compile(r"<(?=\s*/?\s*(?:goal|task|findings)\b)", re.IGNORECASE)
 
 
 class BadTemplateError(Exception):
@@ -69,25 +76,29 @@ def _fill(which: str, **values: str) -> Prompt:
     template = _load(which)
     if set(values) != template.names:
         raise BadTemplateError(f"{template.name} needs {sorted(template.names)} and was given {sorted(values)}")
-    fenced = {name: _without_marks(value) for name, value in values.items()}
+    fenced = {name: _without_fences(value) for name, value in values.items()}
     return Prompt(template.name, template.system.substitute(fenced), template.user.substitute(fenced))
 
 
 @cache
 def _load(which: str) -> _Template:
-    text = (resources.files("infrafabric.models") / "templates" / f"{which}.md").read_text()
+    file = resources.files("infrafabric.models") / "templates" / f"{which}.md"
+    return _parse(which, file.read_text(encoding="utf-8"))
+
+
+def _parse(which: str, text: str) -> _Template:
     head, _, body = text.removeprefix("---\n").partition("---\n")
-    fields = dict(line.split(": ", 1) for line in head.strip().splitlines())
+    fields = {name: value for name, _, value in (line.partition(": ") for line in head.splitlines())}
     system, mark, user = body.partition(_USER)
     if not mark or set(fields) != {"id", "version"} or fields["id"] != which:
         raise BadTemplateError(f"template {which}.md needs id and version at its top and a line '{_USER.strip()}'")
     parts = Template(system.strip()), Template(user.strip())
+    if not all(part.is_valid() for part in parts):
+        raise BadTemplateError(f"template {which}.md has a '$' that starts no name: write it as '$$'")
     names = frozenset(name for part in parts for name in part.get_identifiers())
     return _Template(f"{which}/{fields['version']}", *parts, names)
 
 
-def _without_marks(value: str) -> str:
-    """User text cannot close the marks that fence it."""
-    for name in ("goal", "task", "findings"):
-        value = value.replace(f"</{name}>", f"<\u200b/{name}>")
-    return value
+def _without_fences(value: str) -> str:
+    """A value cannot open or close the marks that fence it: a zero-width space makes them something else."""
+    return _FENCE.sub("<\u200b", value)
