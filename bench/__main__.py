@@ -1,4 +1,4 @@
-"""``python -m bench`` (``make bench``): everything measured in one run. Tables on the screen, JSON with ``--json FILE``."""
+"""``python -m bench`` (``make bench``): everything in one run. Tables on the screen, JSON with ``--json FILE``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sessions of 10, 100 and 1,000 tasks: makespan, tasks a second, AWS calls and model calls for each task.
 
-Beside them, in the same run: the emulator alone (SNS → SQS → an empty function), and a plain loop that makes the same mix
-of AWS calls one after another. Calls are counted at the emulator, so they do not depend on the machine.
+Beside them, in the same run: the emulator alone (SNS → SQS → an empty function), and a plain loop that makes the same
+mix of AWS calls one after another. Calls are counted at the emulator, so they do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -226,6 +226,9 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
     def look() -> None:
         dynamodb.get_item(TableName=table, Key={"pk": {"S": "replay"}, "sk": {"S": "SESSION"}})
 
+    def fetch() -> None:
+        s3.get_object(Bucket=bucket, Key="replay")["Body"].read()
+
     return {
         "dynamodb:TransactWriteItems": transact,
         "dynamodb:UpdateItem": transact,
@@ -236,7 +239,7 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
         ),
         "lambda:DurableExecution.succeed": call_back,
         "lambda:DurableExecution.checkpoint": call_back,
-        "s3:GET": lambda: s3.get_object(Bucket=bucket, Key="replay")["Body"].read(),
+        "s3:GET": fetch,
         "s3:PUT": lambda: s3.put_object(Bucket=bucket, Key="replay", Body=body.encode()),
         "sns:PublishBatch": publish,
         "sqs:SendMessageBatch": send,
