@@ -69,6 +69,7 @@ def stack() -> None:
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)
+    pulumi.export("model_api_key_secret_arn", model.api_key_secret_arn)
     pulumi.export("record_queue_url", recorder.queue_url if recorder else None)
     pulumi.export("registry_uri", storage.registry_uri)
     pulumi.export("results_bucket", storage.results_bucket)
