@@ -8,21 +8,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from local.model_faults import request_text
+from local.model_documents import document
+from local.model_requests import schema_of, text_of
 
 LABEL = "[offline stand-in]"
 _CHARS_A_TOKEN = 4
 _SECTION = re.compile(r"<(goal|task|findings)>\s*(.*?)\s*</\1>", re.DOTALL)
 _WANTED = re.compile(r"Number of tasks: (\d+)")
+_MOST_TASKS = 10_000
 
 
-def answer(body: Mapping[str, Any], fault: str) -> dict[str, Any]:
-    """A Messages API response. ``fault`` may be refuse, cutoff or garbage."""
-    text = request_text(body)
-    seed = hashlib.sha256(json.dumps([body["model"], text], sort_keys=True).encode()).hexdigest()
-    schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
-    said = json.dumps(_fill(schema, schema, _Subject(text, seed), "")) if schema else f"{LABEL} {_Subject(text, seed).about}"
-    stop = "end_turn"
+def answer(body: Mapping[str, Any], fault: str = "") -> dict[str, Any]:
+    """A Messages API response to a request without a problem. ``fault`` may be refuse, cutoff or garbage.
+
+    Raises:
+        ValueError: no document can fit the schema of the request.
+    """
+    text = text_of(body)
+    seed = hashlib.sha256(json.dumps([body["model"], text]).encode()).hexdigest()
+    said, stop = _said(text, seed, schema_of(body)), "end_turn"
     if fault == "refuse":
         said, stop = f"{LABEL} declined on demand", "refusal"
     elif fault == "garbage":
@@ -52,15 +56,21 @@ def tokens(text: str) -> int:
     return max(1, len(text) // _CHARS_A_TOKEN)
 
 
+def _said(text: str, seed: str, schema: Mapping[str, Any] | None) -> str:
+    subject = _Subject(text, seed)
+    if schema is None:
+        return f"{LABEL} No model was asked. The request: {subject.about}"
+    return json.dumps(document(schema, draw=subject.draw, write=subject.write, length=subject.length))
+
+
 class _Subject:
     """What a request is about, and numbers that depend on nothing else."""
 
     def __init__(self, text: str, seed: str) -> None:
-        sections = dict(_SECTION.findall(text))
-        self.sections = sections
-        self.about = " ".join((sections.get("task") or sections.get("goal") or text).split())[:160]
+        self._sections: dict[str, str] = dict(_SECTION.findall(text))
+        self.about = " ".join((self._sections.get("task") or self._sections.get("goal") or text).split())[:160]
         wanted = _WANTED.search(text)
-        self.tasks = int(wanted[1]) if wanted else 3
+        self._tasks = min(int(wanted[1]), _MOST_TASKS) if wanted else 3
         self._seed, self._drawn = seed, 0
 
     def draw(self, most: int) -> int:
@@ -68,34 +78,17 @@ class _Subject:
         self._drawn += 1
         return int(hashlib.sha256(f"{self._seed}{self._drawn}".encode()).hexdigest()[:8], 16) % most
 
+    def length(self, name: str) -> int:
+        """How many entries the list called ``name`` gets."""
+        return self._tasks if name == "tasks" else 1 + self.draw(3)
 
-def _fill(schema: Mapping[str, Any], root: Mapping[str, Any], subject: _Subject, name: str) -> Any:
-    """A document that fits ``schema``, built from the schema alone."""
-    if "$ref" in schema:
-        return _fill(root["$defs"][schema["$ref"].rpartition("/")[2]], root, subject, name)
-    if "enum" in schema:
-        return schema["enum"][0]
-    kind = schema.get("type")
-    if kind == "object":
-        return {key: _fill(inner, root, subject, key) for key, inner in (schema.get("properties") or {}).items()}
-    if kind == "array":
-        count = subject.tasks if name == "tasks" else 1 + subject.draw(3)
-        return [_fill(schema["items"], root, subject, f"{name}.{number + 1}") for number in range(count)]
-    if kind == "number":
-        return round(0.5 + subject.draw(50) / 100, 2)
-    if kind == "integer":
-        return subject.draw(100)
-    if kind == "boolean":
-        return True
-    return _text(name, subject)
-
-
-def _text(name: str, subject: _Subject) -> str:
-    if name.startswith("sources"):
-        return f"offline://source/{subject.draw(1000)}"
-    if name.startswith("tasks."):
-        return f"{LABEL} part {name.partition('.')[2]}: {subject.about}"
-    if name == "summary" and "findings" in subject.sections:
-        count = len(subject.sections["findings"].splitlines())
-        return f"{LABEL} No model read these {count} findings; a model's summary would stand here. Goal: {subject.about}"
-    return f"{LABEL} No model was asked. A finding about: {subject.about}"
+    def write(self, name: str) -> str:
+        """The text called ``name``; entries of a list are called ``tasks.1`` and so on."""
+        if name.startswith("sources."):
+            return f"offline://source/{self.draw(1000)}"
+        if name.startswith("tasks."):
+            return f"{LABEL} part {name.partition('.')[2]}: {self.about}"
+        if name == "summary" and "findings" in self._sections:
+            count = len(self._sections["findings"].splitlines())
+            return f"{LABEL} No model read these {count} findings, so there is no summary. Goal: {self.about}"
+        return f"{LABEL} No model was asked. A finding about: {self.about}"
