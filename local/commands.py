@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -18,7 +20,7 @@ from local import platform, processes, stack, types
 from local.demo import run as run_demo
 from local.view import View, view_for
 
-HOME = platform.ROOT / ".local"
+HOME = Path(os.environ.get("FABRIC_HOME") or platform.ROOT / ".local")  # logs, and what is remembered of a platform
 _STATE = HOME / "platform.json"
 _FACTS = HOME / "facts.json"
 
@@ -27,16 +29,21 @@ class AlreadyRunningError(Exception):
     """Another command is starting or stopping the platform."""
 
 
+class NoStackError(Exception):
+    """There is no file for the stack that was asked for."""
+
+
 # What a user can do something about: one line each, without a traceback.
 EXPECTED = (
     processes.PartFailedError, types.CreationFailedError, PackagingError, pulumi.RunError, ApiError,
-    AlreadyRunningError,
+    AlreadyRunningError, NoStackError,
 )  # fmt: skip
 
 
 def up(args: argparse.Namespace) -> int:
     """Start everything, deploy, and leave it running; when it runs already, say so and where."""
     view = view_for(args.json)
+    _check_stack(args.stack)
     with _alone():
         running = _running()
         if running is not None:
@@ -77,6 +84,12 @@ def demo(args: argparse.Namespace) -> int:
     return run_demo(HOME / "demo", view_for(args.json), goal=args.goal, agents=args.agents)
 
 
+def _check_stack(name: str) -> None:
+    known = sorted(path.name.split(".")[1] for path in platform.ROOT.glob("Pulumi.*.yaml"))
+    if name not in known:
+        raise NoStackError(f"there is no Pulumi.{name}.yaml: stacks of this checkout are {', '.join(known)}")
+
+
 def _start(stack_name: str, view: View) -> dict[str, Any]:
     started = platform.start(HOME / "up", progress=view.part)
     try:
@@ -108,7 +121,7 @@ def _running() -> platform.Platform | None:
 @contextmanager
 def _alone() -> Iterator[None]:
     """One ``up`` or ``down`` at a time."""
-    HOME.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,140 @@
+"""The platform itself: what its commands say, what they leave behind, and that roles are enforced on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import psutil
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Stage, until
+
+FABRIC = Path(sys.executable).parent / "fabric"
+
+
+def fabric(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "FABRIC_HOME": str(home)}
+    done = subprocess.run([FABRIC, *words], capture_output=True, text=True, check=False, env=env, timeout=180)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home")
+    yield folder
+    fabric(folder, "local", "down")
+
+
+@pytest.fixture(scope="module")
+def up(home: Path) -> dict[str, Any]:
+    return json.loads(fabric(home, "local", "up", "--json").stdout)
+
+
+def test_up_says_all_that_a_client_needs(up: dict[str, Any]) -> None:
+    assert set(up) == {"endpoint_url", "region", "credentials", "api", "database_url", "outputs"}
+    assert set(up["outputs"]["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
+    assert {"bus_topic_arn", "results_bucket", "sessions_table", "api_url"} <= set(up["outputs"])
+
+
+def test_any_client_can_be_pointed_at_it(up: dict[str, Any]) -> None:
+    keys = up["credentials"]
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=up["endpoint_url"],
+        region_name=up["region"],
+        aws_access_key_id=keys["access_key_id"],
+        aws_secret_access_key=keys["secret_access_key"],
+    )
+    assert up["outputs"]["agents"]["h01"]["queue_url"] in sqs.list_queues()["QueueUrls"]
+    with psycopg.connect(up["database_url"]) as connection:
+        assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+
+
+def test_a_session_can_be_run_from_the_shell(home: Path, up: dict[str, Any]) -> None:
+    env = {"FABRIC_API_URL": up["api"]["url"], "FABRIC_API_KEY": up["api"]["key"], "PATH": os.environ["PATH"]}
+    words = [FABRIC, "session", "start", "--task", "one", "--id", "shell", "--watch", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env, timeout=90)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "COMPLETE"
+
+
+def test_a_second_up_says_that_it_is_running(home: Path, up: dict[str, Any]) -> None:
+    again = fabric(home, "local", "up")
+    assert "the platform is already running" in again.stdout
+    assert f"export AWS_ENDPOINT_URL={up['endpoint_url']}" in again.stdout
+    assert json.loads(fabric(home, "local", "up", "--json").stdout) == up
+
+
+def test_everything_listens_on_the_loopback_only(home: Path, up: dict[str, Any]) -> None:
+    parts = json.loads(fabric(home, "local", "status", "--json").stdout)["parts"]
+    addresses = {
+        connection.laddr.ip
+        for pid in parts.values()
+        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_down_leaves_nothing_listening(home: Path, up: dict[str, Any]) -> None:
+    parts = json.loads(fabric(home, "local", "status", "--json").stdout)["parts"]
+    assert fabric(home, "local", "down").stdout == "stopped\n"
+    assert not any(psutil.pid_exists(pid) for pid in parts.values())
+    for url in (up["endpoint_url"], up["database_url"]):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", urlsplit(url).port)) != 0
+    assert fabric(home, "local", "down").stdout == "the platform was not running\n"
+    assert fabric(home, "local", "status", check=False).returncode == 1
+
+
+def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
+    env = {**os.environ, "FABRIC_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    demo = subprocess.Popen([FABRIC, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert demo.stdout
+    for line in demo.stdout:
+        if line.startswith("created:"):
+            break
+    started = psutil.Process(demo.pid).children(recursive=True)
+    assert started, "the platform runs as processes of its own"
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=60)
+    assert (demo.returncode, errors) == (130, "")
+    gone, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive, [process.cmdline() for process in alive]
+
+
+def test_an_unknown_stack_is_one_clear_line(tmp_path: Path) -> None:
+    done = fabric(tmp_path, "local", "up", "--stack", "nowhere", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "fabric: there is no Pulumi.nowhere.yaml: stacks of this checkout are dev, prod"
+    ]
+
+
+def test_a_task_of_an_agent_that_lost_its_grants_goes_to_another(stage: Stage) -> None:
+    """Roles are enforced: without its policy h02 cannot even read the key registry, and falls silent."""
+    iam, role = stage.platform.client("iam"), stage.outputs["agents"]["h02"]["function_name"]
+    granted = iam.get_role_policy(RoleName=role, PolicyName="granted")["PolicyDocument"]
+    policy = granted if isinstance(granted, str) else json.dumps(granted)
+    iam.delete_role_policy(RoleName=role, PolicyName="granted")
+    try:
+        stage.start(session_id="silent", tasks=["one", "two"], agents=3)
+        session = stage.ended("silent")
+        assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 2)
+        assert [result["agent"] for result in stage.report("silent")["results"]] == ["h01", "h03"]
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="granted", PolicyDocument=policy)
+    until(lambda: stage.call("GET", "/sessions/silent")[0] == 200, "the API to answer")
