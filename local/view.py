@@ -48,12 +48,13 @@ class Quiet:
     def note(self, text: str) -> None: ...
 
 
-def component_of(step: Step) -> str:
-    """The component that a resource belongs to: the last type of its parent's URN, without our prefix."""
-    if "::" not in step.parent:
-        return "stack"
-    kind = step.parent.split("::")[2].split("$")[-1]
-    return kind.rpartition(":")[2] if kind.startswith("infrafabric:") else "stack"
+def _owner(step: Step, by_urn: dict[str, Step]) -> str:
+    """The outermost component that a resource belongs to, as ``AgentFleet``; parts of a component count as its own."""
+    kind = "stack"
+    while step.parent in by_urn:
+        step = by_urn[step.parent]
+        kind = step.type.rpartition(":")[2]
+    return kind
 
 
 def short(token: str) -> str:
@@ -65,9 +66,10 @@ def short(token: str) -> str:
 def by_component(deployment: Deployment) -> dict[str, dict[str, Counter[str]]]:
     """Component → outcome (created, recorded) → type → how many."""
     found: dict[str, dict[str, Counter[str]]] = {}
+    by_urn = {step.urn: step for step in deployment.steps}
     for step in deployment.steps:
         if step.outcome != "component":
-            kinds = found.setdefault(component_of(step), {"created": Counter(), "recorded": Counter()})
+            kinds = found.setdefault(_owner(step, by_urn), {"created": Counter(), "recorded": Counter()})
             kinds[step.outcome][short(step.type)] += 1
     return dict(sorted(found.items()))
 

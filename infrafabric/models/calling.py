@@ -164,6 +164,6 @@ def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelErro
 def _retry_after_s(headers: httpx2.Headers) -> float:
     try:
         seconds = float(headers.get("retry-after", ""))
-    except json.JSONDecodeError:
+    except ValueError:
         return 0.0  # an HTTP date: our own backoff decides
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0

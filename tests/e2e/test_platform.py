@@ -112,7 +112,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "")
-    gone, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive, [process.cmdline() for process in alive]
 
 
