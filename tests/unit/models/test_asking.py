@@ -1,0 +1,346 @@
+"""Asking: the real SDK against the real stand-in, and every way in which it can end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from infrafabric.environment import ModelEnvironment
+from infrafabric.models import Model, errors, open_model, prompts, schemas
+from infrafabric.models.usage import Usage
+from local.model_server import StandIn
+from tests.unit.models.conftest import HAIKU, model_at, prompt_of
+
+SECRET, KEY = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key", "sk-ant-very-secret"
+Answering = Callable[[Sequence[bytes]], str]
+
+
+def asked(model: Model, task: str, *, timeout_s: float = 10, max_tokens: int = 1000) -> schemas.AgentAnswer:
+    return model.ask(prompt_of(task), prompts.agent_answer(), max_tokens=max_tokens, timeout_s=timeout_s).value
+
+
+def failure(model: Model, task: str, *, timeout_s: float = 10, max_tokens: int = 1000) -> errors.ModelError:
+    with pytest.raises(errors.ModelError) as raised:
+        asked(model, task, timeout_s=timeout_s, max_tokens=max_tokens)
+    return raised.value
+
+
+def calls(stand_in: StandIn) -> int:
+    return sum(row["count"] for row in stand_in.counts())
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_agents_answer_has_findings_with_confidence_and_sources(model: Model) -> None:
+    answer = model.ask(prompt_of("Describe the hull"), prompts.agent_answer(), max_tokens=1000, timeout_s=10)
+    assert answer.value.findings
+    for finding in answer.value.findings:
+        assert 0 <= finding.confidence <= 1
+        assert finding.sources
+        assert "Describe the hull" in finding.text
+
+
+def test_an_offline_answer_says_so_in_its_model_and_in_every_text(model: Model) -> None:
+    answer = model.ask(prompt_of("x"), prompts.agent_answer(), max_tokens=1000, timeout_s=10)
+    assert answer.offline
+    assert answer.model_id == f"offline stand-in for {HAIKU}"
+    texts = [answer.value.summary, *(finding.text for finding in answer.value.findings)]
+    assert all("[offline stand-in]" in text for text in texts)
+
+
+@pytest.mark.parametrize("wanted", [1, 7, 40])
+def test_a_plan_has_as_many_tasks_as_were_asked_for(model: Model, wanted: int) -> None:
+    prompt = prompts.plan(goal="Know the boats", tasks=wanted)
+    plan = model.ask(prompt, prompts.plan_answer(), max_tokens=4096, timeout_s=10).value
+    assert len(plan.tasks) == len(set(plan.tasks)) == wanted
+
+
+def test_a_report_has_a_summary(model: Model) -> None:
+    prompt = prompts.report(goal="Know the boats", findings="- one\n- two")
+    assert "2 findings" in model.ask(prompt, prompts.report_answer(), max_tokens=1000, timeout_s=10).value.summary
+
+
+def test_usage_is_counted_and_costs_less_than_was_set_aside(model: Model) -> None:
+    prompt = prompt_of("Describe the hull")
+    answer = model.ask(prompt, prompts.agent_answer(), max_tokens=1000, timeout_s=10)
+    assert answer.usage.input_tokens == pytest.approx(len(prompt.system + prompt.user) / 4, rel=0.05)
+    assert 0 < model.cost_nusd(answer.usage) < model.worst_nusd(prompt, 1000)
+
+
+@pytest.mark.parametrize("output", [schemas.AgentAnswer, schemas.Plan, schemas.Report])
+def test_no_schema_is_longer_than_the_worst_case_allows_for(output: type) -> None:
+    from infrafabric import models
+    from infrafabric.models import calling
+
+    assert len(json.dumps(calling._schema(output)).encode()) <= models.SCHEMA_BYTES
+
+
+@pytest.mark.parametrize(
+    "task", ["a" * 400, "ß" * 400, "\U0001f6a4" * 400, "\ufdfa" * 400], ids=["a", "ß", "boat", "FDFA"]
+)
+def test_the_worst_case_bounds_tokens_of_one_byte_each(model: Model, task: str) -> None:
+    import unicodedata
+
+    prompt = prompt_of(task)
+    sent = unicodedata.normalize("NFKC", prompt.system + prompt.user)
+    used = Usage(input_tokens=0, output_tokens=50, cache_write_tokens=len(sent.encode()))
+    assert model.cost_nusd(used) <= model.worst_nusd(prompt, 50)
+
+
+def test_a_system_text_is_cached_from_the_least_length_that_the_api_caches() -> None:
+    from infrafabric import models
+
+    short, long = (prompts.Prompt("x/1", "a" * length, "u") for length in (2_047, 2_048))
+    assert "cache_control" not in models._system(short)[0], "the API would not cache it"
+    assert models._system(long)[0].get("cache_control") == {"type": "ephemeral"}
+
+
+# -- errors that the API answers with ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind", "billed"),
+    [
+        ("throttle", errors.Throttled, False),
+        ("overload", errors.Throttled, False),
+        ("error=503", errors.Throttled, False),
+        ("error", errors.Unreachable, False),
+        ("error=502", errors.Unreachable, False),
+        ("error=504", errors.TimedOut, None),
+        ("error=408", errors.TimedOut, None),
+        ("error=400", errors.BadRequest, False),
+        ("error=401", errors.NotAllowed, False),
+        ("error=402", errors.OutOfCredit, False),
+        ("error=403", errors.NotAllowed, False),
+        ("error=404", errors.BadRequest, False),
+        ("error=413", errors.TooLarge, False),
+        ("error=422", errors.BadRequest, False),
+        ("refuse", errors.RefusedToAnswer, True),
+        ("cutoff", errors.CutOff, True),
+        ("garbage", errors.BadAnswer, True),
+        ("hang=0", errors.Unreachable, None),  # the connection breaks after the request was sent
+    ],
+)
+def test_each_end_of_a_call_has_its_error(
+    model: Model, stand_in: StandIn, mark: str, kind: type[errors.ModelError], billed: bool | None
+) -> None:
+    error = failure(model, f"A private matter [[offline:{mark}]]")
+    assert type(error) is kind
+    assert error.billed is billed
+    assert (error.usage is not None) is (billed is True), "what was billed is known by its usage"
+    assert "private" not in str(error), "no prompt in a message"
+    assert "\n" not in str(error)
+    assert calls(stand_in) == 1, "the SDK must not try again by itself"
+
+
+def test_an_answer_that_cannot_be_used_carries_what_it_used(model: Model) -> None:
+    prompt = prompt_of("x [[offline:refuse]]")
+    for mark in ("refuse", "cutoff", "garbage"):
+        usage = failure(model, f"x [[offline:{mark}]]").usage
+        assert usage
+        assert usage.input_tokens == pytest.approx(len(prompt.system + prompt.user) / 4, rel=0.05)
+        assert usage.output_tokens > 0
+
+
+def test_an_answer_longer_than_max_tokens_is_cut_off_and_billed_in_full(model: Model) -> None:
+    error = failure(model, "Describe the hull", max_tokens=10)
+    assert isinstance(error, errors.CutOff)
+    assert error.usage
+    assert error.usage.output_tokens == 10
+    assert "10 tokens" in str(error)
+
+
+def test_an_error_tells_what_to_do(model: Model) -> None:
+    assert "API_KEY_SECRET_ARN" in str(failure(model, "[[offline:error=401]]"))
+    assert "add credit" in str(failure(model, "[[offline:error=402]]"))
+    assert HAIKU in str(failure(model, "[[offline:error=404]]")), "which model is unknown"
+    assert "model.agentId" in str(failure(model, "[[offline:error=404]]"))
+    assert "AgentAnswer" in str(failure(model, "[[offline:garbage]]"))
+
+
+@pytest.mark.parametrize(("asked_for", "seconds"), [("2", 2.0), ("0.5", 0.5), ("900", 900.0)])
+def test_the_wait_that_the_api_asks_for_is_passed_on(model: Model, asked_for: str, seconds: float) -> None:
+    error = failure(model, f"[[offline:throttle,retry-after={asked_for}]]")
+    assert isinstance(error, errors.Throttled)
+    assert error.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("header", ["", "Wed, 21 Oct 2026 07:28:00 GMT", "nan", "inf", "-3", "1e999"])
+def test_a_wait_that_is_no_number_of_seconds_is_none(answering: Answering, header: str) -> None:
+    body = b"HTTP/1.1 429 Too Many\r\nretry-after: %s\r\ncontent-length: 2\r\n\r\n{}" % header.encode()
+    error = failure(model_at(answering([body])), "x")
+    assert isinstance(error, errors.Throttled)
+    assert error.retry_after_s == 0.0
+
+
+# -- errors without an answer -----------------------------------------------------------------------------------------
+
+
+def test_a_silent_model_times_out_and_what_it_cost_is_unknown(model: Model) -> None:
+    started = time.monotonic()
+    error = failure(model, "[[offline:hang]]", timeout_s=0.2)
+    assert isinstance(error, errors.TimedOut)
+    assert error.billed is None
+    assert 0.2 <= time.monotonic() - started < 1
+    assert "0.2 s" in str(error)
+
+
+def test_an_answer_that_trickles_times_out_all_the_same(answering: Answering) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+    trickle = answering([head, *[b" "] * 50])
+    started = time.monotonic()
+    assert isinstance(failure(model_at(trickle), "x", timeout_s=0.4), errors.TimedOut)
+    assert time.monotonic() - started < 1.5
+
+
+def test_an_api_that_is_not_there_costs_nothing() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        error = failure(model_at(f"http://127.0.0.1:{free.getsockname()[1]}"), "x")
+    assert isinstance(error, errors.Unreachable)
+    assert error.billed is False
+
+
+JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nLogin",
+        JSON % (2, b"{}"),
+        JSON % (4, b"null"),
+        JSON % (5, b"{oops"),
+        JSON % (29, b'{"content": 1, "usage": "all"}'[:29]),
+        JSON % (42, b'{"content": [], "usage": {"cost": "a lot"}}'[:42]),
+    ],
+    ids=["html", "empty", "null", "broken", "cut", "other"],
+)
+def test_what_is_no_model_api_is_a_bad_answer_of_unknown_cost(answering: Answering, raw: bytes) -> None:
+    error = failure(model_at(answering([raw])), "x")
+    assert isinstance(error, errors.BadAnswer)
+    assert error.billed is None
+    assert error.usage is None
+
+
+# -- keys and providers -----------------------------------------------------------------------------------------------
+
+
+def open_anthropic(stand_in: StandIn, key: str) -> Model:
+    env = ModelEnvironment(
+        model_provider="anthropic",
+        model_id=HAIKU,
+        model_base_url=f"http://127.0.0.1:{stand_in.server_port}",
+        api_key_secret_arn=SECRET,
+    )
+    return open_model(env, fetch_secret={SECRET: key}.__getitem__)
+
+
+def test_the_key_is_read_from_its_secret_and_its_line_end_does_not_matter(stand_in: StandIn) -> None:
+    answer = open_anthropic(stand_in, f"{KEY}\n").ask(
+        prompt_of("x"), prompts.agent_answer(), max_tokens=1000, timeout_s=10
+    )
+    assert (answer.offline, answer.model_id) == (False, HAIKU)
+
+
+@pytest.mark.parametrize("mark", ["error=401", "error=403", "throttle", "error", "garbage", "hang=0"])
+def test_no_message_holds_the_key(stand_in: StandIn, mark: str) -> None:
+    error = failure(open_anthropic(stand_in, KEY), f"[[offline:{mark}]]")
+    assert KEY not in f"{error!r}{error.__cause__!r}"
+
+
+@pytest.mark.parametrize("key", ["", "  \n", "sk-ant very secret", "sk-ant\nvery", "sk-änt", "sk-ant\x00"])
+def test_what_cannot_be_a_key_is_refused_without_being_quoted(stand_in: StandIn, key: str) -> None:
+    error = failure(open_anthropic(stand_in, key), "x")
+    assert isinstance(error, errors.NotAllowed)
+    assert "API_KEY_SECRET_ARN" in str(error)
+    assert not key.strip() or key not in str(error)
+    assert calls(stand_in) == 0
+
+
+def test_warming_without_a_key_leaves_the_error_to_whoever_asks(stand_in: StandIn) -> None:
+    model = open_anthropic(stand_in, "")
+    model.warm()
+    assert isinstance(failure(model, "x"), errors.NotAllowed)
+
+
+@pytest.fixture
+def on_bedrock(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Model:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    url = f"http://127.0.0.1:{stand_in.server_port}"
+    env = ModelEnvironment(model_provider="bedrock", model_id=f"eu.anthropic.{HAIKU}-v1:0", model_base_url=url)
+    return open_model(env, fetch_secret=lambda arn: pytest.fail("Bedrock needs no key"))
+
+
+def test_bedrock_is_asked_with_the_role_alone(on_bedrock: Model, stand_in: StandIn) -> None:
+    assert asked(on_bedrock, "Describe the hull").findings
+    assert stand_in.counts() == [{"model": f"eu.anthropic.{HAIKU}-v1:0", "outcome": "answered", "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [("throttle", errors.Throttled), ("error=403", errors.NotAllowed), ("refuse", errors.RefusedToAnswer)],
+)
+def test_bedrocks_errors_are_the_same(on_bedrock: Model, mark: str, kind: type[errors.ModelError]) -> None:
+    assert type(failure(on_bedrock, f"[[offline:{mark}]]")) is kind
+
+
+def test_bedrock_without_credentials_is_not_allowed(on_bedrock: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")  # the SDK keeps the credentials it found, by region
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert isinstance(failure(on_bedrock, "x"), errors.NotAllowed)
+
+
+def test_bedrock_without_a_region_says_so(on_bedrock: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    assert "AWS_REGION is not set" in str(failure(on_bedrock, "x"))
+
+
+# -- start-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_importing_models_does_not_import_the_sdk() -> None:
+    code = "import sys, infrafabric.models; print([m for m in ('anthropic', 'httpx2', 'boto3') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_threads_that_warm_and_ask_at_once_share_one_client(stand_in: StandIn) -> None:
+    fetched: list[str] = []
+
+    def fetch(arn: str) -> str:
+        fetched.append(arn)
+        return KEY
+
+    env = ModelEnvironment(
+        model_provider="anthropic",
+        model_id=HAIKU,
+        model_base_url=f"http://127.0.0.1:{stand_in.server_port}",
+        api_key_secret_arn=SECRET,
+    )
+    model, start = open_model(env, fetch_secret=fetch), threading.Barrier(8)
+
+    def run(number: int) -> None:
+        start.wait()
+        model.warm() if number % 2 else asked(model, f"task {number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    assert fetched == [SECRET], "the key is read once, so one client was built"
+    assert calls(stand_in) == 4
