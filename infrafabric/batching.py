@@ -21,13 +21,15 @@ class _Entry(Generic[Item]):
 class Coalescer(Generic[Item]):
     """Threads call :meth:`send` with one item each; items that arrive together leave in one batch.
 
-    The first thread of a batch waits ``wait_s`` for others, then sends for all of them. Each caller returns when its
-    own item was sent, or gets the error that its own item met.
+    While one thread sends, what others bring gathers and leaves in the next batch: a lone item never waits, and the
+    busier it gets the fuller the batches are. Each caller returns when its own item was sent, or gets the error that
+    its own item met.
 
     Args:
         send_batch: sends the items, and returns for each None or what went wrong with it. What it raises, all get.
         most: items a batch may have (10 for SNS and SQS).
         most_bytes: sum of the items' sizes that a batch may have, by ``size_of``; a larger item goes alone.
+        wait_s: how long the first item waits for company, where fewer calls are worth more than a few milliseconds.
     """
 
     def __init__(
@@ -37,12 +39,13 @@ class Coalescer(Generic[Item]):
         most: int = 10,
         most_bytes: int = 256 * 1024,
         size_of: Callable[[Item], int] = lambda _: 0,
-        wait_s: float = 0.004,
+        wait_s: float = 0.0,
     ) -> None:
         self._send_batch, self._most, self._most_bytes = send_batch, most, most_bytes
         self._size_of, self._wait_s = size_of, wait_s
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Item]] = []
+        self._sending = False
         self._full = threading.Event()
 
     def send(self, item: Item) -> None:
@@ -50,7 +53,7 @@ class Coalescer(Generic[Item]):
         mine = _Entry(item, self._size_of(item), Future())
         with self._lock:
             self._waiting.append(mine)
-            leads = len(self._waiting) == 1
+            leads, self._sending = not self._sending, True
             if len(self._waiting) >= self._most:
                 self._full.set()
         if leads:
@@ -58,13 +61,17 @@ class Coalescer(Generic[Item]):
         mine.sent.result()
 
     def _lead(self) -> None:
-        """Wait for others, then send for all of them."""
+        """Send for all that wait, until nobody does."""
         self._full.wait(self._wait_s)
-        with self._lock:
-            batch, self._waiting = self._waiting, []
-            self._full.clear()
-        for part in self._parts(batch):
-            self._send(part)
+        while True:
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+                self._full.clear()
+                if not batch:
+                    self._sending = False
+                    return
+            for part in self._parts(batch):
+                self._send(part)
 
     def _parts(self, batch: Sequence[_Entry[Item]]) -> list[list[_Entry[Item]]]:
         parts: list[list[_Entry[Item]]] = []

@@ -125,6 +125,7 @@ class Voice:
     record_queue_url: str | None  # None where the stack keeps no history
     signer: Signer
     objects: Objects
+    wait_s: float = 0.0  # how long a message waits for others to be published with
 
     def publish(self, draft: dict[str, Any]) -> None:
         """Sign a draft, with its content in S3 when it is too large to sign, and publish it to its receiver."""
@@ -148,7 +149,7 @@ class Voice:
 
     @cached_property
     def _publications(self) -> Coalescer[tuple[dict[str, Any], str]]:
-        return Coalescer(self._publish_batch, size_of=_size)
+        return Coalescer(self._publish_batch, size_of=_size, wait_s=self.wait_s)
 
     @cached_property
     def _records(self) -> Coalescer[tuple[dict[str, Any], str]]:
