@@ -1,0 +1,185 @@
+"""The contract between infra and functions: what is rendered is what is read, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infrafabric import environment
+from infrafabric.environment import (
+    AgentEnvironment,
+    ApiEnvironment,
+    BadEnvironment,
+    CoordinatorEnvironment,
+    DatabaseEnvironment,
+    Environment,
+    MigratorEnvironment,
+    ModelEnvironment,
+    RecorderEnvironment,
+)
+
+LEVELS = st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"])
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
+ARNS = WORDS.map(lambda word: f"arn:aws:service:{word}")
+URLS = WORDS.map(lambda word: f"https://{word}")
+BUCKETS = WORDS.map(lambda word: f"s3://bucket/{word}")
+
+_BASE = {"log_level": LEVELS}
+_MODEL = {
+    **_BASE,
+    "model_provider": st.sampled_from(["anthropic", "bedrock", "offline"]),
+    "model_id": WORDS,
+    "model_base_url": URLS,
+    "api_key_secret_arn": ARNS,
+    "price_table": st.one_of(st.none(), WORDS),
+}
+_SWARM = {
+    **_MODEL,
+    "signing_key_arn": ARNS,
+    "registry_uri": BUCKETS,
+    "topic_arn": ARNS,
+    "record_queue_url": st.one_of(st.none(), URLS),
+    "results_bucket": WORDS,
+    "sessions_table": WORDS,
+}
+_DATABASE = {
+    **_BASE,
+    "db_host": WORDS,
+    "db_port": st.integers(1, 65535),
+    "db_name": WORDS,
+    "db_user": WORDS,
+    "db_root_cert": WORDS,
+}
+FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
+    Environment: _BASE,
+    ModelEnvironment: _MODEL,
+    AgentEnvironment: {
+        **_SWARM,
+        "agent": st.integers(0, 99).map(lambda number: f"h{number:02}"),
+        "queue_url": URLS,
+        "dlq_url": URLS,
+        "heartbeat_s": st.integers(1, 3600),
+        "batch_size": st.integers(1, 100),
+    },
+    CoordinatorEnvironment: {
+        **_SWARM,
+        "agents": st.integers(1, 99),
+        "at_once": st.integers(1, 100_000),
+        "heartbeat_timeout_s": st.integers(2, 86_400),
+        "reassignments": st.integers(0, 10),
+    },
+    ApiEnvironment: {
+        **_BASE,
+        "agents": st.integers(1, 99),
+        "coordinator_arn": ARNS,
+        "results_bucket": WORDS,
+        "sessions_table": WORDS,
+        "model_provider": st.sampled_from(["anthropic", "bedrock", "offline"]),
+        "model_id": WORDS,
+        "api_key_secret_arn": st.one_of(st.none(), ARNS),
+    },
+    DatabaseEnvironment: _DATABASE,
+    RecorderEnvironment: {**_DATABASE, "registry_uri": BUCKETS, "dlq_url": URLS},
+    MigratorEnvironment: {**_DATABASE, "master_secret_arn": ARNS, "recorder_user": WORDS},
+}
+MODELS = pytest.mark.parametrize("model", FIELDS, ids=lambda model: model.__name__)
+OFFLINE = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:8080"}
+
+
+def test_no_model_was_forgotten_here() -> None:
+    defined = {it for it in vars(environment).values() if isinstance(it, type) and issubclass(it, Environment)}
+    assert defined == set(FIELDS)
+
+
+@MODELS
+@given(data=st.data())
+def test_what_a_component_renders_a_handler_reads(model: type[Environment], data: st.DataObject) -> None:
+    fields = data.draw(st.fixed_dictionaries(FIELDS[model]))
+    rendered = model.render(**fields)
+    assert all(isinstance(value, str) for value in rendered.values()), "variables are strings"
+    assert model.read({**rendered, "AWS_REGION": "eu-west-1"}).model_dump() == fields
+
+
+@MODELS
+def test_every_field_has_its_example_here(model: type[Environment]) -> None:
+    assert set(FIELDS[model]) == set(model.model_fields)
+
+
+@MODELS
+@given(data=st.data())
+def test_a_missing_variable_is_named(model: type[Environment], data: st.DataObject) -> None:
+    rendered = model.render(**data.draw(st.fixed_dictionaries(FIELDS[model])))
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    for name in required:
+        with pytest.raises(BadEnvironment, match=f"{model.__name__} cannot be read: {name.upper()}: Field required"):
+            model.read({key: value for key, value in rendered.items() if key != name.upper()})
+
+
+def test_every_wrong_variable_is_named_at_once_and_on_one_line() -> None:
+    with pytest.raises(BadEnvironment) as refused:
+        AgentEnvironment.read({**OFFLINE, "AGENT": "7", "HEARTBEAT_S": "0", "BATCH_SIZE": "many", "LOG_LEVEL": "loud"})
+    text = str(refused.value)
+    for name in ("AGENT", "HEARTBEAT_S", "BATCH_SIZE", "LOG_LEVEL", "TOPIC_ARN"):
+        assert f"{name}: " in text
+    assert "greater than or equal to 1" in text, "what is allowed"
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"MODEL_BASE_URL": None}, "MODEL_BASE_URL: Field required with provider offline"),
+        ({"MODEL_PROVIDER": "anthropic"}, "API_KEY_SECRET_ARN: Field required with provider anthropic"),
+        ({"MODEL_PROVIDER": "openai"}, "MODEL_PROVIDER: Input should be 'anthropic', 'bedrock' or 'offline'"),
+        ({"MODEL_BASE_URL": "localhost:8080"}, "MODEL_BASE_URL: String should match pattern '^https?://'"),
+        ({"MODEL_BASE_URL": ""}, "MODEL_BASE_URL: String should match"),
+        ({"MODEL_PROVIDER": "anthropic", "API_KEY_SECRET_ARN": "sk-ant-x"}, "API_KEY_SECRET_ARN: String should match"),
+    ],
+)
+def test_a_provider_that_could_not_answer_is_refused_at_init(change: dict[str, str | None], said: str) -> None:
+    given_ = {key: value for key, value in {**OFFLINE, **change}.items() if value is not None}
+    with pytest.raises(BadEnvironment) as refused:
+        ModelEnvironment.read(given_)
+    assert said in str(refused.value)
+    assert "sk-ant-x" not in str(refused.value), "what was given may be a secret in the wrong place"
+
+
+def test_bedrock_needs_neither_key_nor_address() -> None:
+    env = ModelEnvironment.read({"MODEL_PROVIDER": "bedrock", "MODEL_ID": "eu.anthropic.claude-haiku-5-5"})
+    assert (env.api_key_secret_arn, env.model_base_url) == (None, None)
+
+
+def test_a_component_that_renders_an_unknown_or_lacks_a_required_field_is_a_programming_error() -> None:
+    with pytest.raises(TypeError, match=r"DatabaseEnvironment: unknown \['db_hots'\], missing \['db_host'\]"):
+        DatabaseEnvironment.render(db_hots="x", db_port=5432, db_name="n", db_user="u")
+
+
+def test_a_plain_value_out_of_range_is_refused_when_it_is_rendered() -> None:
+    with pytest.raises(BadEnvironment, match=r"DatabaseEnvironment.db_port = 0: .* greater than or equal to 1"):
+        DatabaseEnvironment.render(db_host="x", db_port=0, db_name="n", db_user="u")
+
+
+def test_what_is_not_known_yet_is_passed_on_as_it_is() -> None:
+    not_yet = object()  # a Pulumi output
+    assert DatabaseEnvironment.render(db_host=not_yet, db_port=5432, db_name="n", db_user="u")["DB_HOST"] is not_yet
+
+
+def test_no_field_is_made_to_hold_a_secret() -> None:
+    suspicious = re.compile(r"password|token|api_key|secret|credential", re.IGNORECASE)
+    for model in FIELDS:
+        for name in model.model_fields:
+            assert not suspicious.search(name) or name.endswith("_secret_arn"), f"{model.__name__}.{name}"
+
+
+def test_a_read_environment_cannot_be_changed() -> None:
+    env = ModelEnvironment.read(OFFLINE)
+    with pytest.raises(ValueError, match="frozen"):
+        env.model_id = "other"
+
+
+def test_the_providers_are_those_that_models_know() -> None:
+    assert get_args(environment.Provider) == ("anthropic", "bedrock", "offline")

@@ -1,0 +1,96 @@
+"""Waiting and trying again: arithmetic, so every edge can be looked at."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infrafabric.resilience import Patience, conflict_delay_s, silence_s, throttle_delay_s
+
+P = Patience()
+DRAWS = st.floats(0, 1, exclude_max=True)
+
+
+@given(st.integers(0, 99), st.floats(-60, 2000), DRAWS, st.floats(0, 1200))
+def test_a_wait_honours_the_deadline_the_queue_and_the_api(
+    throttles: int, left_s: float, draw: float, retry_after_s: float
+) -> None:
+    wait = throttle_delay_s(throttles, left_s=left_s, draw=draw, retry_after_s=retry_after_s)
+    asked = min(math.ceil(retry_after_s), P.longest_s)
+    if wait is None:
+        assert asked + P.call_s > left_s - 1, "it gave up although there was time"
+    else:
+        assert isinstance(wait, int), "SQS takes whole seconds"
+        assert asked <= wait <= P.longest_s
+        assert wait + P.call_s <= left_s
+
+
+@given(st.integers(0, 99), DRAWS, st.floats(0, 900))
+def test_a_wait_stays_below_a_ceiling_that_doubles(throttles: int, draw: float, retry_after_s: float) -> None:
+    wait = throttle_delay_s(throttles, left_s=10_000, draw=draw, retry_after_s=retry_after_s)
+    assert wait is not None
+    assert wait - math.ceil(retry_after_s) <= P.base_s * 2**throttles
+
+
+@given(st.integers(0, 99), st.floats(10, 2000), DRAWS, DRAWS)
+def test_a_luckier_draw_never_waits_longer(throttles: int, left_s: float, one: float, other: float) -> None:
+    waits = [throttle_delay_s(throttles, left_s=left_s, draw=draw) for draw in sorted((one, other))]
+    assert None not in waits
+    assert waits == sorted(waits, key=lambda wait: wait or 0)
+
+
+def test_agents_throttled_together_do_not_return_together() -> None:
+    waits = {throttle_delay_s(6, left_s=1800, draw=number / 100) for number in range(100)}
+    assert len(waits) == 100, "the jitter is full: it spreads over the whole ceiling"
+    assert 0 in waits
+
+
+@pytest.mark.parametrize("endless", [math.inf, 1e308])
+def test_a_deadline_or_a_wait_without_end_is_bounded_by_the_queue(endless: float) -> None:
+    assert throttle_delay_s(99, left_s=endless, draw=0.999999) == P.longest_s - 1
+    assert throttle_delay_s(0, left_s=endless, draw=0, retry_after_s=endless) == P.longest_s
+
+
+def test_there_is_no_wait_that_leaves_less_than_a_call_needs() -> None:
+    assert throttle_delay_s(0, left_s=P.call_s - 0.001, draw=0) is None
+    assert throttle_delay_s(0, left_s=P.call_s, draw=0) == 0
+    assert throttle_delay_s(0, left_s=P.call_s + 9.9, draw=0, retry_after_s=9.1) is None, "ten whole seconds do not fit"
+
+
+@pytest.mark.parametrize("wrong", [{"longest_s": 901}, {"longest_s": 0}, {"base_s": 0}, {"call_s": -1}])
+def test_a_patience_that_cannot_be_is_refused_when_it_is_made(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        Patience(**wrong)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 200), DRAWS, st.floats(0.001, 1), st.floats(0.001, 5))
+def test_a_conflict_waits_below_a_doubling_ceiling_and_never_long(
+    tries: int, draw: float, base_s: float, longest_s: float
+) -> None:
+    wait = conflict_delay_s(tries, draw=draw, base_s=base_s, longest_s=longest_s)
+    assert 0 <= wait <= longest_s
+    assert wait <= base_s * 2**tries
+    assert wait <= conflict_delay_s(tries + 1, draw=draw, base_s=base_s, longest_s=longest_s)
+
+
+def test_a_conflict_uses_its_whole_ceiling() -> None:
+    assert conflict_delay_s(3, draw=0.5) == pytest.approx(0.04)
+    assert conflict_delay_s(50, draw=0.5) == pytest.approx(0.25)
+
+
+@given(st.integers(2, 86_400), st.integers(1, 100_000), st.integers(1, 99), st.integers(1, 1000))
+def test_silence_is_allowed_for_as_many_rounds_as_the_last_task_waits(
+    timeout_s: int, tasks: int, agents: int, at_once: int
+) -> None:
+    rounds, rest = divmod(silence_s(timeout_s, tasks=tasks, agents=agents, at_once=at_once), timeout_s)
+    assert rest == 0
+    assert (rounds - 1) * agents * at_once < tasks <= rounds * agents * at_once
+
+
+def test_a_session_that_fits_at_once_has_the_plain_heartbeat_timeout() -> None:
+    assert silence_s(90, tasks=10, agents=10, at_once=1) == 90
+    assert silence_s(90, tasks=11, agents=10, at_once=1) == 180
+    assert silence_s(90, tasks=0, agents=10, at_once=1) == 90
