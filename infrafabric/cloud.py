@@ -1,4 +1,4 @@
-"""AWS as the functions use it: boto3 calls behind the small interfaces that the swarm asks for. Importing asks nothing."""
+"""AWS as the functions use it: boto3 calls behind the small interfaces that the swarm asks for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,8 +23,9 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
 
 _REFRESH_S = 60.0  # an unknown sender is looked up again at most so often
-# Short timeouts and standard retries: a function has minutes, and its callers have a deadline (seed, 2.3 asks for retries).
-_CONFIG = Config(retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=5, read_timeout=20, max_pool_connections=32)
+# Short time-outs and standard retries: a function has minutes, and its callers have a deadline.
+_RETRIES: Any = {"max_attempts": 4, "mode": "standard"}
+_CONFIG = Config(retries=_RETRIES, connect_timeout=5, read_timeout=20, max_pool_connections=32)
 
 
 def client(service: str) -> Any:
@@ -83,7 +85,7 @@ class Objects:
 
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
         """A message's content, fetched when it was claim-checked."""
-        return check_out(content, get=lambda key, most: self.get(key, most), bucket=self.bucket)
+        return check_out(content, get=self.get, bucket=self.bucket)
 
 
 class Callbacks:
@@ -115,6 +117,14 @@ class Callbacks:
             self._on_closed(code)
 
 
+@dataclass(frozen=True)
+class Letter:
+    """A signed message: what was meant, and the text that travels."""
+
+    draft: Mapping[str, Any]
+    body: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Voice:
     """Says things on the bus as one principal: signs, publishes, archives. Concurrent calls leave in batches."""
@@ -127,54 +137,66 @@ class Voice:
     objects: Objects
     wait_s: float = 0.0  # how long a message waits for others to be published with
 
-    def publish(self, draft: dict[str, Any]) -> None:
-        """Sign a draft, with its content in S3 when it is too large to sign, and publish it to its receiver."""
-        self._publications.send(self._entry(draft))
+    def sign(self, draft: dict[str, Any]) -> Letter:
+        """The draft as it travels, with its content in S3 when it is too large to sign."""
+        ready = check_in(draft, put=self._put, bucket=self.objects.bucket)
+        return Letter(draft, sign(ready, self.signer).decode())
 
-    def archive(self, draft: dict[str, Any]) -> None:
-        """Sign a draft and send it to the recorder."""
+    def publish(self, letter: Letter) -> None:
+        """Publish to the letter's receiver."""
+        self._publications.send(letter)
+
+    def archive(self, letter: Letter) -> None:
+        """Send to the recorder, where the stack has one."""
         if self.record_queue_url:
-            self._records.send(self._entry(draft))
+            self._records.send(letter)
 
-    def say(self, draft: dict[str, Any]) -> None:
-        """Publish and archive one and the same signed message."""
-        entry = self._entry(draft)
-        self._publications.send(entry)
-        if self.record_queue_url:
-            self._records.send(entry)
-
-    def _entry(self, draft: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        ready = check_in(draft, put=lambda key, body: (self.objects.put(key, body), None)[1], bucket=self.objects.bucket)
-        return draft, sign(ready, self.signer).decode()
+    def _put(self, key: str, body: bytes) -> None:
+        self.objects.put(key, body)
 
     @cached_property
-    def _publications(self) -> Coalescer[tuple[dict[str, Any], str]]:
+    def _publications(self) -> Coalescer[Letter]:
         return Coalescer(self._publish_batch, size_of=_size, wait_s=self.wait_s)
 
     @cached_property
-    def _records(self) -> Coalescer[tuple[dict[str, Any], str]]:
+    def _records(self) -> Coalescer[Letter]:
         return Coalescer(self._record_batch, size_of=_size)
 
-    def _publish_batch(self, entries: Sequence[tuple[dict[str, Any], str]]) -> list[Exception | None]:
+    def _publish_batch(self, letters: Sequence[Letter]) -> list[Exception | None]:
         batch = [
-            {"Id": str(index), "Message": body, "MessageAttributes": _attributes(draft)}
-            for index, (draft, body) in enumerate(entries)
+            {"Id": str(index), "Message": letter.body, "MessageAttributes": _attributes(letter.draft)}
+            for index, letter in enumerate(letters)
         ]
         answer = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=batch)
         return _problems(len(batch), answer.get("Failed") or [], "published")
 
-    def _record_batch(self, entries: Sequence[tuple[dict[str, Any], str]]) -> list[Exception | None]:
+    def _record_batch(self, letters: Sequence[Letter]) -> list[Exception | None]:
         batch = [
             {
                 "Id": str(index),
-                "MessageBody": body,
-                "MessageGroupId": draft["conversation_id"].rsplit("/", 1)[-1],  # a session's records stay in order
-                "MessageDeduplicationId": draft["message_id"].rsplit("/", 1)[-1],
+                "MessageBody": letter.body,
+                "MessageGroupId": letter.draft["conversation_id"].rsplit("/", 1)[-1],  # a session's stay in order
+                "MessageDeduplicationId": letter.draft["message_id"].rsplit("/", 1)[-1],
             }
-            for index, (draft, body) in enumerate(entries)
+            for index, letter in enumerate(letters)
         ]
         answer = self.sqs.send_message_batch(QueueUrl=self.record_queue_url, Entries=batch)
         return _problems(len(batch), answer.get("Failed") or [], "recorded")
+
+
+def together(pool: Executor) -> Callable[..., None]:
+    """A function that calls what it is given side by side, and raises what the first of them raised once all are done."""
+
+    def call(*jobs: Callable[[], Any]) -> None:
+        beside = [pool.submit(job) for job in jobs[1:]]
+        try:
+            jobs[0]()
+        finally:
+            wait(beside)
+        for future in beside:
+            future.result()
+
+    return call
 
 
 class NotSentError(Exception):
@@ -247,8 +269,8 @@ def _attributes(draft: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {"DataType": "String", "StringValue": draft[name]} for name in ("receiver", "performative")}
 
 
-def _size(entry: tuple[dict[str, Any], str]) -> int:
-    return len(entry[1].encode()) + 200  # and its attributes
+def _size(letter: Letter) -> int:
+    return len(letter.body.encode()) + 200  # and its attributes
 
 
 def _problems(count: int, failed: Sequence[Mapping[str, Any]], verb: str) -> list[Exception | None]:

@@ -43,6 +43,9 @@ class Log(Protocol):
     def warning(self, event: str, **fields: Any) -> None: ...
 
 
+Letter = Any  # a signed message, as whoever signs it also sends it
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentDeps:
     """Everything an agent does to the world. Lambda passes AWS, a test passes plain functions."""
@@ -57,7 +60,10 @@ class AgentDeps:
     model: Model
     put_result: Callable[[str, bytes], str]  # key, bytes → s3:// URI
     callbacks: Callbacks
-    say: Callable[[dict[str, Any]], None]  # signs a draft, publishes it and sends it to the archive
+    sign: Callable[[dict[str, Any]], Letter]  # a draft, as it will travel
+    publish: Callable[[Letter], None]  # on the bus
+    archive: Callable[[Letter], None]  # to the recorder
+    together: Callable[..., None]  # calls what it is given side by side, and returns when all have returned
     put_back: Callable[[str, int, int], None]  # body, throttles so far, delay in seconds
     dead_letter: Callable[[str, str, str], None]  # body, reason, detail
     measure: Callable[[Mapping[str, float]], None]
@@ -109,7 +115,7 @@ def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int],
     except SessionOverError as over:
         deps.log.info("message dropped", session_id=task.session_id, task_id=task.task_id, why=str(over))
     except OverBudgetError as error:
-        _give_up(job, BUDGET, str(error), deps)
+        _refuse(job, BUDGET, str(error), deps)
     else:
         _ask(job, claim, deps)
 
@@ -137,7 +143,7 @@ def _repeat(job: _Job, done: AlreadyDoneError, carrier: str, deps: AgentDeps) ->
     if carrier == done.carrier:
         _answer(job, done.result, deps)
         return
-    _call_back(job, done.result, deps)
+    _call_back(job, done.result, "answered before", deps)
     deps.dead_letter(job.body, str(Reason.REPLAYED), f"the work of {job.envelope.message_id} was done before")
 
 
@@ -160,7 +166,8 @@ def _ask(job: _Job, claim: Claim, deps: AgentDeps) -> None:
     started, timeout_s = deps.now_ms(), job.time_left_ms(deps.now_ms()) / 1000
     try:
         with _alive(job.task.callback_id, deps):
-            answer = deps.model.ask(job.prompt, prompts.agent_answer(), max_tokens=MAX_TOKENS, timeout_s=max(0.1, timeout_s))
+            wanted = prompts.agent_answer()
+            answer = deps.model.ask(job.prompt, wanted, max_tokens=MAX_TOKENS, timeout_s=max(0.1, timeout_s))
     except errors.Throttled as pause:
         _put_back(job, claim, pause.retry_after_s, deps)
         return
@@ -180,13 +187,14 @@ def _ask(job: _Job, claim: Claim, deps: AgentDeps) -> None:
         "tokens": asdict(answer.usage),
         "cost_usd": usd(cost),
     }
-    result = _store(job, document, answer.usage, cost, deps)
+    result, stored = _result(job, document, answer.usage, cost, deps)
+    letter = _keep(job, result, stored, Performative.INFORM, deps)
     deps.store.finish(claim, result, spent_nusd=cost)
     deps.measure(
         {"ExecutionTime": deps.now_ms() - started, "TokensConsumed": answer.usage.total, "CostUsd": usd(cost),
          "CompletionStatus": 0}
     )  # fmt: skip
-    _answer(job, result, deps)
+    _tell(job, result, letter, "", deps)
 
 
 def _put_back(job: _Job, claim: Claim, retry_after_s: float, deps: AgentDeps) -> None:
@@ -214,10 +222,11 @@ def _store_failure(
         "error": {"reason": reason, "detail": detail},
         "cost_usd": usd(spent_nusd),
     }
-    result = _store(job, document, usage, spent_nusd, deps, reason=reason)
+    result, stored = _result(job, document, usage, spent_nusd, deps, reason=reason)
+    letter = _keep(job, result, stored, Performative.FAILURE, deps)
     deps.store.finish(claim, result, spent_nusd=spent_nusd)
     deps.measure({"CompletionStatus": 1, "CostUsd": usd(spent_nusd)})
-    _give_up(job, reason, detail, deps, result)
+    _tell(job, result, letter, detail, deps)
 
 
 def _spent(error: errors.ModelError, claim: Claim, deps: AgentDeps) -> int:
@@ -241,47 +250,67 @@ def _about(job: _Job, started_ms: int, deps: AgentDeps) -> dict[str, Any]:
     }
 
 
-def _store(
+def _result(
     job: _Job, document: dict[str, Any], usage: Usage | None, cost: int, deps: AgentDeps, *, reason: str = ""
-) -> TaskResult:
+) -> tuple[TaskResult, bytes]:
+    """The result as it travels, and the bytes that its evidence hash stands for."""
     failed = document["status"] != "DONE"
-    key = result_key(job.task.session_id, deps.agent, job.task.task_id, job.task.attempt, failed=failed)
     stored = json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
-    deps.put_result(key, stored)
-    return TaskResult(
+    result = TaskResult(
         task_id=job.task.task_id,
         agent=deps.agent,
         attempt=job.task.attempt,
         status=document["status"],
-        s3_key=key,
+        s3_key=result_key(job.task.session_id, deps.agent, job.task.task_id, job.task.attempt, failed=failed),
         evidence_hash=f"sha256:{hashlib.sha256(stored).hexdigest()}",
         tokens_in=usage.prompt if usage else 0,
         tokens_out=usage.output_tokens if usage else 0,
         cost_nusd=cost,
         reason=reason,
     )
+    return result, stored
+
+
+def _keep(job: _Job, result: TaskResult, stored: bytes, performative: Performative, deps: AgentDeps) -> Letter:
+    """Store the result, and meanwhile sign what will be said of it."""
+    letters: list[Letter] = []
+    draft = _draft(job, performative, result, deps)
+    deps.together(
+        lambda: deps.put_result(result.s3_key, stored),
+        lambda: letters.append(deps.sign(draft)),
+    )
+    return letters[0]
+
+
+def _tell(job: _Job, result: TaskResult, letter: Letter, detail: str, deps: AgentDeps) -> None:
+    """The coordinator, the bus and the archive hear it. Telling them twice does no harm."""
+    if result.status != "DONE":
+        where = {"session_id": job.task.session_id, "task_id": result.task_id}
+        deps.log.warning("task failed", **where, reason=result.reason, detail=detail)
+    deps.together(
+        lambda: _call_back(job, result, detail, deps), lambda: deps.publish(letter), lambda: deps.archive(letter)
+    )
 
 
 def _answer(job: _Job, result: TaskResult, deps: AgentDeps) -> None:
-    """Tell the coordinator, and say it on the bus. Saying it twice does no harm."""
-    _call_back(job, result, deps)
-    deps.say(_draft(job, Performative.INFORM if result.status == "DONE" else Performative.FAILURE, result, deps))
+    """Say again what was said, or should have been, when the work was done."""
+    performative = Performative.INFORM if result.status == "DONE" else Performative.FAILURE
+    _tell(job, result, deps.sign(_draft(job, performative, result, deps)), "answered again", deps)
 
 
-def _call_back(job: _Job, result: TaskResult, deps: AgentDeps) -> None:
+def _call_back(job: _Job, result: TaskResult, detail: str, deps: AgentDeps) -> None:
     if result.status == "DONE":
         deps.callbacks.succeed(job.task.callback_id, asdict(result))
     else:
-        deps.callbacks.fail(job.task.callback_id, result.reason, "answered before")
+        deps.callbacks.fail(job.task.callback_id, result.reason, detail)
 
 
-def _give_up(job: _Job, reason: str, detail: str, deps: AgentDeps, result: TaskResult | None = None) -> None:
-    known = result or TaskResult(
+def _refuse(job: _Job, reason: str, detail: str, deps: AgentDeps) -> None:
+    """Decline a task that cannot be begun."""
+    result = TaskResult(
         task_id=job.task.task_id, agent=deps.agent, attempt=job.task.attempt, status="FAILED", reason=reason
     )
-    deps.log.warning("task failed", session_id=job.task.session_id, task_id=job.task.task_id, reason=reason, detail=detail)
-    deps.callbacks.fail(job.task.callback_id, reason, detail)
-    deps.say(_draft(job, Performative.REFUSE if reason == BUDGET else Performative.FAILURE, known, deps))
+    _tell(job, result, deps.sign(_draft(job, Performative.REFUSE, result, deps)), detail, deps)
 
 
 def _draft(job: _Job, performative: Performative, result: TaskResult, deps: AgentDeps) -> dict[str, Any]:

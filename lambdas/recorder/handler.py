@@ -12,7 +12,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from infrafabric import cloud
 from infrafabric.environment import RecorderEnvironment
 from infrafabric.recorder import connect
-from infrafabric.recorder.history import RecorderDeps, record as write
+from infrafabric.recorder.history import RecorderDeps
+from infrafabric.recorder.history import record as write
 from infrafabric.telemetry import EventLog
 
 env = RecorderEnvironment.read()
