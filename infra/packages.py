@@ -11,9 +11,8 @@ import pulumi
 from infra.packaging import ROOT, Packages, Target, folders
 from infra.settings import Runtime
 
-OVERRIDE = (
-    "INFRAFABRIC_PACKAGES"  # a folder holding code/ and layer/: the local platform builds for its own interpreter
-)
+# A folder that holds code/ and layer/: the local platform builds them for its own interpreter.
+OVERRIDE = "INFRAFABRIC_PACKAGES"
 
 
 def code(runtime: Runtime) -> pulumi.FileArchive:

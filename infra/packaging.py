@@ -1,14 +1,15 @@
 """Builds what Lambda runs: one folder of code for all functions, one dependency layer from pinned, hashed wheels.
 
-``python -m infra.packaging --python python3.13 --architecture arm64`` (or ``make package``) builds and prints the sizes.
-The same sources give the same bytes: no clock, no path of this machine, files in sorted order, byte code compiled by the
-target's own interpreter with unchecked hashes (Lambda zeroes mtimes, which would make timestamp byte code stale: an import
-would then compile 3,000 modules at every cold start).
+``python -m infra.packaging --python python3.13 --architecture arm64`` (or ``make package``) builds and prints the
+sizes. The same sources give the same bytes: no clock, no path of this machine, files in sorted order. Byte code is
+compiled by the target's own interpreter with unchecked hashes: Lambda zeroes mtimes, which would make byte code with
+timestamps stale, and an import would then compile 3,000 modules at every cold start.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "runtime.txt"
 LIMIT_BYTES = 250 * 1024 * 1024  # function and layers, unzipped (Lambda quotas)
 _CODE = ("infrafabric", "lambdas")
-_LEFT_OUT = ("infrafabric/cli",)  # operators' tools: no function imports them
+_LEFT_OUT = ("infrafabric/cli/",)  # operators' tools: no function imports them
+_SHIPPED = (".py", ".md", ".sql", ".json")  # not what editors and tools leave lying about
 # The service models that functions use; botocore ships 400 of them, 20 MB.
-_CLIENTS = ("dynamodb", "kms", "lambda", "rds", "s3", "secretsmanager", "sns", "sqs", "sts")
+_CLIENTS = ("dynamodb", "kms", "lambda", "rds", "s3", "secretsmanager", "sns", "sqs")
 _WHEEL_PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 _GLIBC_MINORS = range(34, 16, -1)  # the runtimes' Amazon Linux 2023 has glibc 2.34; wheels from 2.17 on fit
 
@@ -72,21 +75,34 @@ def folders(target: Target, out: Path | None = None) -> Packages:
 def build(target: Target, out: Path | None = None) -> Packages:
     """Build both packages; a layer that is already there for the same lock file is kept.
 
+    Two builds at the same time take turns.
+
     Raises:
         PackagingError: no interpreter for the target, wheels that cannot be had, or a package above Lambda's limit.
     """
     packages = folders(target, out)
-    interpreter = _interpreter(target)
-    _replace(packages.code, lambda folder: _stage_code(folder, interpreter))
-    mark = packages.layer.with_name("layer.key")
-    key = _layer_key(target)
-    if not (packages.layer.exists() and mark.exists() and mark.read_text() == key):
-        _replace(packages.layer, lambda folder: _stage_layer(folder, target, interpreter))
-        mark.write_text(key)
+    with _alone(packages.code.parent):
+        build_code(target, packages.code)
+        mark, key = packages.layer.with_name("layer.key"), _layer_key(target)
+        if not (packages.layer.exists() and mark.exists() and mark.read_text() == key):
+            build_layer(target, packages.layer)
+            mark.write_text(key)
     size = size_bytes(packages.code) + size_bytes(packages.layer)
     if size > LIMIT_BYTES:
         raise PackagingError(f"code and layer are {size:,} bytes unzipped; Lambda allows {LIMIT_BYTES:,}")
     return packages
+
+
+def build_code(target: Target, folder: Path, root: Path = ROOT) -> None:
+    """Build the code of all functions from the sources below ``root``, as ``folder``."""
+    interpreter = _interpreter(target)
+    _replace(folder, lambda fresh: _stage_code(fresh, interpreter, root))
+
+
+def build_layer(target: Target, folder: Path) -> None:
+    """Build the dependency layer as ``folder``. Asks the package index."""
+    interpreter = _interpreter(target)
+    _replace(folder, lambda fresh: _stage_layer(fresh, target, interpreter))
 
 
 def size_bytes(folder: Path) -> int:
@@ -105,16 +121,20 @@ def digest(folder: Path) -> str:
 
 def zipped(folder: Path) -> Path:
     """``folder`` as a zip beside it that depends on nothing but its content; made anew only when that changed."""
-    packed, mark, key = folder.with_suffix(".zip"), folder.with_name(f"{folder.name}.zip.key"), _quick_key(folder)
+    packed, mark = (folder.with_name(f"{folder.name}.{ending}") for ending in ("zip", "zip.key"))
+    key = _quick_key(folder)
     if packed.exists() and mark.exists() and mark.read_text() == key:
         return packed
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.zip")
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            made.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 1)
-    fresh.replace(packed)
+    try:
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o644 << 16
+                made.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 1)
+        fresh.replace(packed)
+    finally:
+        fresh.unlink(missing_ok=True)
     mark.write_text(key)
     return packed
 
@@ -125,13 +145,23 @@ def _quick_key(folder: Path) -> str:
     return f"{stat.st_ino}.{stat.st_mtime_ns}"
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` against other processes that build there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # freed when it is closed, also by a crash
+        yield
+
+
 def _replace(folder: Path, stage: Callable[[Path], None]) -> None:
     """Make ``folder`` anew beside the old one and swap, so that an interrupted build leaves the old one whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         stage(fresh)
-        fresh.chmod(0o755)
+        for path in (fresh, *fresh.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # Lambda's user must read what a strict umask made here
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -139,11 +169,11 @@ def _replace(folder: Path, stage: Callable[[Path], None]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _stage_code(folder: Path, interpreter: str) -> None:
+def _stage_code(folder: Path, interpreter: str, root: Path) -> None:
     for package in _CODE:
-        for source in sorted((ROOT / package).rglob("*")):
-            place = source.relative_to(ROOT).as_posix()
-            if not source.is_file() or "__pycache__" in place or place.startswith(_LEFT_OUT):
+        for source in sorted((root / package).rglob("*")):
+            place = source.relative_to(root).as_posix()
+            if source.suffix not in _SHIPPED or place.startswith(_LEFT_OUT) or not source.is_file():
                 continue
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / place)
@@ -153,25 +183,31 @@ def _stage_code(folder: Path, interpreter: str) -> None:
 def _stage_layer(folder: Path, target: Target, interpreter: str) -> None:
     site = folder / "python"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK), "--target", str(site)]
-    if target != Target.here():
-        machine = _WHEEL_PLATFORMS[target.architecture]
-        command += ["--implementation", "cp", "--python-version", target.python.removeprefix("python")]
-        for minor in _GLIBC_MINORS:
-            command += ["--platform", f"manylinux_2_{minor}_{machine}"]
-        command += ["--platform", f"manylinux2014_{machine}"]
+    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(LOCK)]
+    command += ["--target", str(site), *_wheels_for(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise PackagingError(f"the layer for {target.name} cannot be made: {done.stderr.strip().splitlines()[-1]}")
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        raise PackagingError(f"the layer for {target.name} cannot be made: {said[-1] if said else 'pip says nothing'}")
     _prune(site)
     _compile(folder, interpreter, "/opt")
+
+
+def _wheels_for(target: Target) -> list[str]:
+    """pip's options for wheels that run in the target's Lambda runtime; none where that is this machine."""
+    if target == Target.here():
+        return []
+    machine = _WHEEL_PLATFORMS[target.architecture]
+    platforms = [*(f"manylinux_2_{minor}_{machine}" for minor in _GLIBC_MINORS), f"manylinux2014_{machine}"]
+    options = ["--implementation", "cp", "--python-version", target.python.removeprefix("python")]
+    return options + [part for name in platforms for part in ("--platform", name)]
 
 
 def _prune(site: Path) -> None:
     """Drop what no import reads, and what differs between two installs of the same wheel."""
     shutil.rmtree(site / "bin", ignore_errors=True)
-    for pattern in ("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED", "*.dist-info/direct_url.json"):
-        for path in site.glob(pattern):
+    for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+        for path in site.glob(f"*.dist-info/{name}"):
             path.unlink()
     for data in (site / "botocore" / "data", site / "boto3" / "data"):
         for model in data.iterdir():
@@ -194,15 +230,26 @@ def _compile(folder: Path, interpreter: str, prefix: str) -> None:
 
 
 def _interpreter(target: Target) -> str:
+    if target.architecture not in _WHEEL_PLATFORMS and target != Target.here():
+        raise PackagingError(
+            f"architecture {target.architecture!r}: Lambda has {' and '.join(sorted(_WHEEL_PLATFORMS))}"
+        )
     if target.python == Target.here().python:
         return sys.executable
     found = shutil.which(target.python)
-    if found is None:
+    if found is None or not _is(target.python, found):
         raise PackagingError(
             f"{target.python} is not on the PATH, and only it can compile byte code for the runtime {target.python}: "
             "install it, or set infrafabric:settings.runtime.python to a runtime that this machine has"
         )
     return found
+
+
+def _is(python: str, interpreter: str) -> bool:
+    """Whether ``interpreter`` runs, and is what it is called: a version manager's shim may be neither."""
+    ask = "import sys; print(f'python{sys.version_info[0]}.{sys.version_info[1]}')"
+    done = subprocess.run([interpreter, "-I", "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.returncode == 0 and done.stdout.strip() == python
 
 
 def _layer_key(target: Target) -> str:
@@ -231,7 +278,8 @@ def main() -> int:
         print(json.dumps({"target": target.name, **report}, indent=2))
     else:
         for name, part in report.items():
-            print(f"{name:6} {part['unzipped_bytes'] / 1e6:7.1f} MB unzipped  sha256 {part['sha256'][:16]}  {part['path']}")
+            size = f"{part['unzipped_bytes'] / 1e6:7.1f} MB unzipped"
+            print(f"{name:6} {size}  sha256 {part['sha256'][:16]}  {part['path']}")
     return 0
 
 
