@@ -13,14 +13,12 @@ It also counts the API calls it serves, by operation, at ``GET /_fabric/calls`` 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import io
 import json
 import os
 import re
 import shutil
-import signal
 import tempfile
 import threading
 import zipfile
@@ -30,9 +28,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import uvicorn
 from durable import Call, DurableRoutes
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from ministack import app as ministack
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import lambda_svc
@@ -191,18 +188,17 @@ def main() -> None:
     run_handlers_with(chosen.handler_python)
     authorise_as_aws_does()
     share_layers(chosen.layers, chosen.python_version)
-    config = Config()
-    config.bind = [f"{os.environ['BIND_HOST']}:{chosen.port}"]
-    config.keep_alive_timeout = 75
     gate = Gate(DurableRoutes(chosen.durable_endpoint))
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(gate, config, shutdown_trigger=stop.wait)  # pyright: ignore[reportArgumentType]
-
-    asyncio.run(run())
+    uvicorn.run(
+        gate,
+        host=os.environ["BIND_HOST"],
+        port=chosen.port,
+        log_level="warning",
+        timeout_keep_alive=75,
+        lifespan="on",
+        server_header=False,
+    )
 
 
 if __name__ == "__main__":
