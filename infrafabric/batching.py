@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
 class _Entry(Generic[Item]):
-    item: Item
-    size_bytes: int
-    sent: Future[None]
+    """An item that waits: ``woken`` when it was sent, or when it is its turn to send for all that wait."""
+
+    def __init__(self, item: Item, size_bytes: int) -> None:
+        self.item, self.size_bytes = item, size_bytes
+        self.woken = threading.Event()
+        self.sent = False
+        self.problem: BaseException | None = None
 
 
 class Coalescer(Generic[Item]):
@@ -23,7 +24,7 @@ class Coalescer(Generic[Item]):
 
     While one thread sends, what others bring gathers and leaves in the next batch: a lone item never waits, and the
     busier it gets the fuller the batches are. Each caller returns when its own item was sent, or gets the error that
-    its own item met.
+    its own item met; whoever sends for others hands that over once its own is gone.
 
     Args:
         send_batch: sends the items, and returns for each None or what went wrong with it. What it raises, all get.
@@ -50,28 +51,33 @@ class Coalescer(Generic[Item]):
 
     def send(self, item: Item) -> None:
         """Send one item; returns once it is sent. Raises what sending it raised."""
-        mine = _Entry(item, self._size_of(item), Future())
+        mine = _Entry(item, self._size_of(item))
         with self._lock:
             self._waiting.append(mine)
             leads, self._sending = not self._sending, True
             if len(self._waiting) >= self._most:
                 self._full.set()
         if leads:
+            self._full.wait(self._wait_s)
+        else:
+            mine.woken.wait()
+        if not mine.sent:
             self._lead()
-        mine.sent.result()
+        if mine.problem is not None:
+            raise mine.problem
 
     def _lead(self) -> None:
-        """Send for all that wait, until nobody does."""
-        self._full.wait(self._wait_s)
-        while True:
-            with self._lock:
-                batch, self._waiting = self._waiting, []
-                self._full.clear()
-                if not batch:
-                    self._sending = False
-                    return
-            for part in self._parts(batch):
-                self._send(part)
+        """Send all that waits, the leader's own item first; then the first of those who came since leads."""
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            self._full.clear()
+        for part in self._parts(batch):
+            self._send(part)
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].woken.set()
+            else:
+                self._sending = False
 
     def _parts(self, batch: Sequence[_Entry[Item]]) -> list[list[_Entry[Item]]]:
         parts: list[list[_Entry[Item]]] = []
@@ -86,14 +92,13 @@ class Coalescer(Generic[Item]):
 
     def _send(self, part: Sequence[_Entry[Item]]) -> None:
         """Nothing is raised here, not even an interrupt: whoever leads owes all the others an end to their wait."""
+        problems: Sequence[BaseException | None]
         try:
             problems = self._send_batch([entry.item for entry in part])
             if len(problems) != len(part):
                 raise ValueError(f"send_batch was given {len(part)} items and answered for {len(problems)}")
-        except BaseException as error:  # noqa: BLE001  the leader gets it too, from its own future
+        except BaseException as error:  # noqa: BLE001  the leader raises it too, as its own item's
             problems = [error] * len(part)
         for entry, problem in zip(part, problems, strict=True):
-            if problem is None:
-                entry.sent.set_result(None)
-            else:
-                entry.sent.set_exception(problem)
+            entry.problem, entry.sent = problem, True
+            entry.woken.set()

@@ -73,10 +73,61 @@ def test_items_that_arrive_together_leave_in_one_batch() -> None:
     assert post.batches == [[2] * 10], "ten are enough: nobody waits for an eleventh"
 
 
-def test_a_single_item_waits_no_longer_than_it_must() -> None:
+def test_a_single_item_waits_for_nobody() -> None:
     post = Post()
-    Coalescer(post, wait_s=0.001).send(2)
+    Coalescer(post).send(2)
     assert post.batches == [[2]]
+
+
+def test_what_comes_while_a_batch_is_sent_leaves_together_in_the_next() -> None:
+    post, sending, go_on = Post(), threading.Event(), threading.Event()
+
+    def slow(items: Sequence[int]) -> list[Exception | None]:
+        sending.set()
+        assert go_on.wait(SOON_S)
+        return post(items)
+
+    coalescer = Coalescer(slow)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(coalescer.send, 2)
+        assert sending.wait(SOON_S)
+        others = [threads.submit(coalescer.send, item) for item in (4, 5, 6)]
+        while len(coalescer._waiting) < 3:
+            threading.Event().wait(0.001)
+        go_on.set()
+        assert [type(ended.exception(SOON_S)) for ended in (first, *others)] == [
+            type(None),
+            type(None),
+            OddItem,
+            type(None),
+        ]
+    assert [sorted(batch) for batch in post.batches] == [[2], [4, 5, 6]]
+
+
+def test_whoever_sends_for_others_may_go_once_its_own_item_is_sent() -> None:
+    batches, sending, go_on = [], [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def slow(items: Sequence[int]) -> list[Exception | None]:
+        number = len(batches)
+        batches.append(list(items))
+        sending[number].set()
+        assert go_on[number].wait(SOON_S)
+        return [None] * len(items)
+
+    coalescer = Coalescer(slow)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(coalescer.send, 2)
+        assert sending[0].wait(SOON_S)
+        second = threads.submit(coalescer.send, 4)
+        while not coalescer._waiting:
+            threading.Event().wait(0.001)
+        go_on[0].set()
+        assert sending[1].wait(SOON_S)
+        try:
+            assert first.result(SOON_S) is None, "it does not stay to send what others bring"
+            assert not second.done()
+        finally:
+            go_on[1].set()
 
 
 def test_items_are_sent_in_the_order_in_which_they_came() -> None:

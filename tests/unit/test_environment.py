@@ -6,7 +6,7 @@ import re
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infrafabric import environment
@@ -96,6 +96,7 @@ def test_no_model_was_forgotten_here() -> None:
 
 
 @MODELS
+@settings(max_examples=25)
 @given(data=st.data())
 def test_what_a_component_renders_a_handler_reads(model: type[Environment], data: st.DataObject) -> None:
     fields = data.draw(st.fixed_dictionaries(FIELDS[model]))
@@ -110,6 +111,7 @@ def test_every_field_has_its_example_here(model: type[Environment]) -> None:
 
 
 @MODELS
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_missing_variable_is_named(model: type[Environment], data: st.DataObject) -> None:
     rendered = model.render(**data.draw(st.fixed_dictionaries(FIELDS[model])))
