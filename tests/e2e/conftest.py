@@ -14,6 +14,7 @@ import pytest
 
 from local import platform as local_platform
 from local import stack
+from tests.e2e import described
 
 FINAL = ("COMPLETE", "PARTIAL", "FAILED", "CANCELLED")
 WAIT_S = 90.0
@@ -42,7 +43,9 @@ class Stage:
         with answer:
             text = answer.read()
             found = {name.lower(): value for name, value in answer.headers.items()}
-            return answer.status, found, json.loads(text) if text else None
+            document = json.loads(text) if text else None
+        described.check(method, path, answer.status, found["content-type"], document)
+        return answer.status, found, document
 
     def start(self, **body: Any) -> str:
         status, _, session = self.call("POST", "/sessions", body)
