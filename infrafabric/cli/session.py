@@ -1,6 +1,6 @@
 """``fabric session``: start sessions, look at them, read their reports, bring dead letters back.
 
-Which stack is meant is said by the environment: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``).
+The environment says which stack is meant: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``).
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def _line(session: dict[str, Any]) -> str:
     tasks = session["tasks"]
     counts = f"{tasks['done']} of {tasks['total']} done, {tasks['failed']} failed"
     money = f"{session['cost_usd']:.6f} of {session['budget_usd']:g} USD"
-    return "  ".join(part for part in (session["session_id"], session["status"], counts, money, session["reason"]) if part)
+    return "  ".join(
+        part for part in (session["session_id"], session["status"], counts, money, session["reason"]) if part
+    )
 
 
 def _finding(finding: dict[str, Any]) -> str:
