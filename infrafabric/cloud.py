@@ -185,7 +185,7 @@ class Voice:
 
 
 def together(pool: Executor) -> Callable[..., None]:
-    """A function that calls what it is given side by side, and raises what the first of them raised once all are done."""
+    """A function that calls what it is given side by side, and when all are done raises what the first one raised."""
 
     def call(*jobs: Callable[[], Any]) -> None:
         beside = [pool.submit(job) for job in jobs[1:]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -22,6 +23,11 @@ class EventLog:
 
     def __init__(self, service: str, level: str) -> None:
         self.logger = Logger(service=service, level=level)
+
+    @property
+    def plain(self) -> logging.Logger:
+        """For libraries that want the standard library's logger; Powertools' only behaves like one."""
+        return cast(logging.Logger, self.logger)
 
     def info(self, event: str, **fields: Any) -> None:
         self.logger.info(event, extra=fields)

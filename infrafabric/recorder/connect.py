@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: TLS with a verified certificate always, and an IAM token or the master's secret to sign in."""
+"""Connections to PostgreSQL: always TLS with a verified certificate; an IAM token or the master's secret signs in."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def version() -> str:
 
 
 def apply(connection: Connection[Any], *, writer: str) -> list[str]:
-    """Bring the database up to date, in one transaction; ``writer`` is the recorder's role, which signs in by IAM token.
+    """Bring the database up to date, in one transaction; ``writer`` is the recorder's role.
 
     Returns the names of the migrations applied now.
 
@@ -62,7 +62,8 @@ def apply(connection: Connection[Any], *, writer: str) -> list[str]:
                     )
                 continue
             connection.execute(migration.text.encode())
-            connection.execute("INSERT INTO migrations (name, digest) VALUES (%s, %s)", (migration.name, migration.digest))
+            done = (migration.name, migration.digest)
+            connection.execute("INSERT INTO migrations (name, digest) VALUES (%s, %s)", done)
             done_now.append(migration.name)
         _let_write(connection, writer)
     return done_now

@@ -1,4 +1,4 @@
-"""What an agent does with one message: verify, claim, ask, store, answer. All that it does to the world is in AgentDeps."""
+"""What an agent does with one message: verify, claim, ask, store, answer. What it does to the world is in AgentDeps."""
 
 from __future__ import annotations
 
@@ -19,13 +19,21 @@ from infrafabric.models import Model, Prompt, errors, prompts
 from infrafabric.models.usage import Usage
 from infrafabric.resilience import throttle_delay_s
 from infrafabric.swarm.session import COORDINATOR, TaskResult, result_key, usd
-from infrafabric.swarm.store import AlreadyDoneError, Claim, OverBudgetError, SessionOverError, SessionStore
+from infrafabric.swarm.store import (
+    AlreadyDoneError,
+    BeingWorkedError,
+    Claim,
+    OverBudgetError,
+    SessionOverError,
+    SessionStore,
+)
 from infrafabric.swarm.task import ARCHIVED_MS, BadContentError, Task, record_of
 
 MAX_TOKENS = 4096
 BUDGET, THROTTLED, DEADLINE = "budget", "throttled", "deadline"  # reasons that the coordinator acts on
 _MARGIN_MS = 5_000  # left of the invocation to store and answer with
 _CONTENT_REASON = "bad-content"
+POISON, POISON_AT = "poison", 3  # before the queue's own maxReceiveCount (5 or more), which knows no reason
 
 
 class Callbacks(Protocol):
@@ -73,6 +81,28 @@ class AgentDeps:
     @property
     def principal(self) -> str:
         return f"if://agent/{self.agent}"
+
+
+def attend(
+    body: str, *, receives: int, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps
+) -> None:
+    """Work one message; one that fails again and again is poison, and goes to the dead-letter queue with its reason.
+
+    Args:
+        receives: how often SQS has delivered this message, this time included.
+
+    Raises:
+        Exception: whatever :func:`work` met, while another delivery may still help.
+    """
+    try:
+        work(body, carrier=carrier, throttles=throttles, left_ms=left_ms, deps=deps)
+    except BeingWorkedError:
+        raise
+    except Exception as error:
+        if receives < POISON_AT:
+            raise
+        deps.log.warning("message is poison", error=type(error).__name__, receives=receives)
+        deps.dead_letter(body, POISON, f"{type(error).__name__} at delivery {receives}")
 
 
 def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps) -> None:

@@ -1,8 +1,8 @@
 """The coordinator: plan → dispatch → quorum, deadline or budget → report, as one durable execution.
 
-Everything that touches the world happens in a step, whose result is checkpointed: a crash replays the finished steps from
-their results and goes on behind them. Replaying is quadratic in an execution's operations, so a session of more than
-``TASKS_AN_EXECUTION`` tasks is split into child executions of the same function.
+Everything that touches the world happens in a step, whose result is checkpointed: a crash replays the finished steps
+from their results and goes on behind them. Replaying is quadratic in an execution's operations, so a session of more
+than ``TASKS_AN_EXECUTION`` tasks is split into child executions of the same function.
 """
 
 from __future__ import annotations
@@ -178,9 +178,7 @@ def _dispatch(
         texts,
         one,
         name="tasks",
-        config=MapConfig(
-            completion_config=CompletionConfig(should_complete=reached), nesting_type=NestingType.FLAT
-        ),
+        config=MapConfig(completion_config=CompletionConfig(should_complete=reached), nesting_type=NestingType.FLAT),
     )
     return {
         task_id(first + item.index): item.error.message or "" if item.error else "not needed: the quorum was reached"
@@ -189,9 +187,7 @@ def _dispatch(
     }
 
 
-def _work(
-    order: Order, text: str, index: int, patience_s: int, branch: DurableContext, deps: CoordinatorDeps
-) -> None:
+def _work(order: Order, text: str, index: int, patience_s: int, branch: DurableContext, deps: CoordinatorDeps) -> None:
     """One task: an agent, and when it fails or falls silent another, at most ``reassignments`` times."""
     reason = ""
     for attempt in range(deps.reassignments + 1):
@@ -206,7 +202,8 @@ def _work(
             callback.result()
         except CallbackTimeoutError:
             # A step, because a replay must come to the same answer at another time.
-            late = branch.step(lambda _: deps.now_ms() >= order.tasks_by_ms - 1000, name=f"late-{task_id(index)}.{attempt}")
+            name = f"late-{task_id(index)}.{attempt}"
+            late = branch.step(lambda _: deps.now_ms() >= order.tasks_by_ms - 1000, name=name)
             reason = DEADLINE if late else SILENT
         except CallbackError as error:
             reason = error.message or "failed"  # the agent's reason; the SDK does not carry the error's type
@@ -214,9 +211,7 @@ def _work(
             return
         if reason in _HOPELESS:
             break
-    given_up = TaskResult(
-        task_id=task_id(index), agent="", attempt=deps.reassignments, status="FAILED", reason=reason
-    )
+    given_up = TaskResult(task_id=task_id(index), agent="", attempt=deps.reassignments, status="FAILED", reason=reason)
     branch.step(lambda _: deps.store.task_failed(order.session_id, given_up), name=f"failed-{task_id(index)}")
     raise TaskGivenUpError(reason)
 
@@ -276,8 +271,8 @@ def _missing(texts: Sequence[str], given_up: Mapping[str, str]) -> str:
     counts: dict[str, int] = {}
     for reason in given_up.values():
         counts[reason or "failed"] = counts.get(reason or "failed", 0) + 1
-    said = [f"{reason} ({count} of {len(texts)} tasks)" for reason, count in sorted(counts.items(), key=lambda c: -c[1])]
-    return ", ".join(said)
+    most_first = sorted(counts.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{reason} ({count} of {len(texts)} tasks)" for reason, count in most_first)
 
 
 # -- report ------------------------------------------------------------------------------------------------------------
@@ -346,4 +341,3 @@ def _tell_archive(order: Order, document: Mapping[str, Any], stored: bytes, reas
             reply_by=now + ARCHIVED_MS,
         )
     )
-

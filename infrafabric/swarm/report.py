@@ -77,7 +77,8 @@ class Report:
 
 def _row(text: str, result: TaskResult | None) -> dict[str, Any]:
     if result is None:
-        return {"task": text, "agent": "", "status": "SKIPPED", "s3_key": "", "evidence_hash": "", "tokens": 0, "cost_usd": 0.0}
+        nothing = {"agent": "", "s3_key": "", "evidence_hash": "", "tokens": 0, "cost_usd": 0.0}
+        return {"task": text, "status": "SKIPPED", **nothing}
     return {
         "task": text,
         "agent": result.agent,

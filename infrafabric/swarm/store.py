@@ -219,8 +219,8 @@ class SessionStore:
     ) -> Claim:
         """Make the message ours for ``lease_ms`` and set money aside for it, both or neither.
 
-        A claim whose holder went silent may be taken over when its lease has ended. What that holder had set aside stays
-        committed: nobody knows what its call did cost.
+        A claim whose holder went silent may be taken over when its lease has ended. What that holder had set aside
+        stays committed: nobody knows what its call did cost.
 
         Raises:
             AlreadyDoneError, BeingWorkedError, SessionOverError, OverBudgetError
@@ -392,7 +392,8 @@ def _task_fields(result: TaskResult) -> dict[str, Any]:
 
 def _task(item: Mapping[str, Any]) -> TaskResult:
     numbers = ("attempt", "tokens_in", "tokens_out", "cost_nusd")
-    return TaskResult(**{n: int(item[n]) if n in numbers else item[n] for n in TaskResult.__dataclass_fields__})
+    fields: dict[str, Any] = {name: item[name] for name in TaskResult.__dataclass_fields__}
+    return TaskResult(**{**fields, **{name: int(item[name]) for name in numbers}})
 
 
 def _refusal(reason: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from infrafabric import cloud, models
 from infrafabric.environment import AgentEnvironment
-from infrafabric.swarm.agent import AgentDeps, work
+from infrafabric.swarm.agent import AgentDeps, attend
 from infrafabric.swarm.store import SessionStore
 from infrafabric.telemetry import EventLog, meter
 
@@ -75,13 +75,21 @@ def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
     async def one(record: SQSRecord) -> None:  # Powertools passes it by this name
         count = record.message_attributes["throttles"]
         throttles = int(count.string_value or 0) if count else 0
-        job = partial(work, record.body, carrier=record.message_id, throttles=throttles, left_ms=left_ms, deps=deps)
+        job = partial(
+            attend,
+            record.body,
+            receives=int(record.attributes.get("ApproximateReceiveCount") or 1),
+            carrier=record.message_id,
+            throttles=throttles,
+            left_ms=left_ms,
+            deps=deps,
+        )
         await asyncio.get_running_loop().run_in_executor(threads(), job)
 
     if not event["Records"]:
         return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
     # One bad message must not make the whole batch a function error: those slow the event source down.
-    batch = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.logger)
+    batch = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.plain)
     return async_process_partial_response(event, one, batch, context)
 
 

@@ -38,7 +38,7 @@ def serve(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
     if not event["Records"]:
         return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
     # After a failure the rest of its session waits with it, so that order holds; other sessions go on.
-    batch = SqsFifoPartialProcessor(skip_group_on_error=True, logger=log.logger)
+    batch = SqsFifoPartialProcessor(skip_group_on_error=True, logger=log.plain)
     return process_partial_response(event, one, batch, context)
 
 
