@@ -80,7 +80,7 @@ class World:
             sign=lambda draft: draft,
             publish=lambda letter: self.did.append(("publish", letter["performative"])),
             archive=lambda letter: self.did.append(("archive", letter["content"]["status"])),
-            together=lambda *jobs: [job() for job in jobs] and None,
+            together=_one_after_another,
             put_back=note("put_back"),
             dead_letter=note("dead_letter"),
             measure=lambda values: self.did.append(("measure", values["CompletionStatus"])),
@@ -99,6 +99,11 @@ class World:
         self, body: str, *, carrier: str = "sqs-1", receives: int = 1, throttles: int = 0, left_ms: int = 300_000
     ) -> None:
         attend(body, receives=receives, carrier=carrier, throttles=throttles, left_ms=lambda: left_ms, deps=self.deps())
+
+
+def _one_after_another(*jobs: Any) -> None:
+    for job in jobs:
+        job()
 
 
 @dataclass

@@ -1,0 +1,117 @@
+"""What clients may send: anything else is a problem document that names the field, and never another error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infrafabric.api import requests
+from infrafabric.api.problems import ProblemError
+from local.platform import ROOT
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from([*requests.NewSession.model_fields, "other"])
+
+
+def order(body: dict[str, Any]) -> Any:
+    return requests.new_session(json.dumps(body)).order(now_ms=1_000, fleet=10)
+
+
+def problem_of(text: str) -> ProblemError | None:
+    """What the API has against a body; any other error than a problem is the test's failure."""
+    try:
+        requests.new_session(text).order(now_ms=0, fleet=10)
+    except ProblemError as problem:
+        return problem
+    return None
+
+
+@given(st.text())
+def test_any_text_is_an_order_or_a_problem(text: str) -> None:
+    problem = problem_of(text)
+    if problem:
+        assert problem.status in (400, 413)
+        json.loads(problem.document())
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(FIELDS, JSON, max_size=5))
+def test_any_object_is_an_order_or_a_problem_that_names_a_field(body: dict[str, Any]) -> None:
+    problem = problem_of(json.dumps(body))
+    if problem:
+        assert problem.errors
+        assert all(error["field"] and error["detail"] for error in problem.errors)
+        problem.document().encode()
+
+
+def test_defaults_stand_in_for_what_is_left_out() -> None:
+    made = order({"goal": "x"})
+    assert (made.agents, made.deadline_ms, made.budget_nusd, made.quorum) == (10, 1_801_000, 10**9, 1.0)
+    assert requests.SESSION_ID.fullmatch(made.session_id)
+
+
+def test_a_default_given_means_the_same_as_one_left_out() -> None:
+    left_out = requests.new_session('{"goal": "x"}').digest()
+    assert requests.new_session('{"quorum": 1, "goal": "x", "deadline_s": 1800.0}').digest() == left_out
+    assert requests.new_session('{"goal": "y"}').digest() != left_out
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"goal": "x", "agents": 11}, "agents: is 11, and this fleet has 10"),
+        ({"goal": "x", "speed": 1}, "speed: is not a field: allowed are session_id, goal, tasks, agents, deadline_s"),
+        ({}, "goal: give either goal (a text) or tasks (a list of texts), not both and not neither"),
+        ({"goal": "x", "budget_usd": -2}, "budget_usd: Input should be greater than 0 (given: -2.0)"),
+        ({"tasks": []}, "tasks: List should have at least 1 item after validation, not 0"),
+        ({"tasks": ["a", " "]}, "tasks.1: String should match pattern"),
+    ],
+)
+def test_a_problem_says_what_where_and_what_is_allowed(body: dict[str, Any], said: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        order(body)
+    assert caught.value.detail.startswith(said)
+
+
+def test_a_body_that_is_too_large_is_not_parsed() -> None:
+    with pytest.raises(ProblemError) as caught:
+        requests.new_session("[" * 300_000)
+    assert (caught.value.status, caught.value.slug) == (413, "body-too-large")
+
+
+def test_depth_is_no_way_to_crash_it() -> None:
+    with pytest.raises(ProblemError, match="is not JSON"):
+        requests.new_session("[" * 200_000)
+
+
+def test_a_cursor_comes_back_as_it_went() -> None:
+    last = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a"}
+    assert requests.page({"cursor": requests.cursor(last) or ""}) == (20, last)
+
+
+@given(st.text())
+def test_any_other_cursor_is_a_problem(text: str) -> None:
+    if text:
+        with pytest.raises(ProblemError, match="cursor"):
+            requests.page({"cursor": text})
+
+
+def test_the_description_has_the_codes_limits() -> None:
+    spec = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())["components"]["schemas"]
+    fields = requests.NewSession.model_json_schema()["properties"]
+    described = spec["NewSession"]["properties"]
+    assert set(described) == set(fields)
+    for name in ("deadline_s", "budget_usd", "quorum"):
+        for limit in ("minimum", "maximum", "exclusiveMinimum", "default"):
+            assert described[name].get(limit) == fields[name].get(limit), (name, limit)
+    assert described["tasks"]["maxItems"] == requests.MAX_TASKS
+    assert spec["SessionId"]["pattern"].strip("^$") == requests.SESSION_ID.pattern

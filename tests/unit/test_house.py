@@ -1,0 +1,57 @@
+"""The house: imports point one way, handlers stay thin, and nothing of a machine is in it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAY_IMPORT = {
+    "infrafabric": {"infrafabric"},
+    "lambdas": {"lambdas", "infrafabric"},
+    "infra": {"infra", "infrafabric"},
+    "local": {"local", "infra", "infrafabric"},
+}
+OURS = {*MAY_IMPORT, "tests", "bench", "policy"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        forbidden = (set(imports(path)) & OURS) - MAY_IMPORT[package]
+        assert not forbidden, f"{path.relative_to(ROOT)} imports {sorted(forbidden)}"
+
+
+@pytest.mark.parametrize("package", ["infrafabric", "lambdas"])
+def test_what_runs_in_lambda_knows_nothing_of_pulumi(package: str) -> None:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        assert not {"pulumi", "pulumi_aws", "rich", "pytest"} & set(imports(path)), path.relative_to(ROOT)
+
+
+def test_a_handler_only_translates() -> None:
+    for path in sorted((ROOT / "lambdas").glob("*/handler.py")):
+        branches = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.For | ast.While)]
+        assert not branches, f"{path.relative_to(ROOT)} loops: logic belongs into infrafabric"
+        assert len(path.read_text().splitlines()) <= 120, path.relative_to(ROOT)
+
+
+def test_no_file_speaks_of_a_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    for name in tracked:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", ".yaml", ".txt", ".in") or name in ("Makefile", ".ci/run"):
+            text = path.read_text()
+            assert f"{ROOT}/" not in text, name
+            assert "index-url" not in text or name == "requirements/lock.py", name
