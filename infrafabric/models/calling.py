@@ -56,7 +56,7 @@ def send(
             system=system,
             messages=[{"role": "user", "content": user}],
             output_config={"format": {"type": "json_schema", "schema": _schema(schema)}},
-            timeout=anthropic.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+            timeout=anthropic.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s / 2)),
         )
 
     try:

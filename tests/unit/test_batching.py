@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from infrafabric.batching import Coalescer
 
-SOON_S = 10.0  # a caller that has not come back by then hangs
+SOON_S = 5.0  # a caller that has not come back by then hangs
+NOTHING = type(None)
 
 
 class OddItem(Exception):
@@ -31,20 +33,25 @@ class Post:
         return [OddItem(item) if item % 2 else None for item in items]
 
 
-def outcomes(coalescer: Coalescer[int], items: Sequence[int]) -> list[BaseException | None]:
-    """What each of ``items`` met, sent by a thread each, all at once."""
-    start = threading.Barrier(len(items))
+def sending(coalescer: Coalescer[int], item: int) -> Future[None]:
+    """Send ``item`` from a thread of its own, which does not outlive the tests if it hangs."""
+    ended: Future[None] = Future()
 
-    def one(item: int) -> BaseException | None:
-        start.wait(SOON_S)
+    def run() -> None:
         try:
             coalescer.send(item)
         except BaseException as error:  # noqa: BLE001  looked at by the test
-            return error
-        return None
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
 
-    with ThreadPoolExecutor(len(items)) as threads:
-        return [ended.result(SOON_S) for ended in [threads.submit(one, item) for item in items]]
+    threading.Thread(target=run, daemon=True).start()
+    return ended
+
+
+def outcomes(coalescer: Coalescer[int], items: Sequence[int]) -> list[BaseException | None]:
+    """What each of ``items`` met, sent side by side."""
+    return [ended.exception(SOON_S) for ended in [sending(coalescer, item) for item in items]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,55 +86,55 @@ def test_a_single_item_waits_for_nobody() -> None:
     assert post.batches == [[2]]
 
 
+class SlowPost(Post):
+    """Sends batch n only when ``go_on[n]`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sending, self.go_on = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
+
+    def __call__(self, items: Sequence[int]) -> list[Exception | None]:
+        number = len(self.batches)
+        answer = super().__call__(items)
+        self.sending[number].set()
+        assert self.go_on[number].wait(SOON_S)
+        return answer
+
+
+def waiting(coalescer: Coalescer[int], count: int) -> None:
+    """Return once ``count`` items wait for their batch."""
+    deadline = time.monotonic() + SOON_S
+    while len(coalescer._waiting) < count:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
+
+
 def test_what_comes_while_a_batch_is_sent_leaves_together_in_the_next() -> None:
-    post, sending, go_on = Post(), threading.Event(), threading.Event()
-
-    def slow(items: Sequence[int]) -> list[Exception | None]:
-        sending.set()
-        assert go_on.wait(SOON_S)
-        return post(items)
-
-    coalescer = Coalescer(slow)
-    with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(coalescer.send, 2)
-        assert sending.wait(SOON_S)
-        others = [threads.submit(coalescer.send, item) for item in (4, 5, 6)]
-        while len(coalescer._waiting) < 3:
-            threading.Event().wait(0.001)
+    post = SlowPost()
+    coalescer = Coalescer(post)
+    first = sending(coalescer, 2)
+    assert post.sending[0].wait(SOON_S)
+    others = [sending(coalescer, item) for item in (4, 5, 6)]
+    waiting(coalescer, 3)
+    for go_on in post.go_on:
         go_on.set()
-        assert [type(ended.exception(SOON_S)) for ended in (first, *others)] == [
-            type(None),
-            type(None),
-            OddItem,
-            type(None),
-        ]
+    assert [type(ended.exception(SOON_S)) for ended in (first, *others)] == [NOTHING, NOTHING, OddItem, NOTHING]
     assert [sorted(batch) for batch in post.batches] == [[2], [4, 5, 6]]
 
 
 def test_whoever_sends_for_others_may_go_once_its_own_item_is_sent() -> None:
-    batches, sending, go_on = [], [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
-
-    def slow(items: Sequence[int]) -> list[Exception | None]:
-        number = len(batches)
-        batches.append(list(items))
-        sending[number].set()
-        assert go_on[number].wait(SOON_S)
-        return [None] * len(items)
-
-    coalescer = Coalescer(slow)
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(coalescer.send, 2)
-        assert sending[0].wait(SOON_S)
-        second = threads.submit(coalescer.send, 4)
-        while not coalescer._waiting:
-            threading.Event().wait(0.001)
-        go_on[0].set()
-        assert sending[1].wait(SOON_S)
-        try:
-            assert first.result(SOON_S) is None, "it does not stay to send what others bring"
-            assert not second.done()
-        finally:
-            go_on[1].set()
+    post = SlowPost()
+    coalescer = Coalescer(post)
+    first = sending(coalescer, 2)
+    assert post.sending[0].wait(SOON_S)
+    second = sending(coalescer, 4)
+    waiting(coalescer, 1)
+    post.go_on[0].set()
+    assert post.sending[1].wait(SOON_S)
+    assert first.exception(SOON_S) is None, "it does not stay to send what others bring"
+    assert not second.done()
+    post.go_on[1].set()
+    assert second.exception(SOON_S) is None
 
 
 def test_items_are_sent_in_the_order_in_which_they_came() -> None:
@@ -184,5 +191,5 @@ def test_an_item_whose_size_cannot_be_told_fails_alone() -> None:
         return 1
 
     met = outcomes(Coalescer(post, size_of=size_of, wait_s=0.05), [2, 4, 6])
-    assert [type(error) for error in met] == [type(None), TypeError, type(None)]
+    assert [type(error) for error in met] == [NOTHING, TypeError, NOTHING]
     assert sorted(item for batch in post.batches for item in batch) == [2, 6]

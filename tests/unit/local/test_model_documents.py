@@ -56,9 +56,9 @@ SCHEMAS = st.recursive(LEAVES, _branches, max_leaves=8)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(SCHEMAS, st.integers(0, 10**6))
-def test_a_document_fits_whatever_schema_it_was_built_from(schema: dict[str, Any], drawn: int) -> None:
-    made = document(schema, draw=lambda n: drawn % n, write=lambda name: f"text of {name}", length=lambda _: 2)
+@given(SCHEMAS, st.sampled_from([0.0, 0.5, 0.999]))
+def test_a_document_fits_whatever_schema_it_was_built_from(schema: dict[str, Any], share: float) -> None:
+    made = document(schema, draw=lambda n: int(share * n), write=lambda name: f"text of {name}", length=lambda _: 2)
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     jsonschema.Draft202012Validator(schema, format_checker=checker).validate(made)
 

@@ -210,6 +210,18 @@ def test_an_api_that_is_not_there_costs_nothing() -> None:
     assert error.billed is False
 
 
+def test_an_api_that_does_not_pick_up_costs_nothing() -> None:
+    with socket.socket() as deaf, socket.socket() as one, socket.socket() as other:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for filler in (one, other):  # the queue of connections is full: Linux lets further ones wait
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        error = failure(model_at(f"http://127.0.0.1:{deaf.getsockname()[1]}"), "x", timeout_s=0.4)
+    assert isinstance(error, errors.Unreachable)
+    assert error.billed is False
+
+
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 
 
