@@ -1,0 +1,145 @@
+"""The store's promises, on the real table of the emulator: money is never overspent, work is never done twice."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from infrafabric.swarm.session import Order, Status, TaskResult
+from infrafabric.swarm.store import (
+    AlreadyDoneError,
+    BeingWorkedError,
+    Claim,
+    OverBudgetError,
+    SessionExistsError,
+    SessionOverError,
+    SessionStore,
+)
+from tests.e2e.conftest import Stage
+
+BUDGET = 1_000
+
+
+@pytest.fixture(scope="module")
+def store(stage: Stage) -> SessionStore:
+    return SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
+
+
+@pytest.fixture
+def session(store: SessionStore) -> str:
+    now = time.time_ns() // 1_000_000
+    order = Order(
+        session_id=f"store-{uuid.uuid4().hex[:8]}", goal=None, tasks=("one",), agents=1, created_ms=now,
+        deadline_ms=now + 60_000, budget_nusd=BUDGET, quorum=1.0,
+    )  # fmt: skip
+    store.create(order, digest="d", model="m")
+    store.begin(order.session_id, tasks=1)
+    return order.session_id
+
+
+def claim(store: SessionStore, session: str, message: str, nusd: int = 10, **changes: Any) -> Claim:
+    given = {"reserve_nusd": nusd, "budget_nusd": BUDGET, "lease_ms": 60_000, "token": "a", "carrier": "sqs-1"}
+    return store.claim(session, f"if://message/{message}", **{**given, **changes})
+
+
+def done(task: str = "t0001", status: str = "DONE", cost: int = 4) -> TaskResult:
+    return TaskResult(task_id=task, agent="h01", attempt=0, status=status, s3_key="k", cost_nusd=cost)
+
+
+def money(store: SessionStore, session: str) -> tuple[int, int]:
+    item = store.get(session)
+    assert item
+    return int(item["committed"]), int(item["spent"])
+
+
+def test_many_agents_at_once_never_overspend(store: SessionStore, session: str) -> None:
+    def work(number: int) -> int:
+        try:
+            mine = claim(store, session, f"m{number}", 70)
+        except OverBudgetError:
+            return 0
+        committed, _ = money(store, session)
+        assert committed <= BUDGET
+        store.finish(mine, done(f"t{number:04}", cost=50), spent_nusd=50)
+        return 50
+
+    with ThreadPoolExecutor(16) as pool:
+        spent = sum(pool.map(work, range(40)))
+    assert 0 < spent <= BUDGET
+    assert money(store, session) == (spent, spent), "what was set aside is settled, to the last nano-dollar"
+
+
+def test_a_message_is_worked_by_one(store: SessionStore, session: str) -> None:
+    claim(store, session, "m")
+    with pytest.raises(BeingWorkedError):
+        claim(store, session, "m", token="b")
+    assert money(store, session) == (10, 0), "a claim that was not granted sets nothing aside"
+
+
+def test_work_that_is_done_is_answered_with_its_result(store: SessionStore, session: str) -> None:
+    store.finish(claim(store, session, "m"), done(), spent_nusd=4)
+    with pytest.raises(AlreadyDoneError) as repeated:
+        claim(store, session, "m", carrier="sqs-2")
+    assert (repeated.value.result, repeated.value.carrier) == (done(), "sqs-1")
+    assert money(store, session) == (4, 4)
+
+
+def test_a_message_given_back_is_free_and_so_is_its_money(store: SessionStore, session: str) -> None:
+    store.release(claim(store, session, "m"))
+    assert money(store, session) == (0, 0)
+    claim(store, session, "m", token="b")
+
+
+def test_a_silent_holder_loses_its_claim_but_its_money_stays_committed(store: SessionStore, session: str) -> None:
+    claim(store, session, "m", lease_ms=-1)
+    claim(store, session, "m", token="b")
+    assert money(store, session) == (20, 0), "nobody knows what the first call did cost"
+
+
+def test_a_task_done_by_two_counts_once_and_costs_twice(store: SessionStore, session: str) -> None:
+    for message in ("first", "second"):
+        store.finish(claim(store, session, message), done(), spent_nusd=4)
+    item = store.get(session)
+    assert item
+    assert (item["tasks_done"], item["spent"]) == (1, 8)
+    assert [result.task_id for result in store.tasks(session)] == ["t0001"]
+
+
+def test_a_task_given_up_is_counted_once(store: SessionStore, session: str) -> None:
+    for _ in range(2):
+        store.task_failed(session, done(status="FAILED"))
+    item = store.get(session)
+    assert item
+    assert item["tasks_failed"] == 1
+
+
+def test_a_session_that_has_ended_gives_no_more_money(store: SessionStore, session: str) -> None:
+    assert store.end(session, Status.CANCELLED, reason="enough")
+    assert not store.end(session, Status.COMPLETE, reason=""), "the first end stands"
+    with pytest.raises(SessionOverError, match="is CANCELLED"):
+        claim(store, session, "m")
+
+
+def test_money_of_a_call_that_ends_after_the_session_is_counted(store: SessionStore, session: str) -> None:
+    mine = claim(store, session, "m")
+    store.end(session, Status.CANCELLED, reason="enough")
+    store.finish(mine, done(), spent_nusd=4)
+    assert money(store, session) == (4, 4)
+
+
+def test_an_id_is_given_once(store: SessionStore, session: str) -> None:
+    item = store.get(session)
+    assert item
+    with pytest.raises(SessionExistsError) as taken:
+        store.create(
+            Order(
+                session_id=session, goal="x", tasks=(), agents=1, created_ms=0, deadline_ms=1, budget_nusd=1, quorum=1
+            ),
+            digest="other",
+            model="m",
+        )
+    assert taken.value.item["digest"] == "d"
