@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from infrafabric.environment import ModelEnvironment
-from infrafabric.models import Model, open_model, prompts
+from infrafabric.models import Model, errors, open_model, prompts, schemas
 from infrafabric.models.prompts import Prompt
 from local.model_server import StandIn
 
@@ -83,3 +83,17 @@ def answering() -> Iterator[Callable[[Sequence[bytes]], str]]:
     left.set()
     for serving in started:
         serving.__exit__(None, None, None)
+
+
+def asked(model: Model, task: str, *, timeout_s: float = 10, max_tokens: int = 1000) -> schemas.AgentAnswer:
+    return model.ask(prompt_of(task), prompts.agent_answer(), max_tokens=max_tokens, timeout_s=timeout_s).value
+
+
+def failure(model: Model, task: str, *, timeout_s: float = 10, max_tokens: int = 1000) -> errors.ModelError:
+    with pytest.raises(errors.ModelError) as raised:
+        asked(model, task, timeout_s=timeout_s, max_tokens=max_tokens)
+    return raised.value
+
+
+def calls(stand_in: StandIn) -> int:
+    return sum(row["count"] for row in stand_in.counts())
