@@ -54,7 +54,7 @@ bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
 
 package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
-	$(BIN)/python -m infra.packaging
+	$(BIN)/python -m infra.packaging $(if $(RDS_CA),--rds-ca $(RDS_CA),)
 
 lock: setup ## compile requirements/*.in again (needs uv)
 	$(PYTHON) -m uv --version >/dev/null || { echo "uv is needed: $(PYTHON) -m pip install uv"; exit 1; }

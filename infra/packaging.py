@@ -26,6 +26,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "runtime.txt"
+# RDS's certificate authorities are private to it and in no runtime for Python; AWS publishes them here. The layer
+# carries them to /opt/rds/global-bundle.pem, the default of the setting database.rootCert.
+RDS_CA_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+RDS_CA = ROOT / ".build" / "rds-global-bundle.pem"
 LIMIT_BYTES = 250 * 1024 * 1024  # function and layers, unzipped (Lambda quotas)
 _CODE = ("infrafabric", "lambdas")
 _LEFT_OUT = ("infrafabric/cli/",)  # operators' tools: no function imports them
@@ -191,6 +195,9 @@ def _stage_layer(folder: Path, target: Target, interpreter: str) -> None:
         raise PackagingError(f"the layer for {target.name} cannot be made: {said[-1] if said else 'pip says nothing'}")
     _prune(site)
     _compile(folder, interpreter, "/opt")
+    if RDS_CA.exists():
+        (folder / "rds").mkdir()
+        shutil.copyfile(RDS_CA, folder / "rds" / "global-bundle.pem")
 
 
 def _wheels_for(target: Target) -> list[str]:
@@ -253,7 +260,8 @@ def _is(python: str, interpreter: str) -> bool:
 
 
 def _layer_key(target: Target) -> str:
-    parts = [target.name.encode(), LOCK.read_bytes(), Path(__file__).read_bytes()]
+    authorities = RDS_CA.read_bytes() if RDS_CA.exists() else b""
+    parts = [target.name.encode(), LOCK.read_bytes(), Path(__file__).read_bytes(), authorities]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -262,10 +270,13 @@ def main() -> int:
     parser.add_argument("--python", default="python3.13")
     parser.add_argument("--architecture", choices=sorted(_WHEEL_PLATFORMS), default="arm64")
     parser.add_argument("--here", action="store_true", help="for this machine's interpreter instead")
+    parser.add_argument("--rds-ca", type=Path, metavar="FILE", help=f"RDS's certificate authorities: {RDS_CA_URL}")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     target = Target.here() if chosen.here else Target(python=chosen.python, architecture=chosen.architecture)
     try:
+        if chosen.rds_ca:
+            _remember_authorities(chosen.rds_ca)
         packages = build(target)
     except PackagingError as error:
         print(f"package: {error}", file=sys.stderr)
@@ -280,7 +291,23 @@ def main() -> int:
         for name, part in report.items():
             size = f"{part['unzipped_bytes'] / 1e6:7.1f} MB unzipped"
             print(f"{name:6} {size}  sha256 {part['sha256'][:16]}  {part['path']}")
+    if not RDS_CA.exists() and not chosen.here:
+        print(f"package: without RDS's certificate authorities the recorder will refuse the database: fetch {RDS_CA_URL}, "
+              "then make package RDS_CA=global-bundle.pem", file=sys.stderr)  # fmt: skip
     return 0
+
+
+def _remember_authorities(file: Path) -> None:
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackagingError(
+            f"{file} cannot be read ({type(error).__name__}): it must be the file of {RDS_CA_URL}"
+        ) from None
+    if "BEGIN CERTIFICATE" not in text:
+        raise PackagingError(f"{file} holds no certificate: it must be the file of {RDS_CA_URL}")
+    RDS_CA.parent.mkdir(exist_ok=True)
+    RDS_CA.write_text(text)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,9 @@ class Database(Section):
     backup_days: int = Field(default=7, ge=1, le=35)
     deletion_protection: bool = False
     password: Literal["managed", "secret"] = "managed"  # noqa: S105  # how it is kept, not what it is
-    # Where the functions find the authorities that sign RDS's certificates: a path in the runtime, or "system".
-    root_cert: str = Field(default="/etc/pki/tls/certs/ca-bundle.crt", min_length=1)
+    # Where the functions find the authorities that sign RDS's certificates. No runtime brings them: make package
+    # RDS_CA=… puts them into the layer, at this path.
+    root_cert: str = Field(default="/opt/rds/global-bundle.pem", pattern=r"^/")
 
     @model_validator(mode="after")
     def _storage_can_grow(self) -> Self:

@@ -155,7 +155,7 @@ class DatabaseEnvironment(Environment):
     db_port: int = Field(ge=1, le=65535)
     db_name: str
     db_user: str  # signs in with an IAM token, never with a password
-    db_root_cert: str = "system"  # path of the CA bundle, or "system"; the connection is always verify-full
+    db_root_cert: str = Field(pattern=r"^/")  # path of the CA bundle: the connection is always verify-full
 
 
 class RecorderEnvironment(DatabaseEnvironment):

@@ -191,7 +191,8 @@ def test_what_holds_data_is_protected_in_prod_and_free_in_dev(dev, prod):
 def test_the_exports_have_the_shape_that_operators_script_against(estate):
     assert set(estate.exports) == {
         "agents", "api_key", "api_url", "bus_topic_arn", "coordinator_arn", "database", "migrations",
-        "record_queue_url", "registry_uri", "results_bucket", "sessions_table", "state_bucket",
+        "model_api_key_secret_arn", "record_queue_url", "registry_uri", "results_bucket", "sessions_table",
+        "state_bucket",
     }  # fmt: skip
     assert set(estate.exports["agents"]) == {f"h{n:02}" for n in range(1, 11)}
     assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}

@@ -52,7 +52,7 @@ _DATABASE = {
     "db_port": st.integers(1, 65535),
     "db_name": WORDS,
     "db_user": WORDS,
-    "db_root_cert": WORDS,
+    "db_root_cert": WORDS.map(lambda word: f"/{word}"),
 }
 FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     Environment: _BASE,
@@ -157,17 +157,20 @@ def test_bedrock_needs_neither_key_nor_address() -> None:
 
 def test_a_component_that_renders_an_unknown_or_lacks_a_required_field_is_a_programming_error() -> None:
     with pytest.raises(TypeError, match=r"DatabaseEnvironment: unknown \['db_hots'\], missing \['db_host'\]"):
-        DatabaseEnvironment.render(db_hots="x", db_port=5432, db_name="n", db_user="u")
+        DatabaseEnvironment.render(db_hots="x", db_port=5432, db_name="n", db_user="u", db_root_cert="/ca.pem")
 
 
 def test_a_plain_value_out_of_range_is_refused_when_it_is_rendered() -> None:
     with pytest.raises(BadEnvironment, match=r"DatabaseEnvironment.db_port = 0: .* greater than or equal to 1"):
-        DatabaseEnvironment.render(db_host="x", db_port=0, db_name="n", db_user="u")
+        DatabaseEnvironment.render(db_host="x", db_port=0, db_name="n", db_user="u", db_root_cert="/ca.pem")
 
 
 def test_what_is_not_known_yet_is_passed_on_as_it_is() -> None:
     not_yet = object()  # a Pulumi output
-    assert DatabaseEnvironment.render(db_host=not_yet, db_port=5432, db_name="n", db_user="u")["DB_HOST"] is not_yet
+    rendered = DatabaseEnvironment.render(
+        db_host=not_yet, db_port=5432, db_name="n", db_user="u", db_root_cert="/ca.pem"
+    )
+    assert rendered["DB_HOST"] is not_yet
 
 
 def test_no_field_is_made_to_hold_a_secret() -> None:
