@@ -292,8 +292,8 @@ def main() -> int:
             size = f"{part['unzipped_bytes'] / 1e6:7.1f} MB unzipped"
             print(f"{name:6} {size}  sha256 {part['sha256'][:16]}  {part['path']}")
     if not RDS_CA.exists() and not chosen.here:
-        print(f"package: without RDS's certificate authorities the recorder will refuse the database: fetch {RDS_CA_URL}, "
-              "then make package RDS_CA=global-bundle.pem", file=sys.stderr)  # fmt: skip
+        missing = "without RDS's certificate authorities the recorder will refuse the database"
+        print(f"package: {missing}: fetch {RDS_CA_URL}, then make package RDS_CA=global-bundle.pem", file=sys.stderr)
     return 0
 
 
