@@ -15,56 +15,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from infrafabric.resilience import conflict_delay_s
+from infrafabric.swarm import items
 from infrafabric.swarm.session import Order, Status, TaskResult
+from infrafabric.swarm.store_errors import (
+    AlreadyDoneError,
+    BeingWorkedError,
+    OverBudgetError,
+    SessionExistsError,
+    SessionOverError,
+    StoreError,
+)
 
 KEEP_S = 90 * 86_400  # TTL: the history stays in PostgreSQL and S3
 _LIVE = (Status.PENDING, Status.RUNNING)
 _TRIES = 40  # a transaction that met others; the waits between them sum to about 10 s
-
-_encode = TypeSerializer().serialize
-_decode = TypeDeserializer().deserialize
-
-
-class StoreError(Exception):
-    """A claim that was not granted.
-
-    ├── AlreadyDone     the message's work is done: answer it, do not redo it
-    ├── BeingWorked     another invocation holds it
-    ├── SessionOver     the session has ended or was cancelled
-    └── OverBudget      the reservation would exceed the budget
-    """
-
-
-class AlreadyDoneError(StoreError):
-    """``carrier`` is the id of the SQS message that brought the work that was done."""
-
-    def __init__(self, result: TaskResult, carrier: str) -> None:
-        super().__init__(f"task {result.task_id} was already answered")
-        self.result, self.carrier = result, carrier
-
-
-class BeingWorkedError(StoreError):
-    pass
-
-
-class SessionOverError(StoreError):
-    pass
-
-
-class OverBudgetError(StoreError):
-    pass
-
-
-class SessionExistsError(Exception):
-    """A session of that id is there; ``item`` is it."""
-
-    def __init__(self, item: dict[str, Any]) -> None:
-        super().__init__(f"session {item['pk']} exists")
-        self.item = item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +87,17 @@ class SessionStore:
         try:
             self.dynamodb.put_item(
                 TableName=self.table,
-                Item=_item(item),
+                Item=items.encoded(item),
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self.dynamodb.exceptions.ConditionalCheckFailedException as error:
-            raise SessionExistsError(_plain(error.response["Item"])) from None
+            raise SessionExistsError(items.plain(error.response["Item"])) from None
         return item
 
     def get(self, session_id: str) -> dict[str, Any] | None:
-        found = self.dynamodb.get_item(TableName=self.table, Key=_key(session_id, "SESSION"), ConsistentRead=True)
-        return _plain(found["Item"]) if "Item" in found else None
+        found = self.dynamodb.get_item(TableName=self.table, Key=items.key(session_id, "SESSION"), ConsistentRead=True)
+        return items.plain(found["Item"]) if "Item" in found else None
 
     def listed(self, *, limit: int, after: dict[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Newest first: up to ``limit`` sessions after the one ``after`` names, and where the next page starts."""
@@ -138,13 +105,13 @@ class SessionStore:
             TableName=self.table,
             IndexName="by_created",
             KeyConditionExpression="listing = :all",
-            ExpressionAttributeValues=_item({":all": "sessions"}),
+            ExpressionAttributeValues=items.encoded({":all": "sessions"}),
             ScanIndexForward=False,
             Limit=limit,
-            **({"ExclusiveStartKey": _item(after)} if after else {}),
+            **({"ExclusiveStartKey": items.encoded(after)} if after else {}),
         )
         last = found.get("LastEvaluatedKey")
-        return [_plain(item) for item in found["Items"]], _plain(last) if last else None
+        return [items.plain(item) for item in found["Items"]], items.plain(last) if last else None
 
     def begin(self, session_id: str, *, tasks: int) -> bool:
         """RUNNING from now on, with so many tasks. False when the session has ended (it was cancelled)."""
@@ -172,7 +139,7 @@ class SessionStore:
 
     def task_failed(self, session_id: str, result: TaskResult) -> None:
         """A task that no agent could do: counted once, whatever is said again."""
-        item = {"pk": session_id, "sk": f"TASK#{result.task_id}", **_task_fields(result), **self._fresh()}
+        item = {"pk": session_id, "sk": f"TASK#{result.task_id}", **asdict(result), **self._fresh()}
         change = [
             self._put(item, "attribute_not_exists(sk)"),
             self._add(session_id, {"tasks_failed": 1}),
@@ -184,11 +151,11 @@ class SessionStore:
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="pk = :id AND begins_with(sk, :task)",
-            ExpressionAttributeValues=_item({":id": session_id, ":task": "TASK#"}),
+            ExpressionAttributeValues=items.encoded({":id": session_id, ":task": "TASK#"}),
         )
         for page in pages:
             for found in page["Items"]:
-                yield _task(_plain(found))
+                yield items.task(items.plain(found))
 
     # -- money and messages --------------------------------------------------------------------------------------
 
@@ -229,11 +196,11 @@ class SessionStore:
         take = {
             "Update": {
                 "TableName": self.table,
-                "Key": _key(session_id, _message(message_id)),
+                "Key": items.key(session_id, items.message(message_id)),
                 "UpdateExpression": "SET #state = :working, lease_ms = :lease, holder = :token, expires_at = :ttl",
                 "ConditionExpression": "attribute_not_exists(sk) OR (#state = :working AND lease_ms < :now)",
                 "ExpressionAttributeNames": {"#state": "state"},
-                "ExpressionAttributeValues": _item(
+                "ExpressionAttributeValues": items.encoded(
                     {":working": "WORKING", ":lease": now + lease_ms, ":token": token, ":now": now,
                      ":ttl": now // 1000 + KEEP_S}
                 ),
@@ -243,7 +210,7 @@ class SessionStore:
         refused = self._transact([take, self._reserve(session_id, reserve_nusd, budget_nusd)], tolerated=2)
         if refused and refused[0] is not None:
             if refused[0].get("state") == "DONE":
-                raise AlreadyDoneError(_task(refused[0]), refused[0]["carrier"])
+                raise AlreadyDoneError(items.task(refused[0]), refused[0]["carrier"])
             raise BeingWorkedError(f"message {message_id} is being worked until {refused[0].get('lease_ms')}")
         if refused:
             raise self._why(session_id, refused[1], reserve_nusd, budget_nusd)
@@ -258,14 +225,14 @@ class SessionStore:
         """
         money = {"spent": spent_nusd, "committed": spent_nusd - claim.reserved_nusd}
         done = self._put(
-            {"pk": claim.session_id, "sk": _message(claim.message_id), "state": "DONE", "carrier": claim.carrier,
-             **_task_fields(result), **self._fresh()},
+            {"pk": claim.session_id, "sk": items.message(claim.message_id), "state": "DONE", "carrier": claim.carrier,
+             **asdict(result), **self._fresh()},
         )  # fmt: skip
         if result.status != "DONE":
             self._transact([done, self._add(claim.session_id, money)])
             return
         row = self._put(
-            {"pk": claim.session_id, "sk": f"TASK#{result.task_id}", **_task_fields(result), **self._fresh()},
+            {"pk": claim.session_id, "sk": f"TASK#{result.task_id}", **asdict(result), **self._fresh()},
             "attribute_not_exists(sk)",
         )
         if self._transact([done, self._add(claim.session_id, {**money, "tasks_done": 1}), row], tolerated=3):
@@ -276,10 +243,10 @@ class SessionStore:
         free = {
             "Update": {
                 "TableName": self.table,
-                "Key": _key(claim.session_id, _message(claim.message_id)),
+                "Key": items.key(claim.session_id, items.message(claim.message_id)),
                 "UpdateExpression": "SET lease_ms = :over",
                 "ConditionExpression": "holder = :token",
-                "ExpressionAttributeValues": _item({":token": claim.token, ":over": 0}),
+                "ExpressionAttributeValues": items.encoded({":token": claim.token, ":over": 0}),
             }
         }
         self._transact([free, self._add(claim.session_id, {"committed": -claim.reserved_nusd})], tolerated=1)
@@ -290,11 +257,11 @@ class SessionStore:
         return {
             "Update": {
                 "TableName": self.table,
-                "Key": _key(session_id, "SESSION"),
+                "Key": items.key(session_id, "SESSION"),
                 "UpdateExpression": "ADD committed :cost",
                 "ConditionExpression": "#status IN (:pending, :running) AND committed <= :room",
                 "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": _item(
+                "ExpressionAttributeValues": items.encoded(
                     {":cost": nusd, ":room": budget_nusd - nusd, ":pending": Status.PENDING, ":running": Status.RUNNING}
                 ),
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -306,21 +273,21 @@ class SessionStore:
         return {
             "Update": {
                 "TableName": self.table,
-                "Key": _key(session_id, "SESSION"),
+                "Key": items.key(session_id, "SESSION"),
                 "UpdateExpression": "ADD " + ", ".join(f"{name} :{name}" for name in names),
-                "ExpressionAttributeValues": _item({f":{name}": counters[name] for name in names}),
+                "ExpressionAttributeValues": items.encoded({f":{name}": counters[name] for name in names}),
             }
         }
 
     def _put(self, item: Mapping[str, Any], condition: str | None = None) -> dict[str, Any]:
         guard = {"ConditionExpression": condition} if condition else {}
-        return {"Put": {"TableName": self.table, "Item": _item(item), **guard}}
+        return {"Put": {"TableName": self.table, "Item": items.encoded(item), **guard}}
 
     def _fresh(self) -> dict[str, Any]:
         now = self.now_ms()
         return {"at_ms": now, "expires_at": now // 1000 + KEEP_S}
 
-    def _transact(self, items: list[dict[str, Any]], *, tolerated: int = 0) -> list[dict[str, Any] | None] | None:
+    def _transact(self, changes: list[dict[str, Any]], *, tolerated: int = 0) -> list[dict[str, Any] | None] | None:
         """Write all or nothing; a conflict with another transaction is tried again.
 
         Returns None when written. When a condition failed and ``tolerated`` allows it: for each item the one that was
@@ -328,13 +295,13 @@ class SessionStore:
         """
         for tries in range(_TRIES):
             try:
-                self.dynamodb.transact_write_items(TransactItems=items)
+                self.dynamodb.transact_write_items(TransactItems=changes)
             except ClientError as error:
                 reasons = error.response.get("CancellationReasons") or []
                 codes = [reason.get("Code", "None") for reason in reasons]
                 if "ConditionalCheckFailed" in codes and tolerated:
-                    return [_refusal(reason) for reason in reasons]
-                if not _may_pass(error, codes) or tries == _TRIES - 1:
+                    return [items.refusal(reason) for reason in reasons]
+                if not items.may_pass(error, codes) or tries == _TRIES - 1:
                     raise
                 self.pause(conflict_delay_s(tries, draw=self.draw()))
             else:
@@ -359,50 +326,12 @@ class SessionStore:
         try:
             self.dynamodb.update_item(
                 TableName=self.table,
-                Key=_key(session_id, "SESSION"),
+                Key=items.key(session_id, "SESSION"),
                 UpdateExpression=change,
                 ConditionExpression=condition,
-                ExpressionAttributeValues=_item({**values, **also}),
+                ExpressionAttributeValues=items.encoded({**values, **also}),
                 **({"ExpressionAttributeNames": names} if names else {}),
             )
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
-
-
-def _message(message_id: str) -> str:
-    return f"MSG#{message_id.rsplit('/', 1)[-1]}"
-
-
-def _key(session_id: str, sk: str) -> dict[str, Any]:
-    return _item({"pk": session_id, "sk": sk})
-
-
-def _item(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _encode(str(value) if isinstance(value, Status) else value) for name, value in plain.items()}
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _decode(value) for name, value in item.items()}
-
-
-def _task_fields(result: TaskResult) -> dict[str, Any]:
-    return asdict(result)
-
-
-def _task(item: Mapping[str, Any]) -> TaskResult:
-    numbers = ("attempt", "tokens_in", "tokens_out", "cost_nusd")
-    fields: dict[str, Any] = {name: item[name] for name in TaskResult.__dataclass_fields__}
-    return TaskResult(**{**fields, **{name: int(item[name]) for name in numbers}})
-
-
-def _refusal(reason: Mapping[str, Any]) -> dict[str, Any] | None:
-    if reason.get("Code", "None") == "None":
-        return None
-    return _plain(reason.get("Item") or {})
-
-
-def _may_pass(error: ClientError, codes: list[str]) -> bool:
-    passing = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-    conflict = error.response["Error"]["Code"] in ("TransactionConflictException", "TransactionInProgressException")
-    return conflict or bool(passing.intersection(codes))
