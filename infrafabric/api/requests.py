@@ -18,6 +18,7 @@ from infrafabric.swarm.session import NANO, Order
 MAX_BODY_BYTES = 256 * 1024  # with room to spare below Lambda's limit for an asynchronous payload
 MAX_TASKS = 1000
 SESSION_ID = re.compile(r"[a-z0-9-]{1,64}")
+_SHOWN_ERRORS = 20  # a thousand tasks may be wrong in a thousand ways
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
 
@@ -48,7 +49,8 @@ class NewSession(BaseModel):
             ProblemError: more agents than the fleet has, or a budget too small to count.
         """
         if self.agents is not None and self.agents > fleet:
-            raise bad_request([{"field": "agents", "detail": f"is {self.agents}, and this fleet has {fleet}"}])
+            detail = f"is {_short(self.agents)}, and this fleet has {fleet}"
+            raise bad_request([{"field": "agents", "detail": detail}])
         budget = round(self.budget_usd * NANO)
         if budget < 1:
             raise bad_request([{"field": "budget_usd", "detail": "must be at least 0.000000001"}])
@@ -64,14 +66,24 @@ class NewSession(BaseModel):
         )
 
     def digest(self) -> str:
-        """What makes two requests the same: their meaning, so that a default may be given or left out."""
+        """What makes two requests the same: their meaning, so that a default may be given or left out.
+
+        Not so for ``agents``, whose default is the fleet's size and changes with it.
+        """
         meaning = json.dumps(self.model_dump(exclude={"session_id"}), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(meaning.encode()).hexdigest()
 
 
-def new_session(body: str | None) -> NewSession:
+def text_of(body: str | None, *, is_base64: bool) -> str:
+    """The body as text, as API Gateway hands it over. Raises ``ProblemError`` for bytes that are no text."""
+    try:
+        return base64.b64decode(body or "", validate=True).decode() if is_base64 else body or ""
+    except ValueError:
+        raise bad_request([{"field": "body", "detail": "is not text in UTF-8"}]) from None
+
+
+def new_session(text: str) -> NewSession:
     """Raises ``ProblemError``: 413 for a body too large, 400 for anything else, each naming the field."""
-    text = body or ""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BODY_BYTES:
         detail = f"the body has {size:,} bytes and may have {MAX_BODY_BYTES:,}: send fewer or shorter tasks"
@@ -86,7 +98,11 @@ def new_session(body: str | None) -> NewSession:
     try:
         return NewSession.model_validate(_numbers(value))
     except ValidationError as error:
-        raise bad_request([_field_error(dict(problem)) for problem in error.errors()]) from None
+        problems = error.errors()
+        errors = [_field_error(dict(problem)) for problem in problems[:_SHOWN_ERRORS]]
+        if len(problems) > _SHOWN_ERRORS:
+            errors.append({"field": "body", "detail": f"has {len(problems) - _SHOWN_ERRORS} more problems"})
+        raise bad_request(errors) from None
 
 
 def session_id(text: str) -> str | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
-from infrafabric.swarm.report import Report
-from infrafabric.swarm.session import Order, Status, outcome, report_key, usd
+from infrafabric.swarm.report import Report, named
+from infrafabric.swarm.session import Order, Status, TaskResult, outcome, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
 
 _LOST_MS = 300_000  # past its deadline by so much, a session that says it runs has lost its coordinator
@@ -24,7 +24,6 @@ class ApiDeps:
     now_ms: Callable[[], int]
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
-    stop: Callable[[str], None]  # stops a durable execution, if it still runs
     fetch: Callable[[str], bytes | None]  # an object of the results bucket
     missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
     fleet: int
@@ -38,7 +37,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def create(body: str | None, deps: ApiDeps) -> Answer:
+def create(body: str, deps: ApiDeps) -> Answer:
     """``POST /sessions``. The session id is the idempotency key."""
     wanted = requests.new_session(body)
     order = wanted.order(now_ms=deps.now_ms(), fleet=deps.fleet)
@@ -57,7 +56,7 @@ def create(body: str | None, deps: ApiDeps) -> Answer:
                 f"session {order.session_id!r} was started with another request: choose another session_id",
                 [{"field": "session_id", "detail": "is taken by another request"}],
             ) from None
-        order = Order.from_event(json.loads(item["order"]))
+        order = deps.store.order(order.session_id)  # its deadline counts from the first request
     if item["status"] == Status.PENDING and "execution_arn" not in item:
         # Also when a first request wrote the session but could not start it.
         deps.store.note_execution(order.session_id, deps.start(order))
@@ -69,7 +68,9 @@ def listing(query: dict[str, str], deps: ApiDeps) -> Answer:
     """``GET /sessions``: newest first."""
     limit, after = requests.page(query)
     items, last = deps.store.listed(limit=limit, after=after)
-    return Answer(200, {"sessions": [_view(item) for item in items], "cursor": requests.cursor(last)})
+    return Answer(
+        200, {"sessions": [_view(_up_to_date(item, deps)) for item in items], "cursor": requests.cursor(last)}
+    )
 
 
 def read(session_id: str, deps: ApiDeps) -> Answer:
@@ -91,12 +92,12 @@ def report(session_id: str, deps: ApiDeps) -> Answer:
 
 
 def cancel(session_id: str, deps: ApiDeps) -> Answer:
-    """``DELETE /sessions/{id}``: agents get no more money from now on, and the coordinator is stopped."""
+    """``DELETE /sessions/{id}``: agents get no more money from now on.
+
+    The coordinator is not stopped: it hears of it from the agents, reports what was done, and tells the archive.
+    """
     item = _found(session_id, deps)
-    if deps.store.end(session_id, Status.CANCELLED, reason="cancelled by a client"):
-        if item.get("execution_arn"):
-            deps.stop(item["execution_arn"])
-        return Answer(202, {"session_id": session_id, "status": Status.CANCELLED})
+    deps.store.end(session_id, Status.CANCELLED, reason="cancelled by a client")
     now = deps.store.get(session_id) or item
     return Answer(202, {"session_id": session_id, "status": now["status"]})
 
@@ -106,6 +107,11 @@ def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
     item = deps.store.get(session_id) if session_id else None
     if item is None:
         raise not_found(text)
+    return _up_to_date(item, deps)
+
+
+def _up_to_date(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
+    """The session, ended when its coordinator was lost: none is left hanging."""
     lost = not Status(item["status"]).final and deps.now_ms() > int(item["deadline_ms"]) + _LOST_MS
     if lost:
         status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
@@ -130,14 +136,19 @@ def _view(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[str, Any]:
-    """The report of a session that ended without one: what its agents had stored by then."""
-    order = Order.from_event(json.loads(item["order"]))
-    done = [result for result in deps.store.tasks(order.session_id) if result.status == "DONE"]
-    documents = {}
-    for result in done:
-        stored = deps.fetch(result.s3_key)
-        documents[result.task_id] = json.loads(stored) if stored else {"findings": [], "task": ""}
-    texts = order.tasks or [documents[result.task_id].get("task", "") for result in done]
-    made = Report.of(order, texts, done, {}, documents)
+    """The report of a session that ended without one, or whose report is still being written."""
+    order = deps.store.order(item["pk"])
+    ended = list(deps.store.tasks(order.session_id))
+    documents = {result.task_id: _stored(result, deps) for result in ended if result.status == "DONE"}
+    texts = named(order.tasks) or {result.task_id: documents.get(result.task_id, _LOST)["task"] for result in ended}
+    made = Report.of(order.session_id, texts, ended, documents)
     made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
     return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])
+
+
+_LOST: dict[str, Any] = {"task": "", "findings": []}
+
+
+def _stored(result: TaskResult, deps: ApiDeps) -> dict[str, Any]:
+    found = deps.fetch(result.s3_key)
+    return json.loads(found) if found else _LOST

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infrafabric.swarm.session import Order, TaskResult, task_id, usd
+from infrafabric.swarm.session import TaskResult, task_id, usd
 
 DIGEST_CHARS = 60_000  # what the summing model reads of the findings: about 15,000 tokens, whatever the session's size
 
@@ -15,6 +15,11 @@ DIGEST_CHARS = 60_000  # what the summing model reads of the findings: about 15,
 def evidence(stored: bytes) -> str:
     """The evidence hash of stored bytes."""
     return f"sha256:{hashlib.sha256(stored).hexdigest()}"
+
+
+def named(texts: Sequence[str]) -> dict[str, str]:
+    """Tasks by their ids."""
+    return {task_id(index): text for index, text in enumerate(texts)}
 
 
 @dataclass
@@ -29,26 +34,27 @@ class Report:
     @classmethod
     def of(
         cls,
-        order: Order,
-        texts: Sequence[str],
-        done: Sequence[TaskResult],
-        failed: Mapping[str, TaskResult],
+        session_id: str,
+        texts: Mapping[str, str],
+        ended: Iterable[TaskResult],
         documents: Mapping[str, Mapping[str, Any]],
     ) -> Report:
-        """``documents`` are the stored results of ``done``, by task id."""
+        """Every task of ``texts`` has its row, whatever became of it.
+
+        Args:
+            texts: what was asked, by task id.
+            ended: how tasks ended, in any order.
+            documents: the stored results of those that were done, by task id.
+        """
+        by_id = {result.task_id: result for result in ended}
         found = [
             {**finding, "agent": result.agent, "evidence_hash": result.evidence_hash}
-            for result in done
+            for result in by_id.values()
+            if result.status == "DONE"
             for finding in documents[result.task_id]["findings"]
         ]
         found.sort(key=lambda finding: -finding["confidence"])
-        by_id = {result.task_id: result for result in done}
-        results = []
-        for index, text in enumerate(texts):
-            name = task_id(index)
-            result = by_id.get(name) or failed.get(name)
-            results.append(_row(text, result))
-        return cls(order.session_id, found, results)
+        return cls(session_id, found, [_row(text, by_id.get(name)) for name, text in texts.items()])
 
     def digest(self) -> str:
         """The findings as the summing model reads them, surest first, as many as fit."""

@@ -114,7 +114,8 @@ def report_key(session_id: str) -> str:
 
 
 def conversation(session_id: str) -> str:
-    return f"if://conversation/{session_id}"
+    """The session's messages on the bus. An IF.bus name starts with a letter or digit, and a session id may not."""
+    return f"if://conversation/{'s~' if session_id.startswith('-') else ''}{session_id}"
 
 
 def usd(nusd: int) -> float:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from infrafabric.bus.refusal import Reason
 from infrafabric.swarm.session import TaskResult
 
 ARCHIVED_MS = 14 * 86_400_000  # a record may wait in its queue as long as SQS keeps it
+# Why an attempt failed, where the coordinator acts on it: another agent would meet the same.
+BUDGET, DEADLINE, CANCELLED = "budget", "deadline", "cancelled"
+THROTTLED = "throttled"
 
 
-class BadContentError(ValueError):
-    """A signed message whose content is no task; the message names the member."""
+class BadRequestError(ValueError):
+    """A trusted message that is no task of the coordinator's: ``reason`` and ``detail`` go to the dead-letter queue."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +41,13 @@ class Task:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
-        """Raises :class:`BadContentError`."""
+        """Raises :class:`BadRequestError`, which names the member and never quotes it."""
         for name, kind in _TASK_TYPES.items():
-            value = content.get(name)
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise BadContentError(f"content.{name} = {value!r:.60}: must be {kind.__name__}")
+            if name not in content:
+                raise BadRequestError(Reason.BAD_CONTENT, f"content.{name} is missing")
+            if type(content[name]) is not kind:
+                found = type(content[name]).__name__
+                raise BadRequestError(Reason.BAD_CONTENT, f"content.{name} is {found}: must be {kind.__name__}")
         return cls(**{name: content[name] for name in _TASK_TYPES})
 
 
@@ -48,3 +59,14 @@ _TASK_TYPES: dict[str, type] = {
 def record_of(session_id: str, result: TaskResult, *, model: str, at_ms: int) -> dict[str, Any]:
     """What an ``inform`` or ``failure`` about a task says."""
     return {"kind": "task", "session_id": session_id, **asdict(result), "model": model, "at_ms": at_ms}
+
+
+def claimed_sender(body: str) -> str:
+    """Who a message says it is from, "" when it does not. Only to know whether a registry that is held is fresh enough
+    to judge it: ``verify`` decides."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    sender = message.get("sender") if isinstance(message, dict) else None
+    return sender if isinstance(sender, str) else ""

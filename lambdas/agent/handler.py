@@ -17,8 +17,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from infrafabric import cloud, models
 from infrafabric.environment import AgentEnvironment
-from infrafabric.swarm.agent import AgentDeps, attend
-from infrafabric.swarm.store import SessionStore
+from infrafabric.swarm.agent import attend
+from infrafabric.swarm.ledger import Ledger
+from infrafabric.swarm.world import AgentDeps
 from infrafabric.telemetry import EventLog, meter
 
 env = AgentEnvironment.read()
@@ -48,7 +49,7 @@ def aws_deps() -> AgentDeps:
         token=lambda: uuid.uuid4().hex,
         registry=registry,
         fetch=objects.resolve,
-        store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
+        store=Ledger(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
         model=model,
         put_result=objects.put,
         callbacks=cloud.Callbacks(cloud.client("lambda"), lambda code: log.info("callback closed", code=code)),

@@ -9,10 +9,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from botocore.exceptions import ClientError
 
 from infrafabric import cloud
-from infrafabric.api import service
+from infrafabric.api import requests, service
 from infrafabric.api.problems import CONTENT_TYPE, ProblemError
 from infrafabric.environment import ApiEnvironment
 from infrafabric.swarm.session import Order
@@ -34,21 +33,14 @@ def aws_deps() -> service.ApiDeps:
             FunctionName=env.coordinator_arn,
             InvocationType="Event",
             DurableExecutionName=order.session_id,  # a repeat starts nothing twice
-            Payload=json.dumps(order.as_event()).encode(),
+            Payload=json.dumps(order.as_event(), ensure_ascii=False).encode(),  # escapes could triple it
         )
         return answer["DurableExecutionArn"]
-
-    def stop(execution_arn: str) -> None:
-        try:
-            executions.stop_durable_execution(DurableExecutionArn=execution_arn)
-        except ClientError as error:
-            log.info("execution not stopped", code=error.response["Error"]["Code"])  # it had ended by itself
 
     return service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
         start=start,
-        stop=stop,
         fetch=objects.find,
         missing_key=cloud.KeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
@@ -63,7 +55,8 @@ def _json(answer: service.Answer) -> Response[str]:
 
 @app.post("/sessions")
 def create() -> Response[str]:
-    return _json(service.create(app.current_event.decoded_body, aws_deps()))
+    event = app.current_event
+    return _json(service.create(requests.text_of(event.body, is_base64=bool(event.is_base64_encoded)), aws_deps()))
 
 
 @app.get("/sessions")

@@ -11,9 +11,10 @@ from aws_durable_execution_sdk_python import DurableContext, durable_execution
 
 from infrafabric import cloud, models
 from infrafabric.environment import CoordinatorEnvironment
-from infrafabric.swarm.coordinator import CoordinatorDeps, run
+from infrafabric.swarm.coordinator import run
 from infrafabric.swarm.session import COORDINATOR
 from infrafabric.swarm.store import SessionStore
+from infrafabric.swarm.world import CoordinatorDeps
 from infrafabric.telemetry import EventLog
 
 env = CoordinatorEnvironment.read()

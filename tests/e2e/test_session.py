@@ -116,13 +116,12 @@ def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
     assert stage.model_calls() == calls, "nothing may be asked that cannot be paid"
 
 
-def test_a_tight_budget_is_spent_and_never_overspent(stage: Stage) -> None:
+def test_a_tight_budget_is_worked_off_and_never_overspent(stage: Stage) -> None:
+    """Three calls may run at a time: the others wait until it is known what these did cost."""
     stage.start(session_id="tight", tasks=[f"[[offline:delay=0.3]] part {n}" for n in range(10)], budget_usd=0.008)
     session = stage.ended("tight")
-    assert session["status"] == "PARTIAL"
-    assert session["tasks"]["done"] >= 1
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 10)
     assert session["cost_usd"] <= 0.008
-    assert "budget" in session["reason"]
 
 
 def test_a_throttled_task_is_put_back_and_done_later(stage: Stage) -> None:

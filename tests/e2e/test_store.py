@@ -9,16 +9,9 @@ from typing import Any
 
 import pytest
 
+from infrafabric.swarm.ledger import AlreadyDoneError, BeingWorkedError, Claim, OverBudgetError, SessionOverError
 from infrafabric.swarm.session import Order, Status, TaskResult
-from infrafabric.swarm.store import (
-    AlreadyDoneError,
-    BeingWorkedError,
-    Claim,
-    OverBudgetError,
-    SessionExistsError,
-    SessionOverError,
-    SessionStore,
-)
+from infrafabric.swarm.store import SessionExistsError, SessionStore
 from tests.e2e.conftest import Stage
 
 BUDGET = 1_000
@@ -143,3 +136,75 @@ def test_an_id_is_given_once(store: SessionStore, session: str) -> None:
             model="m",
         )
     assert taken.value.item["digest"] == "d"
+
+
+def test_finishing_twice_counts_once(store: SessionStore, session: str) -> None:
+    mine = claim(store, session, "m")
+    for _ in range(2):
+        store.finish(mine, done(), spent_nusd=4)
+    item = store.get(session)
+    assert item
+    assert (item["tasks_done"], item["committed"], item["spent"]) == (1, 4, 4)
+
+
+def test_giving_back_twice_frees_the_money_once(store: SessionStore, session: str) -> None:
+    claim(store, session, "other", 30)
+    mine = claim(store, session, "m")
+    for _ in range(2):
+        store.release(mine)
+    assert money(store, session) == (30, 0)
+
+
+def test_a_holder_that_was_replaced_pays_but_answers_no_more(store: SessionStore, session: str) -> None:
+    slow = claim(store, session, "m", lease_ms=-1)
+    quick = claim(store, session, "m", token="b", carrier="sqs-2")
+    store.finish(slow, done(status="FAILED"), spent_nusd=3)
+    store.finish(quick, done(), spent_nusd=4)
+    with pytest.raises(AlreadyDoneError) as repeated:
+        claim(store, session, "m", token="c")
+    assert repeated.value.carrier == "sqs-2"
+    assert money(store, session) == (7, 7)
+
+
+def test_an_agent_that_was_only_late_still_does_its_task(store: SessionStore, session: str) -> None:
+    mine = claim(store, session, "m")
+    store.task_failed(session, done(status="FAILED"))
+    store.finish(mine, done(), spent_nusd=4)
+    item = store.get(session)
+    assert item
+    assert (item["tasks_done"], item["tasks_failed"]) == (1, 0)
+    assert store.task(session, "t0001") == done()
+
+
+def test_a_task_that_was_done_is_not_given_up(store: SessionStore, session: str) -> None:
+    store.finish(claim(store, session, "m"), done(), spent_nusd=4)
+    store.task_failed(session, done(status="FAILED"))
+    item = store.get(session)
+    assert item
+    assert (item["tasks_done"], item["tasks_failed"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("spent", "later"), [(900, False), (100, True)])
+def test_what_does_not_fit_says_whether_it_may_later(
+    store: SessionStore, session: str, spent: int, later: bool
+) -> None:
+    store.finish(claim(store, session, "spent", spent), done(cost=spent), spent_nusd=spent)
+    claim(store, session, "running", BUDGET - spent)
+    with pytest.raises(OverBudgetError) as refused:
+        claim(store, session, "m", 200)
+    assert refused.value.later is later
+
+
+def test_the_plans_and_the_reports_money_is_settled_too(store: SessionStore, session: str) -> None:
+    store.reserve(session, 600, budget_nusd=BUDGET)
+    with pytest.raises(OverBudgetError):
+        store.reserve(session, 600, budget_nusd=BUDGET)
+    store.settle(session, reserved_nusd=600, spent_nusd=50)
+    assert money(store, session) == (50, 50)
+
+
+def test_the_counters_do_not_carry_the_order(store: SessionStore, session: str) -> None:
+    item = store.get(session)
+    assert item
+    assert len(str(item)) < 1_000, "each claim and each answer pays for the size of this item"
+    assert store.order(session).tasks == ("one",)

@@ -17,24 +17,20 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.models import Answer, Usage, errors
 from infrafabric.models.schemas import AgentAnswer, Finding
-from infrafabric.swarm.agent import POISON_AT, AgentDeps, attend
+from infrafabric.swarm.agent import POISON_AT, attend
+from infrafabric.swarm.ledger import AlreadyDoneError, BeingWorkedError, Claim, OverBudgetError, SessionOverError
 from infrafabric.swarm.session import COORDINATOR, TaskResult
-from infrafabric.swarm.store import (
-    AlreadyDoneError,
-    BeingWorkedError,
-    Claim,
-    OverBudgetError,
-    SessionOverError,
-)
+from infrafabric.swarm.world import AgentDeps
 
 NOW = 1_800_000_000_000
 PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 SIGNER = PemSigner(PEM, principal=COORDINATOR)
+PEER = PemSigner(PEM, principal="if://agent/h07")
 USAGE = Usage(input_tokens=100, output_tokens=50)
 WORST, COST = 5_000, 1_000
 
 
-def request(**changes: Any) -> str:
+def request(signer: PemSigner = SIGNER, **changes: Any) -> str:
     content = {
         "session_id": "s1", "task_id": "t0001", "attempt": 0, "text": "find out", "goal": "", "callback_id": "cb",
         "budget_nusd": 10**9,
@@ -50,7 +46,7 @@ def request(**changes: Any) -> str:
         "citation": Citation("if://session/s1", f"sha256:{hashlib.sha256(b'').hexdigest()}"),
         "reply_by": NOW + 600_000,
     }
-    return sign(compose(**{**given, **changes}), SIGNER).decode()
+    return sign(compose(**{**given, **changes}), signer).decode()
 
 
 @dataclass
@@ -59,7 +55,12 @@ class World:
 
     claim: Exception | None = None
     answer: Exception | None = None
-    registry: Registry = field(default_factory=lambda: Registry({COORDINATOR: SIGNER.public_key}))
+    unsigned: bool = False  # nothing can be signed
+    now_ms: int = NOW
+    takes_ms: int = 0  # the model's time
+    registry: Registry = field(
+        default_factory=lambda: Registry({COORDINATOR: SIGNER.public_key, "if://agent/h07": PEER.public_key})
+    )
     did: list[tuple[Any, ...]] = field(default_factory=list)
 
     def deps(self) -> AgentDeps:
@@ -68,7 +69,7 @@ class World:
 
         return AgentDeps(
             agent="h01",
-            now_ms=lambda: NOW,
+            now_ms=lambda: self.now_ms,
             draw=lambda: 0.5,
             token=lambda: "token",
             registry=lambda _: self.registry,
@@ -77,7 +78,7 @@ class World:
             model=cast(Any, _Model(self)),
             put_result=note("put"),
             callbacks=cast(Any, _Callbacks(self)),
-            sign=lambda draft: draft,
+            sign=self.sign,
             publish=lambda letter: self.did.append(("publish", letter["performative"])),
             archive=lambda letter: self.did.append(("archive", letter["content"]["status"])),
             together=_one_after_another,
@@ -87,6 +88,11 @@ class World:
             log=cast(Any, _Log()),
             heartbeat_s=60,
         )
+
+    def sign(self, draft: dict[str, Any]) -> dict[str, Any]:
+        if self.unsigned:
+            raise RuntimeError("KMS is down")
+        return draft
 
     def names(self) -> list[str]:
         return [entry[0] for entry in self.did]
@@ -139,6 +145,7 @@ class _Model:
 
     def ask(self, prompt: Any, output: Any, *, max_tokens: int, timeout_s: float) -> Answer[AgentAnswer]:
         self.world.did.append(("ask", prompt.user, timeout_s))
+        self.world.now_ms += self.world.takes_ms
         if self.world.answer:
             raise self.world.answer
         finding = Finding(text="a fact", confidence=0.9, sources=["reasoning"])
@@ -171,7 +178,7 @@ def test_a_task_is_claimed_asked_stored_settled_and_told_in_this_order() -> None
     world = World()
     world.attend(request())
     assert world.names() == [
-        "claim", "ask", "put", "finish", "measure", "succeed", "publish", "archive"
+        "claim", "ask", "measure", "put", "finish", "succeed", "publish", "archive"
     ]  # fmt: skip
     assert world.only("claim") == (WORST, 10**9)
     assert world.only("finish") == ("DONE", COST)
@@ -194,6 +201,8 @@ def test_the_evidence_hash_that_travels_is_of_the_bytes_that_were_stored() -> No
         (request(receiver="if://agent/h02"), "wrong-receiver"),
         (request(timestamp=NOW - 700_000, reply_by=NOW - 1), "stale"),
         (request(content={"session_id": "s1"}), "bad-content"),
+        (request(performative=Performative.CANCEL), "not-a-request"),
+        (request(PEER, sender="if://agent/h07"), "not-the-coordinator"),
         (request().replace("find out", "find in"), "tampered"),
     ],
 )
@@ -235,10 +244,10 @@ def test_a_message_that_another_invocation_holds_is_delivered_again() -> None:
     assert world.did == []
 
 
-def test_a_message_of_a_session_that_is_over_is_dropped() -> None:
-    world = World(claim=SessionOverError("cancelled"))
+def test_a_message_of_a_session_that_is_over_is_dropped_and_whoever_waits_hears_it() -> None:
+    world = World(claim=SessionOverError("session s1 is CANCELLED"))
     world.attend(request())
-    assert world.did == []
+    assert world.did == [("fail", "cb", "cancelled")]
 
 
 def test_a_task_that_the_budget_does_not_allow_is_declined_unasked() -> None:
@@ -247,6 +256,32 @@ def test_a_task_that_the_budget_does_not_allow_is_declined_unasked() -> None:
     assert world.names() == ["fail", "publish", "archive"]
     assert world.only("fail") == ("cb", "budget")
     assert world.only("publish") == ("refuse",)
+
+
+def test_a_task_that_the_budget_will_allow_later_waits_its_turn() -> None:
+    world, body = World(claim=OverBudgetError("others hold it", later=True)), request()
+    world.attend(body, throttles=1)
+    assert world.names() == ["put_back", "beat"]
+    assert world.only("put_back")[:2] == (body, 2)
+
+
+def test_a_task_does_not_wait_for_money_beyond_its_deadline() -> None:
+    world = World(claim=OverBudgetError("others hold it", later=True))
+    world.attend(request(reply_by=NOW + 3_000))
+    assert world.only("fail") == ("cb", "budget")
+
+
+def test_no_wait_is_so_long_that_the_coordinator_takes_the_agent_for_dead() -> None:
+    world = World(answer=errors.Throttled("busy", retry_after_s=600))
+    world.attend(request(), throttles=30)
+    assert world.only("put_back")[2] == 120, "two heartbeats of a minute"
+
+
+def test_work_that_cannot_be_signed_for_is_kept_and_delivered_again() -> None:
+    world = World(unsigned=True)
+    with pytest.raises(RuntimeError, match="KMS"):
+        world.attend(request())
+    assert world.names() == ["claim", "ask", "measure", "put", "finish"], "what was paid for is not asked for twice"
 
 
 def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
@@ -268,7 +303,8 @@ def test_a_throttled_task_without_time_left_fails() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "spent"),
     [
-        (errors.TimedOut("no answer"), "deadline", WORST),
+        (errors.TimedOut("no answer"), "model-timeout", WORST),
+        (errors.Unreachable("it broke", cost_unknown=True), "model-unreachable", WORST),
         (errors.RefusedToAnswer("declined", usage=USAGE), "model-refusal", COST),
         (errors.CutOff("too long", usage=USAGE), "model-cut-off", COST),
         (errors.BadAnswer("no fit", usage=USAGE), "model-bad-answer", COST),
@@ -283,6 +319,25 @@ def test_a_failed_call_is_paid_stored_and_told(error: errors.ModelError, reason:
     key, stored = world.only("put")
     assert key.endswith("/0/error.json")
     assert json.loads(stored)["error"]["reason"] == reason
+
+
+def test_a_call_that_the_deadline_ended_is_given_to_nobody_else() -> None:
+    world = World(answer=errors.TimedOut("no answer"), takes_ms=600_000)
+    world.attend(request(reply_by=NOW + 600_000), left_ms=900_000)
+    assert world.only("fail") == ("cb", "deadline")
+
+
+def test_a_call_that_the_invocation_ended_may_be_tried_by_another() -> None:
+    world = World(answer=errors.TimedOut("no answer"), takes_ms=295_000)
+    world.attend(request(reply_by=NOW + 600_000), left_ms=300_000)
+    assert world.only("fail") == ("cb", "model-timeout")
+
+
+def test_what_a_refusal_says_quotes_no_content() -> None:
+    content = {"session_id": ["find out"], "task_id": "t0001"}
+    world = World()
+    world.attend(request(content=content))
+    assert world.only("dead_letter")[2] == "content.session_id is list: must be str"
 
 
 def test_a_call_may_take_what_is_left_of_deadline_and_invocation() -> None:

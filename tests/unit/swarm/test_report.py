@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from infrafabric.swarm.report import DIGEST_CHARS, Report
+from infrafabric.swarm.report import DIGEST_CHARS, Report, named
 from infrafabric.swarm.session import TaskResult
-from tests.unit.swarm.test_session import an_order
 
 HASH = f"sha256:{'0' * 64}"
 
@@ -23,9 +22,9 @@ def document(*confidences: float) -> dict[str, Any]:
 
 
 def a_report() -> Report:
-    failed = {"t0002": TaskResult(task_id="t0002", agent="", attempt=2, status="FAILED", reason="silent")}
+    failed = TaskResult(task_id="t0002", agent="", attempt=2, status="FAILED", reason="silent")
     documents = {"t0001": document(0.5, 0.9), "t0003": document(0.7)}
-    return Report.of(an_order(), ["a", "b", "c", "d"], [done(1, "h01"), done(3, "h03")], failed, documents)
+    return Report.of("s1", named(["a", "b", "c", "d"]), [done(3, "h03"), failed, done(1, "h01")], documents)
 
 
 def test_findings_stand_surest_first_with_their_agent_and_evidence() -> None:
@@ -45,7 +44,7 @@ def test_every_task_is_accounted_for() -> None:
 def test_the_digest_fits_and_says_what_it_leaves_out() -> None:
     many = document(*[0.5] * 1)
     many["findings"] *= 5000
-    report = Report.of(an_order(), ["a"], [done(1, "h01")], {}, {"t0001": many})
+    report = Report.of("s1", named(["a"]), [done(1, "h01")], {"t0001": many})
     digest = report.digest()
     assert len(digest) < DIGEST_CHARS + 100
     kept = digest.count("fact 0.5")

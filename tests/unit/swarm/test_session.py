@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infrafabric.bus.envelope import Citation, compose, new_message_id
+from infrafabric.bus.structure import Performative, check_unsigned
 from infrafabric.swarm.session import (
+    COORDINATOR,
     Order,
     Status,
     agent_for,
+    conversation,
     needed,
     outcome,
     prefix,
@@ -64,6 +68,20 @@ def test_task_ids_sort_as_they_count(indexes: list[int]) -> None:
 def test_objects_of_a_session_lie_below_two_hex_digits_of_its_hash() -> None:
     assert prefix("one") == "sessions/76/one"
     assert result_key("one", "h01", "t0001", 2, failed=True) == "sessions/76/one/agents/h01/t0001/2/error.json"
+
+
+SESSION_IDS = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
+
+
+@given(SESSION_IDS, SESSION_IDS)
+def test_every_session_has_a_conversation_of_its_own_that_the_bus_takes(one: str, other: str) -> None:
+    draft = compose(
+        performative=Performative.REQUEST, sender=COORDINATOR, receiver="if://agent/h01",
+        conversation_id=conversation(one), message_id=new_message_id(), timestamp=1, content={},
+        citation=Citation("if://test/x", f"sha256:{'0' * 64}"),
+    )  # fmt: skip
+    check_unsigned(draft)
+    assert (conversation(one) == conversation(other)) == (one == other)
 
 
 @given(st.integers(30, 86_400))
