@@ -14,11 +14,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infrafabric.batching import Coalescer
 from infrafabric.bus.claim_check import check_in, check_out
 from infrafabric.bus.envelope import sign
+from infrafabric.bus.refusal import Reason, Refused, shown
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
 
@@ -84,8 +85,17 @@ class Objects:
             raise
 
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
-        """A message's content, fetched when it was claim-checked."""
-        return check_out(content, get=self.get, bucket=self.bucket)
+        """A message's content, fetched when it was claim-checked.
+
+        Raises:
+            Refused: as ``check_out``; also when nothing lies there (any more), which no other delivery would change.
+        """
+        try:
+            return check_out(content, get=self.get, bucket=self.bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            raise Refused(Reason.BAD_REFERENCE, f"nothing lies at {shown(content['s3_uri'])}: send it again") from None
 
 
 class Callbacks:
@@ -105,7 +115,11 @@ class Callbacks:
         self._send(self._lambda.send_durable_execution_callback_failure, CallbackId=callback_id, Error=error)
 
     def beat(self, callback_id: str) -> None:
-        self._send(self._lambda.send_durable_execution_callback_heartbeat, CallbackId=callback_id)
+        """A sign of life. One that is lost is not worth failing for: the next follows soon."""
+        try:
+            self._send(self._lambda.send_durable_execution_callback_heartbeat, CallbackId=callback_id)
+        except (ClientError, BotoCoreError) as error:
+            self._on_closed(type(error).__name__)
 
     def _send(self, operation: Callable[..., Any], **request: Any) -> None:
         try:

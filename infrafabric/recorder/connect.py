@@ -10,6 +10,7 @@ import psycopg
 
 from infrafabric.cloud import client
 from infrafabric.environment import DatabaseEnvironment
+from infrafabric.recorder.history import BadRowError
 
 _CONNECT_S = 10
 
@@ -53,6 +54,9 @@ class Executor:
             self._connection = self._connect()
         try:
             self._connection.execute(statement.encode(), values)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            said = error.diag.message_primary or str(error)  # the whole would quote the row
+            raise BadRowError(f"{type(error).__name__}: {said}") from None
         except psycopg.OperationalError:
             self._connection.close()  # a failover or an idle cut: the message comes again, on a new connection
             raise

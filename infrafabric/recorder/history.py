@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from infrafabric.bus.envelope import Envelope
-from infrafabric.bus.refusal import Refused
+from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.verify import verify
 from infrafabric.swarm.session import COORDINATOR
+from infrafabric.swarm.task import claimed_sender
 
 _TASK = """
 INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s3_key, evidence_hash, tokens_in,
@@ -26,12 +27,20 @@ VALUES (%(session_id)s, %(status)s, %(reason)s, to_timestamp(%(created_ms)s / 1e
 ON CONFLICT (session_id) DO NOTHING
 """
 _STATEMENTS = {"task": _TASK, "session": _SESSION}
-_FIELDS = {
-    "task": frozenset({"session_id", "task_id", "attempt", "agent", "status", "reason", "s3_key", "evidence_hash",
-                       "tokens_in", "tokens_out", "cost_nusd", "model", "at_ms"}),
-    "session": frozenset({"session_id", "status", "reason", "created_ms", "ended_ms", "budget_nusd", "spent_nusd",
-                          "tasks", "model", "s3_key"}),
+_FIELDS: dict[str, dict[str, type]] = {
+    "task": {
+        "session_id": str, "task_id": str, "attempt": int, "agent": str, "status": str, "reason": str, "s3_key": str,
+        "evidence_hash": str, "tokens_in": int, "tokens_out": int, "cost_nusd": int, "model": str, "at_ms": int,
+    },
+    "session": {
+        "session_id": str, "status": str, "reason": str, "created_ms": int, "ended_ms": int, "budget_nusd": int,
+        "spent_nusd": int, "tasks": int, "model": str, "s3_key": str,
+    },
 }  # fmt: skip
+
+
+class BadRowError(Exception):
+    """Values that the table does not take, now or later: a wrong type, a number out of range, an unknown status."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,31 +49,37 @@ class RecorderDeps:
 
     now_ms: Callable[[], int]
     registry: Callable[[str], Registry]
-    execute: Callable[[str, Mapping[str, Any]], None]  # one statement, committed
+    execute: Callable[[str, Mapping[str, Any]], None]  # one statement, committed; raises BadRowError
     dead_letter: Callable[[str, str, str], None]  # body, reason, detail
 
 
 def record(body: str, deps: RecorderDeps) -> None:
-    """Write one message of the results queue. What is not trusted goes to the dead-letter queue with its reason."""
+    """Write one message of the results queue. What is not trusted goes to the dead-letter queue with its reason.
+
+    So does what the tables do not take: it would never be taken, and hold up the rest of its session.
+    """
     try:
-        envelope = verify(body, registry=deps.registry(""), now_ms=deps.now_ms())
+        envelope = verify(body, registry=deps.registry(claimed_sender(body)), now_ms=deps.now_ms())
     except Refused as refused:
         deps.dead_letter(body, str(refused.reason), refused.detail)
         return
     problem = _problem(envelope)
     if problem:
-        deps.dead_letter(body, "bad-content", problem)
+        deps.dead_letter(body, Reason.BAD_CONTENT, problem)
         return
-    deps.execute(_STATEMENTS[envelope.content["kind"]], {**envelope.content, "message_id": envelope.message_id})
+    try:
+        deps.execute(_STATEMENTS[envelope.content["kind"]], {**envelope.content, "message_id": envelope.message_id})
+    except BadRowError as error:
+        deps.dead_letter(body, Reason.BAD_CONTENT, str(error))
 
 
 def _problem(envelope: Envelope) -> str:
     kind = envelope.content.get("kind")
-    if kind not in _STATEMENTS:
+    if not isinstance(kind, str) or kind not in _STATEMENTS:
         return f"content.kind = {kind!r:.40}: must be task or session"
-    missing = sorted(_FIELDS[kind] - set(envelope.content))
-    if missing:
-        return f"content lacks {', '.join(missing)}"
+    for name, wanted in _FIELDS[kind].items():
+        if type(envelope.content.get(name)) is not wanted:
+            return f"content.{name} is missing or no {wanted.__name__}"
     agent = envelope.content.get("agent")
     if kind == "task" and envelope.sender != f"if://agent/{agent}":
         return f"content.agent = {agent!r:.40} but {envelope.sender} signed it: an agent reports on itself only"
