@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -20,6 +21,8 @@ from infrafabric.telemetry import EventLog
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
 model = models.open_model(env, fetch_secret=cloud.secret_reader())
+# The SDK's import takes a second; requests are signed and published meanwhile.
+threading.Thread(target=model.warm, name="warm", daemon=True).start()
 
 
 @cache

@@ -37,6 +37,7 @@ from ministack.services import lambda_svc
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SCOPE = re.compile(rb"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
+_SERVICE_CALL = b"x-dex-handler-invoke"  # Lambda itself runs a durable handler: nobody makes an API call for it
 _READ_WHOLE = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
 
 
@@ -138,7 +139,7 @@ class Gate:
 
     def _count(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> None:
         signed = _SCOPE.search(headers.get(b"authorization", b""))
-        if signed is None:
+        if signed is None or _SERVICE_CALL in headers:
             return
         target = headers.get(b"x-amz-target", b"").decode().rpartition(".")[2]
         action = target or (parse_qs(body.decode(errors="replace")).get("Action") or [""])[0]
