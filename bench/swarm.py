@@ -28,6 +28,8 @@ _REPLAYED = 200  # tasks whose calls the plain loop makes
 
 def measure(platform: Platform, outputs: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     """``{"sessions": {"10": {…}}, "emulator": {…}, "replay": {…}, "throughput": {"ratio", "met"}, …}``"""
+    say("a session that warms the functions")
+    _session(platform, outputs, SIZES[0])
     sessions = {}
     for size in SIZES:
         say(f"session of {size} tasks")
