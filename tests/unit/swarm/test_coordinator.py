@@ -1,0 +1,436 @@
+"""The coordinator on AWS's own in-process runner, with plain functions for the world."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import pytest
+from aws_durable_execution_sdk_python import DurableContext, durable_execution
+from aws_durable_execution_sdk_python.lambda_service import ErrorObject
+from aws_durable_execution_sdk_python_testing import DurableFunctionTestRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infrafabric.models import Answer, Usage, errors
+from infrafabric.models.schemas import Plan, Report
+from infrafabric.swarm import parts
+from infrafabric.swarm.coordinator import run
+from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
+from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, Status, TaskResult, report_key
+from infrafabric.swarm.world import CoordinatorDeps
+from tests.unit.swarm.test_session import an_order
+
+NOW = 1_000_000
+COST = 7
+Agent = Callable[["World", dict[str, Any]], None]  # what becomes of a request's content
+
+
+@dataclass
+class World:
+    """The agents, the table, the bucket and the model, as plain values."""
+
+    agents: Agent
+    now_ms: int = NOW
+    status: str = "PENDING"
+    reason: str = ""
+    plans: list[Any] = field(default_factory=lambda: [["one", "two"]])  # answers, or errors to raise
+    summaries: list[Any] = field(default_factory=lambda: ["all is known"])
+    rows: dict[str, TaskResult] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    published: list[dict[str, Any]] = field(default_factory=list)
+    archived: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    late: list[dict[str, Any]] = field(default_factory=list)
+    committed: int = 0
+    invocations: int = 0
+    heartbeat_timeout_s: int = 60
+    runner: Any = None
+
+    # the table
+
+    def begin(self, session_id: str, *, tasks: int) -> bool:
+        if Status(self.status).final:
+            return False
+        self.status = "RUNNING"
+        return True
+
+    def end(self, session_id: str, status: Status, *, reason: str) -> bool:
+        if Status(self.status).final:
+            return False
+        self.status, self.reason = str(status), reason
+        return True
+
+    def get(self, session_id: str) -> dict[str, Any]:
+        return {"status": self.status, "reason": self.reason, "spent": self.committed}
+
+    def task(self, session_id: str, task_id: str) -> TaskResult | None:
+        return self.rows.get(task_id)
+
+    def tasks(self, session_id: str) -> list[TaskResult]:
+        return [self.rows[name] for name in sorted(self.rows)]
+
+    def task_failed(self, session_id: str, result: TaskResult) -> None:
+        self.rows.setdefault(result.task_id, result)
+
+    def reserve(self, session_id: str, nusd: int, *, budget_nusd: int) -> None:
+        if Status(self.status).final:
+            raise SessionOverError("over")
+        if self.committed + nusd > budget_nusd:
+            raise OverBudgetError("too dear")
+        self.committed += nusd
+
+    def settle(self, session_id: str, *, reserved_nusd: int, spent_nusd: int) -> None:
+        self.committed += spent_nusd - reserved_nusd
+
+    # the model
+
+    model_id = "test-model"
+
+    def worst_nusd(self, prompt: Any, max_tokens: int) -> int:
+        return 100
+
+    def cost_nusd(self, usage: Usage) -> int:
+        return COST
+
+    def ask(self, prompt: Any, output: Any, *, max_tokens: int, timeout_s: float) -> Answer[Any]:
+        self.asked.append(prompt.name)
+        said = (self.plans if output is Plan else self.summaries).pop(0)
+        if isinstance(said, Exception):
+            raise said
+        value = Plan(tasks=said) if output is Plan else Report(summary=said)
+        return Answer(value=value, usage=Usage(input_tokens=1, output_tokens=1), model_id="test-model", offline=False)
+
+    # the bus
+
+    def publish(self, draft: dict[str, Any]) -> None:
+        self.published.append(draft)
+        self.agents(self, draft["content"])
+
+    def given(self) -> list[tuple[str, str]]:
+        """Which task was given to which agent, in turn."""
+        return [(draft["content"]["task_id"], draft["receiver"][-3:]) for draft in self.published]
+
+    def done(self, content: dict[str, Any]) -> TaskResult:
+        """An agent does the task: its row and its object are there."""
+        name = content["task_id"]
+        result = TaskResult(
+            task_id=name, agent="h01", attempt=content["attempt"], status="DONE", s3_key=name, evidence_hash="sha256:0"
+        )
+        self.rows[name] = result
+        self.objects[name] = json.dumps({"findings": [{"text": name, "confidence": 0.5, "sources": []}]}).encode()
+        return result
+
+    def report(self) -> dict[str, Any]:
+        return json.loads(self.objects[report_key("s1")])
+
+    def deps(self, reassignments: int) -> CoordinatorDeps:
+        return CoordinatorDeps(
+            now_ms=lambda: self.now_ms,
+            store=cast(Any, self),
+            model=cast(Any, self),
+            publish=self.publish,
+            archive=lambda draft: self.archived.append(draft["content"]),
+            put=lambda key, body: self.objects.update({key: body}) or key,
+            get=self.objects.__getitem__,
+            log=cast(Any, _Log()),
+            self_name="coordinator:1",
+            heartbeat_timeout_s=self.heartbeat_timeout_s,
+            reassignments=reassignments,
+            at_once=10,
+        )
+
+    def run(self, order: Order, *, reassignments: int = 2) -> dict[str, Any]:
+        deps = self.deps(reassignments)
+
+        @durable_execution
+        def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
+            self.invocations += 1
+            return run(event, context, deps)
+
+        with DurableFunctionTestRunner(handler=handler, poll_interval=0.01) as runner:
+            runner.register_durable_function("coordinator:1", handler)
+            self.runner = runner
+            ended = runner.run(input=json.dumps(order.as_event()), execution_timeout=20)
+        assert ended.result, ended.error
+        return json.loads(str(ended.result))
+
+
+class _Log:
+    def info(self, event: str, **fields: Any) -> None: ...
+
+    warning = info
+
+
+def does(world: World, content: dict[str, Any]) -> None:
+    result = world.done(content)
+    world.runner.send_callback_success(content["callback_id"], json.dumps(asdict(result)).encode())
+
+
+def fails(reason: str) -> Agent:
+    def answer(world: World, content: dict[str, Any]) -> None:
+        world.runner.send_callback_failure(content["callback_id"], ErrorObject(reason, reason, "detail", None))
+
+    return answer
+
+
+def silent(world: World, content: dict[str, Any]) -> None:
+    """An agent that is never heard of again."""
+
+
+def by_task(**agents: Agent) -> Agent:
+    """One agent's conduct for each task, and :func:`does` for the others."""
+    return lambda world, content: agents.get(content["task_id"], does)(world, content)
+
+
+def at_first(first: Agent, then: Agent = does) -> Agent:
+    """One conduct at a task's first attempt, another after it."""
+    return lambda world, content: (then if content["attempt"] else first)(world, content)
+
+
+def test_tasks_are_handed_out_done_and_reported() -> None:
+    world = World(does)
+    ended = world.run(an_order(tasks=("a", "b", "c", "d")))
+    assert ended["status"] == world.status == "COMPLETE"
+    assert sorted(world.given()) == [("t0001", "h01"), ("t0002", "h02"), ("t0003", "h03"), ("t0004", "h01")]
+    assert [row["task"] for row in world.report()["results"]] == ["a", "b", "c", "d"]
+    assert world.report()["summary"] == "all is known"
+    assert [content["status"] for content in world.archived] == ["COMPLETE"]
+
+
+def test_a_goal_is_planned_and_paid_once_however_often_the_execution_resumes() -> None:
+    def later(world: World, content: dict[str, Any]) -> None:
+        threading.Timer(0.05, does, (world, content)).start()  # by then the execution is suspended
+
+    world = World(later)
+    world.run(an_order(goal="know the boats", tasks=()))
+    assert world.invocations > 1
+    assert world.asked == ["plan/1", "report/1"]
+    assert world.committed == 2 * COST
+    assert [draft["content"]["text"] for draft in world.published] == ["one", "two"]
+
+
+def test_a_plan_has_no_more_tasks_than_the_session_has_agents() -> None:
+    world = World(does, plans=[["a", "", "b", "c", "d", "e"]])
+    world.run(an_order(goal="g", tasks=()))
+    assert len(world.published) == 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        ([], "the plan has no tasks"),
+        (errors.RefusedToAnswer("declined"), "model-refusal: the plan could not be made: declined"),
+    ],
+)
+def test_a_session_without_a_plan_has_failed_and_says_why(plan: Any, reason: str) -> None:
+    world = World(does, plans=[plan])
+    ended = world.run(an_order(goal="g", tasks=()))
+    assert (ended["status"], world.published) == ("FAILED", [])
+    assert world.reason.startswith(reason)
+    assert reason in world.report()["summary"]
+
+
+def test_a_plan_that_cannot_be_paid_is_not_asked_for() -> None:
+    world = World(does)
+    ended = world.run(an_order(goal="g", tasks=(), budget_nusd=99))
+    assert (ended["status"], world.asked) == ("FAILED", [])
+    assert world.reason == "budget: too dear"
+
+
+def test_a_throttled_plan_is_tried_again() -> None:
+    world = World(does, plans=[errors.Throttled("busy"), ["one"]])
+    assert world.run(an_order(goal="g", tasks=()))["status"] == "COMPLETE"
+    assert world.committed == 2 * COST, "what was throttled costs nothing"
+
+
+def test_a_call_whose_cost_nobody_knows_is_counted_in_full() -> None:
+    world = World(does, plans=[errors.TimedOut("no answer")])
+    world.run(an_order(goal="g", tasks=()))
+    assert world.committed == 100
+
+
+def test_a_task_that_failed_is_given_to_the_next_agent() -> None:
+    world = World(by_task(t0001=at_first(fails("model-refusal"))))
+    assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
+    assert [pair for pair in world.given() if pair[0] == "t0001"] == [("t0001", "h01"), ("t0001", "h02")]
+
+
+def test_a_task_that_nobody_can_do_is_given_up_and_said_so() -> None:
+    world = World(by_task(t0002=fails("model-refusal")))
+    ended = world.run(an_order(tasks=("a", "b")))
+    assert (ended["status"], world.reason) == ("PARTIAL", "model-refusal (1 of 2 tasks)")
+    assert len([pair for pair in world.given() if pair[0] == "t0002"]) == 3
+    assert (world.rows["t0002"].status, world.rows["t0002"].attempt) == ("FAILED", 2)
+    assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
+
+
+@pytest.mark.parametrize("reason", ["budget", "deadline", "cancelled"])
+def test_what_another_agent_would_meet_too_is_given_to_no_other(reason: str) -> None:
+    world = World(fails(reason))
+    assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
+    assert (len(world.published), world.reason) == (1, f"{reason} (1 of 1 tasks)")
+
+
+def test_a_task_whose_agent_falls_silent_is_given_to_the_next_one() -> None:
+    world = World(at_first(silent), heartbeat_timeout_s=1)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert world.given() == [("t0001", "h01"), ("t0001", "h02")]
+
+
+def test_a_task_that_was_done_before_its_agent_fell_silent_is_not_done_again() -> None:
+    world = World(lambda world, content: world.done(content) and None, heartbeat_timeout_s=1)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert len(world.published) == 1
+
+
+def test_silence_at_the_deadline_is_given_to_nobody() -> None:
+    def late(world: World, content: dict[str, Any]) -> None:
+        world.now_ms = an_order().tasks_by_ms
+
+    world = World(late, heartbeat_timeout_s=1)
+    world.run(an_order(tasks=("a",)))
+    assert (len(world.published), world.reason) == (1, "deadline (1 of 1 tasks)")
+
+
+def test_a_quorum_ends_the_session_without_waiting_for_the_rest() -> None:
+    world = World(by_task(t0003=silent))
+    ended = world.run(an_order(tasks=("a", "b", "c"), quorum=0.6))
+    assert (ended["status"], world.reason) == ("COMPLETE", "")
+    assert [row["status"] for row in world.report()["results"]] == ["DONE", "DONE", "SKIPPED"]
+
+
+def test_a_request_that_is_published_twice_is_one_message() -> None:
+    def interrupted(world: World, content: dict[str, Any]) -> None:
+        if len(world.published) == 1:
+            raise RuntimeError("the function died behind its publish")
+        does(world, content)
+
+    world = World(interrupted)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    first, second = world.published
+    assert first["message_id"] == second["message_id"], "the agent knows it again, and the task is paid once"
+
+
+def test_a_request_that_cannot_be_sent_fails_its_task_alone() -> None:
+    def unsent(world: World, content: dict[str, Any]) -> None:
+        raise RuntimeError("no topic")
+
+    world = World(by_task(t0001=unsent))
+    ended = world.run(an_order(tasks=("a", "b")), reassignments=0)
+    assert (ended["status"], world.reason) == ("PARTIAL", "the request could not be sent: no topic (1 of 2 tasks)")
+
+
+def test_a_session_that_was_cancelled_first_hands_nothing_out() -> None:
+    world = World(does, status="CANCELLED", reason="cancelled by a client")
+    ended = world.run(an_order(tasks=("a",)))
+    assert (ended["status"], world.published) == ("CANCELLED", [])
+    assert [content["status"] for content in world.archived] == ["CANCELLED"]
+    assert [row["status"] for row in world.report()["results"]] == ["SKIPPED"]
+
+
+def test_a_session_that_is_cancelled_while_it_runs_reports_what_was_done() -> None:
+    def cancels(world: World, content: dict[str, Any]) -> None:
+        world.status, world.reason = "CANCELLED", "cancelled by a client"
+        fails("cancelled")(world, content)
+
+    world = World(by_task(t0002=cancels))
+    ended = world.run(an_order(tasks=("a", "b")))
+    assert (ended["status"], ended["reason"]) == ("CANCELLED", "cancelled by a client")
+    assert (world.report()["status"], len(world.report()["findings"])) == ("CANCELLED", 1)
+    assert world.asked == [], "a cancelled session is not summed up: that would cost money"
+
+
+def test_a_session_that_is_cancelled_while_it_is_summed_up_is_so_in_its_report_too() -> None:
+    class Cancelling(World):
+        def ask(self, *words: Any, **named: Any) -> Answer[Any]:
+            self.status, self.reason = "CANCELLED", "cancelled by a client"
+            return super().ask(*words, **named)
+
+    world = Cancelling(does)
+    assert world.run(an_order(tasks=("a",)))["status"] == "CANCELLED"
+    assert world.report()["status"] == world.archived[0]["status"] == "CANCELLED"
+
+
+def test_a_summary_waits_for_a_throttled_model_while_there_is_time() -> None:
+    world = World(does, summaries=[errors.Throttled("busy"), "all is known"])
+    world.run(an_order(tasks=("a",)))
+    assert world.report()["summary"] == "all is known"
+
+
+def test_findings_are_not_lost_for_want_of_a_summary() -> None:
+    world = World(does, summaries=[errors.RefusedToAnswer("declined")])
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert world.report()["summary"].startswith("No summary could be written (declined)")
+    assert len(world.report()["findings"]) == 1
+
+
+def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> None:
+    class Interrupted(World):
+        def end(self, *words: Any, **named: Any) -> bool:
+            ended = super().end(*words, **named)
+            if ended:
+                raise RuntimeError("the function died behind its write")
+            return ended
+
+    world = Interrupted(does)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert world.asked == ["report/1"]
+    assert world.report()["summary"] == "all is known"
+    assert len(world.archived) == 1
+
+
+def test_a_session_whose_report_cannot_be_stored_has_failed_and_says_why() -> None:
+    class Full(World):
+        def get(self, session_id: str) -> dict[str, Any]:
+            raise RuntimeError("the table is gone")
+
+    world = Full(does)
+    assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
+    assert world.reason == "RuntimeError: the table is gone"
+
+
+def test_a_big_session_is_worked_in_parts() -> None:
+    texts = tuple(f"part {number}" for number in range(103))
+    world = World(does)
+    assert world.run(an_order(tasks=texts))["status"] == "COMPLETE"
+    assert len(world.published) == 103
+    assert [row["task"] for row in world.report()["results"]] == list(texts)
+
+
+def test_parts_make_up_for_each_others_quorum() -> None:
+    class Slow(World):
+        """Agents that are still at work when the first part has its share; their rows come between two looks."""
+
+        def tasks(self, session_id: str) -> list[TaskResult]:
+            found = super().tasks(session_id)
+            for content in self.late:
+                self.done(content)
+            return found
+
+    def conduct(world: World, content: dict[str, Any]) -> None:
+        number = int(content["task_id"][1:])
+        if number > 100:
+            fails("budget")(world, content)  # the second part misses its share
+        elif number > 60:
+            world.late.append(content)
+        else:
+            does(world, content)
+
+    world = Slow(conduct)
+    ended = world.run(an_order(tasks=tuple("abcdefghij" * 12), quorum=0.55))
+    assert (ended["status"], world.reason) == ("COMPLETE", "")
+
+
+@given(st.lists(st.text(min_size=1, max_size=20_000), min_size=1, max_size=30), st.integers(1, 8))
+def test_parts_hold_all_tasks_in_order_and_fit_a_checkpoint(texts: list[str], times: int) -> None:
+    texts = texts * times
+    shares = parts.shared_out(texts)
+    assert [text for _, share in shares for text in share] == texts
+    assert all(texts[first] == share[0] for first, share in shares)
+    for _, share in shares:
+        assert len(share) <= TASKS_AN_EXECUTION
+        assert len(share) == 1 or len(json.dumps(share)) <= parts.SHARE_BYTES + 4 * len(share)
