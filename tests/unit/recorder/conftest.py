@@ -1,0 +1,62 @@
+"""Messages for the recorder, signed as on the bus."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.structure import Performative
+from infrafabric.swarm.session import COORDINATOR, TaskResult
+from infrafabric.swarm.task import ARCHIVED_MS, record_of
+
+NOW = 1_800_000_000_000
+HASH = f"sha256:{'0' * 64}"
+
+
+def signer(principal: str) -> PemSigner:
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return PemSigner(pem, principal=principal)
+
+
+AGENT, BOSS = signer("if://agent/h01"), signer(COORDINATOR)
+REGISTRY = Registry({AGENT.principal: AGENT.public_key, BOSS.principal: BOSS.public_key})
+
+
+def message(content: dict[str, Any], by: PemSigner = AGENT) -> str:
+    draft = compose(
+        performative=Performative.INFORM,
+        sender=by.principal,
+        receiver=COORDINATOR,
+        conversation_id="if://conversation/s1",
+        message_id=new_message_id(),
+        timestamp=NOW,
+        content=content,
+        citation=Citation("if://task/s1/t0001", HASH),
+        reply_by=NOW + ARCHIVED_MS,
+    )
+    return sign(draft, by).decode()
+
+
+def task(**changes: Any) -> dict[str, Any]:
+    result = TaskResult(
+        task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key="k", evidence_hash=HASH, tokens_in=3,
+        tokens_out=4, cost_nusd=1_234,
+    )  # fmt: skip
+    return {**record_of("s1", result, model="m", at_ms=NOW), **changes}
+
+
+def session(**changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "session", "session_id": "s1", "status": "PARTIAL", "reason": "deadline (1 of 2 tasks)",
+        "created_ms": NOW - 5_000, "ended_ms": NOW, "budget_nusd": 10**9, "spent_nusd": 2_468, "tasks": 2, "model": "m",
+        "s3_key": "r", **changes,
+    }  # fmt: skip
+
+
+assert asdict(TaskResult(task_id="", agent="", attempt=0, status="")).keys() <= task().keys()

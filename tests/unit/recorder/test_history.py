@@ -1,0 +1,91 @@
+"""Who may write history, and what becomes of messages that no table takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from infrafabric.recorder.history import BadRowError, RecorderDeps, record
+from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, message, session, signer, task
+
+
+class World:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.rows: list[Mapping[str, Any]] = []
+        self.letters: list[tuple[str, str, str]] = []
+        self.asked_for: list[str] = []
+
+    def record(self, body: str) -> None:
+        def execute(_: str, values: Mapping[str, Any]) -> None:
+            if self.error:
+                raise self.error
+            self.rows.append(values)
+
+        def registry(sender: str) -> Any:
+            self.asked_for.append(sender)
+            return REGISTRY
+
+        record(
+            body,
+            RecorderDeps(
+                now_ms=lambda: NOW,
+                registry=registry,
+                execute=execute,
+                dead_letter=lambda *letter: self.letters.append(letter),
+            ),
+        )
+
+
+def test_a_verified_message_becomes_a_row() -> None:
+    world = World()
+    world.record(message(task()))
+    world.record(message(session(), BOSS))
+    assert [row["session_id"] for row in world.rows] == ["s1", "s1"]
+    assert world.rows[0]["message_id"].startswith("if://message/")
+    assert world.letters == []
+
+
+def test_the_registry_is_asked_about_the_sender_so_that_a_new_agent_is_known() -> None:
+    world = World()
+    world.record(message(task()))
+    assert world.asked_for == ["if://agent/h01"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "detail"),
+    [
+        ("[]", "not-an-object", "JSON object"),
+        (message(task(), signer("if://agent/h02")), "unknown-sender", "if://agent/h02"),
+        (message(task(), signer("if://agent/h01")), "key-mismatch", "registry"),
+        (message({"kind": "gossip"}), "bad-content", "must be task or session"),
+        (message({"kind": ["task"]}), "bad-content", "must be task or session"),
+        (message(task(agent="h02")), "bad-content", "an agent reports on itself only"),
+        (message(session()), "bad-content", "only if://agent/coordinator reports on sessions"),
+        (message(task(attempt="0")), "bad-content", "content.attempt is missing or no int"),
+        (message(task(tokens_in=True)), "bad-content", "content.tokens_in is missing or no int"),
+        (message({"kind": "session"}, BOSS), "bad-content", "content.session_id is missing or no str"),
+    ],
+)
+def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue(body: str, reason: str, detail: str) -> None:
+    world = World()
+    world.record(body)
+    ((letter, why, text),) = world.letters
+    assert (letter, why) == (body, reason)
+    assert detail in text
+    assert world.rows == []
+
+
+def test_a_row_that_the_table_refuses_holds_nobody_up() -> None:
+    world, body = World(BadRowError("CheckViolation: no such status")), message(task())
+    world.record(body)
+    assert world.letters == [(body, "bad-content", "CheckViolation: no such status")]
+
+
+def test_a_database_that_is_away_is_waited_for() -> None:
+    world = World(ConnectionError("no route"))
+    with pytest.raises(ConnectionError):
+        world.record(message(task()))
+    assert world.letters == []

@@ -1,0 +1,141 @@
+"""Migrations and rows in a real PostgreSQL."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from infrafabric.recorder import migrate
+from infrafabric.recorder.connect import Executor
+from infrafabric.recorder.history import RecorderDeps, record
+from local import postgres, processes
+from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, message, session, task
+
+WRITER = "if_recorder"
+
+
+class Database:
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+
+    def connect(self, user: str = "master") -> psycopg.Connection[Any]:
+        url = postgres.url(self.folder, self.port, user=user, password="secret", database="history")
+        return psycopg.connect(url, autocommit=True)
+
+    def rows(self, query: str) -> list[Any]:
+        with self.connect() as connection:
+            return connection.execute(query.encode()).fetchall()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # as root the server runs as another user, who must get in
+        folder, port = Path(place) / "server", processes.free_port()
+        parts = postgres.start(folder, port=port, log=Path(place) / "log")
+        try:
+            postgres.create_database(folder, port, name="history", user="master", password="secret")
+            made = Database(folder, port)
+            with made.connect() as connection:
+                assert migrate.apply(connection, writer=WRITER) == [m.name for m in migrate.migrations()]
+            yield made
+        finally:
+            processes.stop(parts)
+
+
+@pytest.fixture
+def executor(database: Database) -> Iterator[Executor]:
+    with database.connect() as connection:
+        connection.execute("TRUNCATE sessions, task_results")
+    opened: list[psycopg.Connection[Any]] = []
+
+    def connect() -> psycopg.Connection[Any]:
+        opened.append(database.connect(WRITER))
+        return opened[-1]
+
+    yield Executor(connect)
+    for connection in opened:
+        connection.close()
+
+
+def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
+    """Record a message; what went to the dead-letter queue."""
+    letters: list[tuple[str, str, str]] = []
+    deps = RecorderDeps(
+        now_ms=lambda: NOW,
+        registry=lambda _: REGISTRY,
+        execute=executor,
+        dead_letter=lambda *letter: letters.append(letter),
+    )
+    record(body, deps)
+    return letters
+
+
+def test_a_migration_is_applied_once(database: Database) -> None:
+    with database.connect() as connection:
+        assert migrate.apply(connection, writer=WRITER) == []
+
+
+def test_a_history_that_was_rewritten_is_refused(database: Database) -> None:
+    with database.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute("UPDATE migrations SET digest = 'another'")
+        with pytest.raises(migrate.MigrationError, match=r"0001_history\.sql was changed"):
+            migrate.apply(connection, writer=WRITER)
+
+
+def test_the_version_changes_with_any_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = migrate.version()
+    more = [*migrate.migrations(), migrate.Migration("9999_more.sql", "SELECT 1")]
+    monkeypatch.setattr(migrate, "migrations", lambda: more)
+    assert migrate.version() != before
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM sessions", "UPDATE task_results SET reason = ''", "DROP TABLE sessions"]
+)
+def test_the_recorder_can_add_to_history_and_not_change_it(database: Database, statement: str) -> None:
+    with database.connect(WRITER) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_a_message_delivered_twice_is_one_row_to_the_last_nano_dollar(database: Database, executor: Executor) -> None:
+    for body in (message(task()), message(session(), BOSS)):
+        assert write(body, executor) == []
+        assert write(body, executor) == []
+    assert database.rows("SELECT task_id, status, cost_usd FROM task_results") == [
+        ("t0001", "DONE", Decimal("0.000001234"))
+    ]
+    found = "SELECT status, cost_usd, budget_usd, extract(epoch FROM ended_at - created_at) FROM sessions"
+    assert database.rows(found) == [("PARTIAL", Decimal("0.000002468"), Decimal(1), Decimal(5))]
+
+
+def test_each_attempt_has_a_row(database: Database, executor: Executor) -> None:
+    write(message(task(status="FAILED", reason="model-refusal")), executor)
+    write(message(task(attempt=1)), executor)
+    assert database.rows("SELECT attempt, status FROM task_results ORDER BY 1") == [(0, "FAILED"), (1, "DONE")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": "ALMOST"}, {"reason": "a\x00b"}, {"tokens_in": 2**31}, {"attempt": -(2**31) - 1}],
+)
+def test_values_that_no_column_takes_go_to_the_dead_letter_queue(executor: Executor, changes: dict[str, Any]) -> None:
+    ((_, reason, detail),) = write(message(task(**changes)), executor)
+    assert reason == "bad-content"
+    assert "\n" not in detail, "one line: the rest of PostgreSQL's message quotes the row"
+    assert write(message(task()), executor) == [], "the connection is still good"
+
+
+def test_a_connection_that_was_cut_is_made_anew(database: Database, executor: Executor) -> None:
+    write(message(task()), executor)
+    with psycopg.connect(postgres.url(database.folder, database.port)) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (WRITER,))
+    with pytest.raises(psycopg.OperationalError):
+        write(message(task(attempt=1)), executor)
+    assert write(message(task(attempt=1)), executor) == []
