@@ -42,7 +42,6 @@ class Api(ComponentResource):
         tags = args.base.place.tags("api", DataClass.NONE, "api")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.coordinator.grant_start(role)
-        args.coordinator.grant_stop(role)
         args.swarm.sessions.grant_serve(role)
         args.base.storage.grant_read_results(role)
         args.swarm.model.grant_see_key(role)

@@ -73,10 +73,6 @@ class Coordinator(ComponentResource):
             on=self._any_version,
         )
 
-    def grant_stop(self, role: Role) -> None:
-        """Stop the execution of a session that was cancelled."""
-        role.allow("StopSession", "lambda:StopDurableExecution", on=self._any_version)
-
     @property
     def _any_version(self) -> Output[str]:
         return Output.concat(self._arn, ":*")

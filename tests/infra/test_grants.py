@@ -25,7 +25,7 @@ GRANTED = {
         "Checkpoint", "StartChildren", "Refuse", "Publish", "SignAsCoordinator", "ReadApiKey", "Sessions",
         "ReadRegistry", "ReadResults", "WriteReport", "LeaveClaims", "Record",
     } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
-    "api": {"StartSession", "StopSession", "Sessions", "ListSessions", "ReadResults", "SeeApiKey"}
+    "api": {"StartSession", "Sessions", "ListSessions", "ReadResults", "SeeApiKey"}
     | through("Dynamodb", "S3") | RUN,
     "recorder": {"Consume", "Refuse", "Connect", "ReadRegistry"} | through("S3") | RUN | INSIDE,
     "migrator": {"ReadMasterSecret"} | through("Secretsmanager") | RUN | INSIDE,
@@ -83,7 +83,7 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(estate):
 def test_durable_executions_are_named_by_version_never_by_the_bare_function(estate):
     """An unqualified ARN never matches an execution's."""
     bare = "arn:aws:lambda:us-east-1:123456789012:function:"
-    for role, sid in (("agents-h01", "CompleteCallbacks"), ("coordinator", "Checkpoint"), ("api", "StopSession")):
+    for role, sid in (("agents-h01", "CompleteCallbacks"), ("coordinator", "Checkpoint")):
         (resource,) = estate.granted(role)[sid]["Resource"]
         assert resource.startswith(bare)
         assert resource.endswith("-coordinator:*"), sid
