@@ -1,0 +1,117 @@
+"""AWS as the functions use it: botocore's own stubs answer, so requests and errors are the real client's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from infrafabric import cloud
+from infrafabric.bus.claim_check import object_key
+from infrafabric.bus.refusal import Refused
+from infrafabric.swarm.session import COORDINATOR
+
+KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+
+
+def stubbed(service: str) -> tuple[Any, Stubber]:
+    client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    stubber = Stubber(client)
+    stubber.activate()
+    return client, stubber
+
+
+def body(text: bytes) -> dict[str, Any]:
+    return {"Body": StreamingBody(io.BytesIO(text), len(text))}
+
+
+def test_the_registry_is_read_once_and_again_for_a_sender_that_it_lacks_but_not_at_every_message() -> None:
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = cloud.KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    assert registry(COORDINATOR).key_of(COORDINATOR)
+    now[0] = 30
+    assert registry("if://agent/h11").key_of("if://agent/h11") is None, "a flood of unknown senders reads nothing"
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h11": "{KEY}"}}'.encode()))
+    now[0] = 61
+    assert registry("if://agent/h11").key_of("if://agent/h11")
+    answers.assert_no_pending_responses()
+
+
+def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -> None:
+    s3, answers = stubbed("s3")
+    answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    assert cloud.Objects(s3, "results").find("k") is None
+    answers.add_client_error("get_object", "SlowDown", http_status_code=503)
+    with pytest.raises(ClientError, match="SlowDown"):
+        cloud.Objects(s3, "results").find("k")
+
+
+def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it() -> None:
+    s3, answers = stubbed("s3")
+    digest = "0" * 64
+    reference = {"s3_uri": f"s3://results/{object_key(digest)}", "sha256": digest, "size_bytes": 10}
+    answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(Refused, match="bad-reference: nothing lies at"):
+        cloud.Objects(s3, "results").resolve(reference)
+
+
+def test_a_callback_that_is_closed_is_no_error() -> None:
+    client, answers = stubbed("lambda")
+    closed: list[str] = []
+    callbacks = cloud.Callbacks(client, closed.append)
+    answers.add_client_error("send_durable_execution_callback_success", "CallbackTimeoutException")
+    callbacks.succeed("Y2I=", {"status": "DONE"})
+    answers.add_client_error("send_durable_execution_callback_failure", "ServiceException", http_status_code=500)
+    with pytest.raises(ClientError, match="ServiceException"):
+        callbacks.fail("Y2I=", "budget", "too dear")
+    assert closed == ["CallbackTimeoutException"]
+
+
+def test_a_heartbeat_that_is_lost_stops_no_work() -> None:
+    client, answers = stubbed("lambda")
+    lost: list[str] = []
+    answers.add_client_error(
+        "send_durable_execution_callback_heartbeat", "TooManyRequestsException", http_status_code=429
+    )
+    cloud.Callbacks(client, lost.append).beat("Y2I=")
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_what_is_done_side_by_side_is_done_to_the_end_before_an_error_is_raised(at: int) -> None:
+    did: list[int] = []
+
+    def job(number: int) -> Callable[[], None]:
+        def run() -> None:
+            did.append(number)
+            if number == at:
+                raise ValueError(str(number))
+
+        return run
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match=str(at)):
+        cloud.together(pool)(job(0), job(1), job(2))
+    assert sorted(did) == [0, 1, 2]
+
+
+def test_a_dead_letter_of_a_fifo_queue_has_a_group_and_an_id() -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Sqs:
+        def send_message(self, **request: Any) -> None:
+            sent.append(request)
+
+    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo"):
+        cloud.dead_letter(Sqs(), url, "body", "stale", "")
+    assert "MessageGroupId" not in sent[0]
+    assert {"MessageGroupId", "MessageDeduplicationId"} <= set(sent[1])
+    assert sent[0]["MessageAttributes"]["detail"]["StringValue"] == "-", "SQS takes no empty attribute"

@@ -1,0 +1,60 @@
+"""Each function's file loads in a fresh process with its environment alone, and names what is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATABASE = {"DB_HOST": "localhost", "DB_PORT": "5432", "DB_NAME": "history", "DB_USER": "if_recorder",
+            "DB_ROOT_CERT": "/opt/ca.pem"}  # fmt: skip
+MODEL = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:1"}
+SWARM = {
+    "SIGNING_KEY_ARN": "arn:key", "REGISTRY_URI": "s3://state/registry/keys.json", "TOPIC_ARN": "arn:topic",
+    "RESULTS_BUCKET": "results", "SESSIONS_TABLE": "sessions",
+}  # fmt: skip
+ENVIRONMENTS = {
+    "agent": {
+        **MODEL, **SWARM, "AGENT": "h01", "QUEUE_URL": "q", "DLQ_URL": "d", "HEARTBEAT_S": "20", "BATCH_SIZE": "10"
+    },
+    "api": {
+        "AGENTS": "10", "COORDINATOR_ARN": "arn:c", "RESULTS_BUCKET": "results", "SESSIONS_TABLE": "sessions",
+        "MODEL_PROVIDER": "offline", "MODEL_ID": "m",
+    },
+    "coordinator": {
+        **MODEL, **SWARM, "AGENTS": "10", "AT_ONCE": "100", "HEARTBEAT_TIMEOUT_S": "90", "REASSIGNMENTS": "2"
+    },
+    "migrator": {**DATABASE, "MASTER_SECRET_ARN": "arn:s", "RECORDER_USER": "if_recorder"},
+    "recorder": {**DATABASE, "REGISTRY_URI": "s3://state/registry/keys.json", "DLQ_URL": "d"},
+}  # fmt: skip
+
+
+def load(function: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Import a handler as Lambda does at init: a fresh process, its variables, no credentials and no network to ask."""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    return subprocess.run(
+        [sys.executable, "-c", f"from lambdas.{function}.handler import handler; assert callable(handler)"],
+        capture_output=True, text=True, check=False, env=env, cwd="/", timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("function", ENVIRONMENTS)
+def test_a_function_loads_with_its_environment_alone(function: str) -> None:
+    loaded = load(function, ENVIRONMENTS[function])
+    assert loaded.returncode == 0, loaded.stderr
+
+
+@pytest.mark.parametrize("function", ENVIRONMENTS)
+def test_a_variable_that_is_missing_is_named_at_init(function: str) -> None:
+    missing = next(reversed(ENVIRONMENTS[function]))
+    loaded = load(function, {n: v for n, v in ENVIRONMENTS[function].items() if n != missing})
+    assert loaded.returncode != 0
+    assert f"{missing}: Field required" in loaded.stderr.splitlines()[-1]
+
+
+def test_every_function_is_tested_here() -> None:
+    assert {path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py")} == set(ENVIRONMENTS)
