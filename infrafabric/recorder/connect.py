@@ -43,7 +43,10 @@ def _connect(env: DatabaseEnvironment, user: str, password: str) -> psycopg.Conn
 
 
 class Executor:
-    """Runs statements on one connection, and makes a new one when the server has closed it."""
+    """Runs statements on one connection, and makes a new one when a failover or an idle cut has ended it.
+
+    The statement that met the end raises ``psycopg.OperationalError``; its message comes again.
+    """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self._connect = connect
@@ -57,6 +60,3 @@ class Executor:
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             said = error.diag.message_primary or str(error)  # the whole would quote the row
             raise BadRowError(f"{type(error).__name__}: {said}") from None
-        except psycopg.OperationalError:
-            self._connection.close()  # a failover or an idle cut: the message comes again, on a new connection
-            raise

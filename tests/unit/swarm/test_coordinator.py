@@ -425,9 +425,9 @@ def test_parts_make_up_for_each_others_quorum() -> None:
     assert (ended["status"], world.reason) == ("COMPLETE", "")
 
 
-@given(st.lists(st.text(min_size=1, max_size=20_000), min_size=1, max_size=30), st.integers(1, 8))
-def test_parts_hold_all_tasks_in_order_and_fit_a_checkpoint(texts: list[str], times: int) -> None:
-    texts = texts * times
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=30), st.sampled_from("aé🚤"), st.integers(1, 8))
+def test_parts_hold_all_tasks_in_order_and_fit_a_checkpoint(sizes: list[int], char: str, times: int) -> None:
+    texts = [f"{index} {char * size}" for index, size in enumerate(sizes * times)]
     shares = parts.shared_out(texts)
     assert [text for _, share in shares for text in share] == texts
     assert all(texts[first] == share[0] for first, share in shares)
