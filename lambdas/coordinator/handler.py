@@ -57,6 +57,6 @@ def aws_deps() -> CoordinatorDeps:
 
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
-    if "part" not in event:  # a part of a big session asks no model, and the SDK's import costs its environment a second
+    if "part" not in event:  # a part of a big session asks no model, and loading the SDK takes a second
         threading.Thread(target=model.warm, name="warm", daemon=True).start()
     return run(event, context, aws_deps())
