@@ -126,9 +126,12 @@ def _redrive(args: argparse.Namespace) -> int:
     """Message by message, because an attribute says why each is there; SQS's own redrive would take all."""
     import boto3  # noqa: PLC0415  only this command needs it
 
-    sqs, moved, kept = boto3.client("sqs"), 0, 0
+    sqs, moved, kept, started_ms = boto3.client("sqs"), 0, 0, time.time_ns() // 1_000_000
     while batch := _received(sqs, args.dlq_url):
         for letter in batch:
+            if int(letter["Attributes"]["SentTimestamp"]) > started_ms:
+                kept += 1  # refused again meanwhile: moving it once more would never end
+                continue
             reason = letter.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
             if args.reason and reason != args.reason:
                 kept += 1
@@ -143,7 +146,12 @@ def _redrive(args: argparse.Namespace) -> int:
 
 def _received(sqs: Any, url: str) -> list[dict[str, Any]]:
     answer = sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60, WaitTimeSeconds=0
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["SentTimestamp"],
+        VisibilityTimeout=60,
+        WaitTimeSeconds=0,
     )
     return answer.get("Messages", [])
 

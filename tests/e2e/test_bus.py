@@ -18,6 +18,7 @@ from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
 from infrafabric.bus.structure import Performative
+from infrafabric.cli.main import main
 from infrafabric.cloud import split_s3_uri
 from infrafabric.swarm.session import COORDINATOR, Order
 from infrafabric.swarm.store import SessionStore
@@ -170,3 +171,25 @@ def _rows(stage: Stage, task: str) -> int:
         query = "SELECT count(*) FROM task_results WHERE session_id = 'by-hand' AND task_id = %s"
         (count,) = connection.execute(query, (task,)).fetchone() or (0,)
         return count
+
+
+def test_redrive_moves_each_letter_once_although_it_is_refused_again(
+    stage: Stage, session: str, coordinator: Signer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", stage.platform.endpoint_url)
+    urls = stage.outputs["agents"][AGENT]
+    publish(stage, sign(request(session, receiver="if://agent/h10"), coordinator))
+    until(lambda: _letters_waiting(stage, urls["dlq_url"]), "the letter")
+    words = ["session", "redrive", "--dlq-url", urls["dlq_url"], "--queue-url", urls["queue_url"], "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["moved"] == 1
+    assert refused(stage)[0] == "wrong-receiver"
+
+
+def _letters_waiting(stage: Stage, url: str) -> int:
+    found = stage.platform.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    return int(found["Attributes"]["ApproximateNumberOfMessages"])
