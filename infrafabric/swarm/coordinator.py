@@ -15,13 +15,10 @@ from typing import Any
 from aws_durable_execution_sdk_python.config import (
     CallbackConfig,
     CompletionConfig,
-    CompletionStatus,
     Duration,
     MapConfig,
     NestingType,
     StepConfig,
-    complete_batch,
-    continue_batch,
 )
 from aws_durable_execution_sdk_python.context import DurableContext
 from aws_durable_execution_sdk_python.exceptions import (
@@ -153,17 +150,10 @@ def _dispatch(
     def one(branch: DurableContext, text: str, index: int, _: Sequence[str]) -> None:
         _work(order, text, first + index, patience_s, branch, deps)
 
-    goal = needed(order.quorum, len(texts))
-
-    def reached(status: CompletionStatus) -> Any:
-        return complete_batch() if status.success_count >= goal else continue_batch()
-
-    batch = context.map(
-        texts,
-        one,
-        name="tasks",
-        config=MapConfig(completion_config=CompletionConfig(should_complete=reached), nesting_type=NestingType.FLAT),
-    )
+    # A count, and no predicate of ours: for one of those the SDK lists all tasks anew whenever a single one moves.
+    quorum = CompletionConfig(min_successful=needed(order.quorum, len(texts)))
+    config = MapConfig(completion_config=quorum, nesting_type=NestingType.FLAT)
+    batch = context.map(texts, one, name="tasks", config=config)
     return {
         task_id(first + item.index): item.error.message or "failed" if item.error else parts.NOT_NEEDED
         for item in batch.all

@@ -21,8 +21,6 @@ from infrafabric.telemetry import EventLog
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
 model = models.open_model(env, fetch_secret=cloud.secret_reader())
-# The SDK's import takes a second; requests are signed and published meanwhile.
-threading.Thread(target=model.warm, name="warm", daemon=True).start()
 
 
 @cache
@@ -57,6 +55,7 @@ def aws_deps() -> CoordinatorDeps:
 
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
-    if "part" not in event:  # a part of a big session asks no model, and loading the SDK takes a second
+    # The SDK's import takes a second: requests are signed and published meanwhile. A part of a session asks no model.
+    if "part" not in event:
         threading.Thread(target=model.warm, name="warm", daemon=True).start()
     return run(event, context, aws_deps())

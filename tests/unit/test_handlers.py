@@ -33,11 +33,13 @@ ENVIRONMENTS = {
 }  # fmt: skip
 
 
-def load(function: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def load(
+    function: str, variables: dict[str, str], then: str = "assert callable(handler)"
+) -> subprocess.CompletedProcess[str]:
     """Import a handler as Lambda does at init: a fresh process, its variables, no credentials and no network to ask."""
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true", **variables}
     return subprocess.run(
-        [sys.executable, "-c", f"from lambdas.{function}.handler import handler; assert callable(handler)"],
+        [sys.executable, "-c", f"from lambdas.{function}.handler import handler; {then}"],
         capture_output=True, text=True, check=False, env=env, cwd="/", timeout=60,
     )  # fmt: skip
 
@@ -54,6 +56,13 @@ def test_a_variable_that_is_missing_is_named_at_init(function: str) -> None:
     loaded = load(function, {n: v for n, v in ENVIRONMENTS[function].items() if n != missing})
     assert loaded.returncode != 0
     assert f"{missing}: Field required" in loaded.stderr.splitlines()[-1]
+
+
+def test_the_coordinator_loads_the_sdk_only_for_an_execution_that_asks_a_model() -> None:
+    """Parts of a big session run side by side: a second of import in each would cost what splitting it gains."""
+    idle = "import sys, threading; assert threading.active_count() == 1 and 'anthropic' not in sys.modules"
+    loaded = load("coordinator", ENVIRONMENTS["coordinator"], idle)
+    assert loaded.returncode == 0, loaded.stderr
 
 
 def test_every_function_is_tested_here() -> None:
