@@ -1,0 +1,30 @@
+"""What the account may cost, and whom the bill goes to."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from infra.settings.section import Section
+
+
+class Budget(Section):
+    """What the account may cost."""
+
+    monthly_usd: float = Field(default=500, gt=0)
+    alert_threshold_usd: float = Field(default=100, gt=0)
+
+    @model_validator(mode="after")
+    def _alert_comes_before_the_limit(self) -> Self:
+        if self.alert_threshold_usd > self.monthly_usd:
+            raise ValueError(
+                f"alertThresholdUsd = {self.alert_threshold_usd:g}: must be at most monthlyUsd ({self.monthly_usd:g})"
+            )
+        return self
+
+
+class Tags(Section):
+    """Tags whose values differ by owner."""
+
+    cost_center: str = Field(default="infrafabric", pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,128}$")

@@ -1,0 +1,17 @@
+"""The API."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from infra.settings.section import Section
+
+
+class Api(Section):
+    """What a client of the API may use up."""
+
+    throttle_rate: int = Field(default=50, ge=1, le=10_000)  # requests per second
+    throttle_burst: int = Field(default=100, ge=1, le=5_000)
+    monthly_quota: int = Field(default=100_000, ge=1)  # requests per key
+    # The role that API Gateway writes logs with is one per account and region: only one stack there may own it.
+    account_log_role: bool = True

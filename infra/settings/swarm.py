@@ -1,0 +1,79 @@
+"""The swarm: its agents, who answers them, and what their functions run on."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from infra.settings.section import Section
+
+LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]  # what CloudWatch allows
+
+
+class Fleet(Section):
+    """The agents h01…hNN, and how patient the swarm is with them."""
+
+    size: int = Field(default=10, ge=1, le=99)
+    handler_timeout_s: int = Field(default=300, ge=30, le=900)
+    memory_mb: int = Field(default=512, ge=128, le=10_240)
+    ephemeral_storage_mb: int = Field(default=512, ge=512, le=10_240)
+    max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations of each agent; SQS's own bounds
+    batch_size: int = Field(default=10, ge=1, le=10)  # more would need a batching window to wait for
+    max_receives: int = Field(default=5, ge=5, le=1000)  # fewer would send throttled but healthy messages to the DLQ
+    heartbeat_s: int = Field(default=20, ge=1, le=3600)
+    heartbeat_timeout_s: int = Field(default=90, ge=2, le=86_400)
+    reassignments: int = Field(default=2, ge=0, le=10)
+    log_retention_days: LogDays = 30
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        return tuple(f"h{n:02}" for n in range(1, self.size + 1))
+
+    @model_validator(mode="after")
+    def _one_lost_heartbeat_is_no_death(self) -> Self:
+        if self.heartbeat_timeout_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                f"heartbeatTimeoutS = {self.heartbeat_timeout_s}: must be twice heartbeatS ({self.heartbeat_s}) or more"
+            )
+        return self
+
+
+class Price(Section):
+    """USD per million tokens."""
+
+    input: float = Field(gt=0)  # a model that costs nothing could not be kept within a budget
+    output: float = Field(ge=0)
+    cache_read: float = Field(ge=0)
+    cache_write: float = Field(ge=0)
+
+
+class Model(Section):
+    """Who answers."""
+
+    provider: Literal["anthropic", "bedrock", "offline"] = "anthropic"
+    agent_id: str = Field(default="claude-haiku-5-5", min_length=1)
+    coordinator_id: str = Field(default="claude-sonnet-5-5", min_length=1)
+    base_url: str | None = Field(default=None, pattern=r"^https?://")
+    # By model id, over the built-in table (infrafabric/models/prices.py). Pydantic copies a default.
+    prices: dict[str, Price] = {}  # noqa: RUF012
+
+    @model_validator(mode="after")
+    def _provider_can_answer(self) -> Self:
+        if self.provider == "offline" and not self.base_url:
+            raise ValueError("baseUrl is missing: provider offline needs the address of the stand-in")
+        if self.provider == "bedrock":
+            for key, given in (("agentId", self.agent_id), ("coordinatorId", self.coordinator_id)):
+                if "anthropic." not in given:
+                    raise ValueError(
+                        f"{key} = {given!r}: provider bedrock needs a Bedrock model or inference profile id, "
+                        "such as eu.anthropic.<model>"
+                    )
+        return self
+
+
+class Runtime(Section):
+    """What the functions run on; packages are built for it."""
+
+    python: Literal["python3.13", "python3.14"] = "python3.13"  # the ones that durable functions run on
+    architecture: Literal["arm64", "x86_64"] = "arm64"
