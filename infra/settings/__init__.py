@@ -8,6 +8,7 @@ from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
+from infra.settings.regions import Primary, Recovery
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Price, Runtime
@@ -23,6 +24,8 @@ __all__ = [
     "Model",
     "Network",
     "Price",
+    "Primary",
+    "Recovery",
     "Runtime",
     "Secrets",
     "Section",

@@ -54,6 +54,68 @@ def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(stand_up_sta
     ]
 
 
+STANDBY = {"environment": "prod", "database": None, "role": "standby",
+           "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"}}  # fmt: skip
+EU = {"residency": "eu", "region": "eu-central-1", "database": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({**STANDBY, "primary": None}, "primary: is missing; role is 'standby', so name its stack and region"),
+        (
+            {**STANDBY, "role": "primary"}, "role = 'primary': must be 'standby' when primary is set, or leave primary out"
+        ),
+        (
+            {**STANDBY, "environment": "dev"},
+            "environment = 'dev': only a prod stack stands by (primary is set)",
+        ),
+        (
+            {**STANDBY, "primary.region": "us-east-1"},
+            "primary.region = 'us-east-1': a standby stands in another region than its primary",
+        ),
+        (
+            {**STANDBY, "recovery": {"region": "eu-west-1"}},
+            "recovery: a standby's data are the copies; leave it out, or leave primary out",
+        ),
+        (
+            {"recovery": {"region": "us-east-1"}},
+            "recovery.region = 'us-east-1': must be another region than region, or leave it out",
+        ),
+        (
+            {"recovery": {"region": "us-west-2"}},
+            "database.password = 'managed': RDS refuses a cross-region replica of a source whose password it manages; "
+            "set it to 'secret', and pulumi config set --secret databasePassword",
+        ),
+        (
+            {**EU, "region": "us-east-1"},
+            "region = 'us-east-1': residency is 'eu', so it must be one of the EU's: "
+            "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
+        ),
+        (
+            {**EU, "recovery": {"region": "eu-west-2"}},
+            "recovery.region = 'eu-west-2': residency is 'eu', so it must be one of the EU's: "
+            "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
+        ),
+        (
+            EU,
+            "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
+            "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>",
+        ),
+        (
+            {
+                **EU, "model.provider": "bedrock", "model.agentId": "us.anthropic.a",
+                "model.coordinatorId": "eu.anthropic.b",
+            },
+            "model.agentId = 'us.anthropic.a': residency is 'eu', so it must be a profile such as eu.anthropic.<model>",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused_with_the_way_out(stand_up_stack, nothing, changes, problem):
+    _, line, _ = said(stand_up_stack, nothing, changes)
+    assert line == f"  infrafabric:settings.{problem}"
+
+
 def test_an_unknown_key_is_refused_at_any_level_and_the_nearest_is_named(stand_up_stack, nothing):
     _, problem, _ = said(stand_up_stack, nothing, {"fleet.handlerTimeout": 60})
     assert problem.startswith(
