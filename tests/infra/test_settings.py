@@ -64,7 +64,8 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
     [
         ({**STANDBY, "primary": None}, "primary: is missing; role is 'standby', so name its stack and region"),
         (
-            {**STANDBY, "role": "primary"}, "role = 'primary': must be 'standby' when primary is set, or leave primary out"
+            {**STANDBY, "role": "primary"},
+            "role = 'primary': must be 'standby' when primary is set, or leave primary out",
         ),
         (
             {**STANDBY, "environment": "dev"},
