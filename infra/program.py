@@ -49,7 +49,8 @@ def stack() -> None:
 
     recorder = None
     if settings.database:
-        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=("secretsmanager", "sqs"))
+        called = sorted({*Migrator.calls, *Recorder.calls})
+        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=called)
         network = Network("network", inside, here)
         kept = DatabaseArgs(base=base, network=network, settings=settings.database, password=secrets.database_password)
         database = Database("database", kept, here)
