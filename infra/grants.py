@@ -47,7 +47,11 @@ class Role:
         self.arn: Output[str] = self._role.arn
 
     def allow(
-        self, sid: str, *actions: str, on: Input[str] | list[Input[str]], when: Mapping[str, Any] | None = None
+        self,
+        sid: str,
+        *actions: str,
+        on: Input[str] | list[Output[str]] | list[Input[str]],
+        when: Mapping[str, Any] | None = None,
     ) -> None:
         """Allow ``actions`` on ``on``. Granting the same ``sid`` again adds resources to its statement.
 

@@ -101,6 +101,11 @@ def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
     }
 
 
+def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    arn = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{inputs['name']}-AbCdEf"
+    return {"id": arn, "arn": arn}
+
+
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
     "apigateway/restApi:RestApi": _rest_api,
@@ -115,6 +120,7 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "lambda/invocation:Invocation": lambda *_: {"result": '{"applied": []}'},
     "rds/instance:Instance": _database,
     "s3/bucket:Bucket": _bucket,
+    "secretsmanager/secret:Secret": _secret,
     "secretsmanager/secretVersion:SecretVersion": lambda _, inputs, __: {"secretArn": inputs["secretId"]},
     "sqs/queue:Queue": _queue,
 }
