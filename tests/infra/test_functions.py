@@ -149,3 +149,22 @@ def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(
         assert json.loads(variables["PRICE_TABLE"]) == {
             "claude-next": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
         }
+
+
+def test_agents_start_from_a_snapshot_of_their_published_version_when_the_settings_say_so(stand_up_stack, dev):
+    estate = stand_up_stack("dev", {"fleet.start": "snap-start", "fleet.size": 1})
+    functions = estate.of("lambda/function:Function")
+    assert functions["agents-h01-function"]["snapStart"] == {"applyOn": "PublishedVersions"}
+    assert functions["agents-h01-function"]["publish"] is True, "a snapshot is one of a published version"
+    assert not [n for n, f in functions.items() if f.get("snapStart") and not n.startswith("agents-")]
+    assert not [n for n, f in dev.of("lambda/function:Function").items() if f.get("snapStart")]
+
+
+def test_ready_environments_stand_behind_the_alias_that_callers_use(stand_up_stack):
+    changes = {"fleet.start": "provisioned", "fleet.provisioned": 2, "fleet.size": 1}
+    (ready,) = (
+        stand_up_stack("dev", changes).of("lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig").values()
+    )
+    assert ready["qualifier"] == "live"
+    assert ready["functionName"] == "infrafabric-dev-h01"
+    assert ready["provisionedConcurrentExecutions"] == 2
