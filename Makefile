@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format test-unit test-infra test-e2e bench package lock clean
+.PHONY: help setup demo test lint format test-unit test-infra test-e2e bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-e2e: setup ## the whole platform on this machine
 
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
+
+docs: setup ## write what the documentation says of the graph: cost, diagrams
+	$(BIN)/python -m infra.docs
 
 package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
 	$(BIN)/python -m infra.packaging $(if $(RDS_CA),--rds-ca $(RDS_CA),)

@@ -1,4 +1,4 @@
-"""``python -m infra.docs`` (``make docs``): writes what the documentation says of the graph. ``--check`` only compares."""
+"""``python -m infra.docs`` (``make docs``): writes what the documentation says of the graph; ``--check`` compares."""
 
 from __future__ import annotations
 

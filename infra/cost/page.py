@@ -11,9 +11,9 @@ from infra.cost.traffic import DEV, PROD, STANDBY, Traffic
 
 HEAD = f"""# What it costs a month
 
-Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand, without
-free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`). What models
-bill for tokens is not in it: a session has a budget for that. `python -m infra.docs` writes the page.
+Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand,
+without free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`).
+What models bill for tokens is not in it: a session has a budget for that.
 """
 
 
@@ -35,10 +35,10 @@ def _stack(name: str, found: Estimate) -> str:
     rows = [
         f"| {type_} | {what} | {int(count)} | {quantity:,.2f} | {unit:g} | {usd:,.2f} |"
         for (type_, what, unit), (count, quantity, usd) in sorted(lines.items(), key=lambda row: (-row[1][2], row[0]))
-        if usd >= 0.005  # noqa: PLR2004  half a cent
+        if usd >= 0.005
     ]
     head = "| type | what | resources | quantity | USD each | USD a month |\n| --- | --- | ---: | ---: | ---: | ---: |"
-    rest = sum(usd for _, _, usd in lines.values() if usd < 0.005)  # noqa: PLR2004
+    rest = sum(usd for _, _, usd in lines.values() if usd < 0.005)
     rows.append(f"| | below half a cent, together | | | | {rest:,.2f} |")
     return f"## {name}: {found.usd:,.2f} USD\n\n{head}\n" + "\n".join(rows)
 
@@ -47,5 +47,10 @@ def _traffic() -> str:
     assumed: tuple[tuple[str, Traffic], ...] = (("dev", DEV), ("prod", PROD), ("standby", STANDBY))
     names = sorted(Traffic.__dataclass_fields__)
     head = "| a month | " + " | ".join(name for name, _ in assumed) + " |\n| --- |" + " ---: |" * len(assumed)
-    rows = [f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in assumed) + " |" for name in names]
-    return "## Traffic that is assumed\n\nProd's is the source document's (sections 4.1 and 8.6).\n\n" + "\n".join([head, *rows])
+    rows = [
+        f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in assumed) + " |"
+        for name in names
+    ]
+    return "## Traffic that is assumed\n\nProd's is the source document's (sections 4.1 and 8.6).\n\n" + "\n".join(
+        [head, *rows]
+    )

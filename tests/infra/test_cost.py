@@ -1,0 +1,81 @@
+"""What a stack costs: from its graph, at stated prices, with nothing left out silently."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from infra import docs
+from infra.cost import TRAFFIC, Line, UnpricedError, estimate, meters, prices
+from infra.cost.meters.data import PRIMARY_GB
+from infra.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def estates():
+    return {name: (found, most) for name, found, most in docs.estimates()}
+
+
+def lines(found, resource):
+    return {line.what: line for line in found.lines if line.resource == resource}
+
+
+@pytest.mark.parametrize("name", docs.MOST_USD)
+def test_an_estate_costs_no_more_than_it_may(estates, name):
+    found, most = estates[name]
+    assert 0 < found.usd <= most, found.by_service()
+
+
+def test_the_documentation_says_what_the_graph_says():
+    stale = [path.name for path, text in docs.pages() if not path.exists() or path.read_text() != text]
+    assert stale == [], "run make docs"
+
+
+def test_a_type_that_nobody_priced_is_an_error_and_no_zero():
+    graph = docs.graph_of("dev")
+    strange = replace(next(graph.custom), type="aws:redshift/cluster:Cluster")
+    with pytest.raises(UnpricedError, match="no price for aws:redshift/cluster:Cluster: add a meter"):
+        estimate(Graph(stack="dev", resources=(strange,), exports={}), TRAFFIC["dev"])
+
+
+def test_nothing_is_both_metered_and_free():
+    assert not set(meters.METERS) & meters.FREE
+
+
+def test_a_database_is_paid_by_the_hour_in_each_zone_and_by_the_gigabyte(estates):
+    prod, _ = estates["prod"]
+    hours = next(line for what, line in lines(prod, "database-instance").items() if what.startswith("hours"))
+    assert (hours.quantity, hours.unit_usd) == (2 * prices.HOURS, prices.price("rds.db.t4g.small"))
+    dev, _ = estates["dev"]
+    hours = next(line for what, line in lines(dev, "database-instance").items() if what.startswith("hours"))
+    assert (hours.quantity, hours.unit_usd) == (prices.HOURS, prices.price("rds.db.t4g.micro"))
+
+
+def test_a_replica_is_taken_to_be_as_large_as_its_source():
+    assert (
+        docs.graph_of("prod").of("rds/instance:Instance")["database-instance"].inputs["allocatedStorage"] == PRIMARY_GB
+    )
+
+
+def test_each_signing_key_is_paid_by_the_month(estates):
+    dev, _ = estates["dev"]
+    keys = [line for line in dev.lines if line.what == "keys"]
+    assert {line.usd for line in keys} == {1.0}
+    assert len(keys) >= 12, "ten agents, the coordinator, the data key"
+
+
+def test_a_dearer_setting_shows(estates):
+    dear = estimate(docs.capture("dev", {"network.nat": "single", "fleet.size": 1}), TRAFFIC["dev"])
+    nat = [line for line in dear.lines if line.type == "aws:ec2/natGateway:NatGateway"]
+    assert sum(line.usd for line in nat) == pytest.approx(0.045 * 730)
+
+
+def test_a_line_is_quantity_times_price():
+    assert Line(resource="r", type="t", what="w", quantity=3, unit_usd=0.5).usd == 1.5
+
+
+def test_the_sources_prices_are_the_ones_that_count():
+    assert not set(prices.SOURCE) & set(prices.LIST)
+    with pytest.raises(KeyError):
+        prices.price("gold")
