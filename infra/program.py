@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from infra import operations
 from infra.base import Base
 from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.components.api import Api, ApiArgs
@@ -35,10 +36,13 @@ def stack() -> None:
     secrets = Secrets.load(settings)
     fleet, log_days = settings.fleet, settings.fleet.log_retention_days
     provider = aws.Provider("here", region=settings.region)
-    here = ResourceOptions(provider=provider)
+    unbounded = ResourceOptions(provider=provider)
     place = Place.of(settings, provider)
+    boundary = operations.bound(place, settings, unbounded)
+    here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
 
-    keys = Keys("keys", KeysArgs(place=place, principals=(PRINCIPAL, *fleet.agents)), here)
+    lent = operations.lent_keys(place, settings)
+    keys = Keys("keys", KeysArgs(place=place, principals=(PRINCIPAL, *fleet.agents), lent=lent), here)
     storage = Storage("storage", StorageArgs(place=place, keys=keys, log_retention_days=log_days), here)
     runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
     base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
@@ -47,7 +51,7 @@ def stack() -> None:
     model = Model("model", ModelArgs(place=place, keys=keys, settings=settings.model, api_key=secrets.api_key), here)
     bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
 
-    recorder = None
+    recorder = database = None
     if settings.database:
         inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=("secretsmanager", "sqs"))
         network = Network("network", inside, here)
@@ -63,6 +67,12 @@ def stack() -> None:
     coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
+
+    parts = operations.Parts(
+        base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api, database=database, boundary=boundary
+    )
+    alerts = operations.observe(parts, settings, secrets, here)
+    operations.guard(parts, alerts, settings, here, unbounded)
 
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
     pulumi.export("api_key", api.api_key)

@@ -45,6 +45,7 @@ _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 class KeysArgs:
     place: Place
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
+    lent: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
 
 
 class Keys(ComponentResource):
@@ -57,7 +58,7 @@ class Keys(ComponentResource):
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
         self._place = args.place
-        self.data_arn = self._data_key(f"{name}-data")
+        self.data_arn = self._data_key(f"{name}-data", args.lent)
         self.signing_arns = {
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
@@ -79,7 +80,7 @@ class Keys(ComponentResource):
         """Sign messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
 
-    def _data_key(self, name: str) -> Output[str]:
+    def _data_key(self, name: str, lent: Sequence[policies.Statement]) -> Output[str]:
         place = self._place
         logs = {
             "Sid": "LogGroupsOfThisAccount",
@@ -95,7 +96,7 @@ class Keys(ComponentResource):
             enable_key_rotation=True,
             rotation_period_in_days=365,
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs),
+            policy=policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs, *lent),
             tags=place.tags("keys", DataClass.SECRET, "data"),
             opts=ResourceOptions(parent=self, protect=place.prod),
         )

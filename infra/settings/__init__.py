@@ -8,6 +8,7 @@ from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
+from infra.settings.operations import Backup, GithubOidc, Guardrails, Observability, Thresholds
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Price, Runtime
@@ -17,15 +18,20 @@ __all__ = [
     "LONGEST_STACK_NAME",
     "STACK_NAME",
     "Api",
+    "Backup",
     "Budget",
     "Database",
     "Fleet",
+    "GithubOidc",
+    "Guardrails",
     "Model",
     "Network",
+    "Observability",
     "Price",
     "Runtime",
     "Secrets",
     "Section",
     "Settings",
     "Tags",
+    "Thresholds",
 ]

@@ -17,6 +17,7 @@ from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
+from infra.settings.operations import Guardrails, Observability
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Runtime
 
@@ -33,6 +34,8 @@ class Settings(Section):
     network: Network = Network()
     database: Database | None = None
     api: Api = Api()
+    observability: Observability | None = None
+    guardrails: Guardrails | None = None
     budget: Budget = Budget()
     tags: Tags = Tags()
 
@@ -43,6 +46,15 @@ class Settings(Section):
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
+        return self
+
+    @model_validator(mode="after")
+    def _what_guards_can_be_heard(self) -> Self:
+        guards = self.guardrails
+        heard = guards and next((k for k in ("budgets", "anomaly_detection", "guard_duty") if getattr(guards, k)), None)
+        if heard and self.observability is None:
+            key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(heard, heard)
+            raise ValueError(f"guardrails.{key} = True: needs an observability section, whose topic it speaks to")
         return self
 
     @classmethod
