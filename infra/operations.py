@@ -87,6 +87,7 @@ def observe(it: Parts, settings: Settings, secrets: Secrets, here: ResourceOptio
         api=it.api,
         watchdog=watchdog,
         database=it.database,
+        replica=settings.role == "standby" and not (settings.database and settings.database.promoted),
     )
     pager = secrets.pager_duty_endpoint
     told = AlertsArgs(place=place, keys=it.base.keys, settings=wanted, pager_duty_endpoint=pager)

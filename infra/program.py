@@ -1,10 +1,10 @@
-"""What a stack holds, each thing after what it needs."""
+"""What a stack holds, each thing after what it needs. A standby holds the same, on copies of its primary's data."""
 
 from __future__ import annotations
 
 import pulumi
 import pulumi_aws as aws
-from pulumi import ResourceOptions
+from pulumi import Output, ResourceOptions
 
 from infra import operations
 from infra.base import Base
@@ -12,16 +12,14 @@ from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.components.api import Api, ApiArgs
 from infra.components.bus import Bus, BusArgs
 from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
-from infra.components.database import DB_NAME, Database, DatabaseArgs
 from infra.components.keys import Keys, KeysArgs, principal_uri
-from infra.components.migrator import Migrator, MigratorArgs
 from infra.components.model import Model, ModelArgs
-from infra.components.network import Network, NetworkArgs
-from infra.components.recorder import Recorder, RecorderArgs
 from infra.components.runtime import Runtime, RuntimeArgs
 from infra.components.sessions import Sessions, SessionsArgs
-from infra.components.storage import Storage, StorageArgs
+from infra.components.storage import Copies, Storage, StorageArgs
 from infra.components.swarm import Swarm
+from infra.handover import Handover
+from infra.history import History
 from infra.place import Place
 from infra.settings import Secrets, Settings
 
@@ -35,56 +33,89 @@ def stack() -> None:
     settings = Settings.load()
     secrets = Secrets.load(settings)
     fleet, log_days = settings.fleet, settings.fleet.log_retention_days
+    recovery = settings.recovery.region if settings.recovery else None
     provider = aws.Provider("here", region=settings.region)
     unbounded = ResourceOptions(provider=provider)
     place = Place.of(settings, provider)
     boundary = operations.bound(place, settings, unbounded)
     here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
+    given = Handover.read(settings.primary) if settings.primary else None
 
-    lent = operations.lent_keys(place, settings)
-    keys = Keys("keys", KeysArgs(place=place, principals=(PRINCIPAL, *fleet.agents), lent=lent), here)
-    storage = Storage("storage", StorageArgs(place=place, keys=keys, log_retention_days=log_days), here)
+    keys = Keys("keys", _keys(settings, place, given), here)
+    copies = Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None
+    kept = StorageArgs(place=place, keys=keys, log_retention_days=log_days, recovery_region=recovery, copies=copies)
+    storage = Storage("storage", kept, here)
     runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
     base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
 
-    sessions = Sessions("sessions", SessionsArgs(place=place, keys=keys), here)
-    model = Model("model", ModelArgs(place=place, keys=keys, settings=settings.model, api_key=secrets.api_key), here)
+    replica = given.sessions_table if given else None
+    table = SessionsArgs(place=place, keys=keys, recovery_region=recovery, replica_name=replica)
+    sessions = Sessions("sessions", table, here)
+    asked = ModelArgs(
+        place=place, keys=keys, settings=settings.model, api_key=secrets.api_key, recovery_region=recovery,
+        replica_arn=given.model_api_key_secret_arn if given else None,
+    )  # fmt: skip
+    model = Model("model", asked, here)
     bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
+    history = History.declare(settings, secrets, base, given, here) if settings.database else None
 
-    recorder = database = None
-    if settings.database:
-        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=("secretsmanager", "sqs"))
-        network = Network("network", inside, here)
-        kept = DatabaseArgs(base=base, network=network, settings=settings.database, password=secrets.database_password)
-        database = Database("database", kept, here)
-        migrator = Migrator("migrator", MigratorArgs(base=base, network=network, database=database), here)
-        history = RecorderArgs(base=base, network=network, database=database, migrator=migrator, fleet=fleet)
-        recorder = Recorder("recorder", history, here)
-        pulumi.export("database", {"endpoint": database.host, "port": database.port, "name": DB_NAME})
-        pulumi.export("migrations", migrator.result)
-
-    swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=recorder, fleet=fleet)
+    swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
     coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
 
     parts = operations.Parts(
-        base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api, database=database, boundary=boundary
-    )
+        base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api,
+        database=history and history.database, boundary=boundary,
+    )  # fmt: skip
     alerts = operations.observe(parts, settings, secrets, here)
     operations.guard(parts, alerts, settings, here, unbounded)
 
+    if recovery:
+        _hand_over(place, recovery, base, swarm, history).export()
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
     pulumi.export("api_key", api.api_key)
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)
     pulumi.export("model_api_key_secret_arn", model.api_key_secret_arn)
-    pulumi.export("record_queue_url", recorder.queue_url if recorder else None)
+    pulumi.export("record_queue_url", swarm.record_queue_url)
     pulumi.export("registry_uri", storage.registry_uri)
     pulumi.export("results_bucket", storage.results_bucket)
     pulumi.export("sessions_table", sessions.table_name)
     pulumi.export("state_bucket", storage.state_bucket)
+
+
+def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
+    return KeysArgs(
+        place=place,
+        principals=(PRINCIPAL, *settings.fleet.agents),
+        recovery_region=settings.recovery.region if settings.recovery else None,
+        data_key_arn=given.data_key_arn if given else None,
+        lent=operations.lent_keys(place, settings),
+    )
+
+
+def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: History | None) -> Handover:
+    """What a standby in ``region`` could not know by itself."""
+    copies = base.storage.copies
+    assert copies is not None, "with recovery, storage has copies"
+
+    def there(arn: Output[str] | None) -> Output[str | None]:
+        """A secret's replica is called like its source, suffix included, in another region."""
+        moved = arn.apply(lambda text: text.replace(f":{place.region}:", f":{region}:")) if arn else None
+        return Output.from_input(moved)
+
+    return Handover(
+        data_key_arn=base.keys.copied_data_arn,
+        results_bucket=copies.results,
+        assets_bucket=copies.assets,
+        sessions_table=swarm.sessions.table_name,
+        model_api_key_secret_arn=there(swarm.model.api_key_secret_arn),
+        database_arn=Output.from_input(history.database.instance.arn if history else None),
+        database_secret_arn=there(history.database.master_secret_arn if history else None),
+        zone_id=Output.from_input(None),
+    )
 
 
 def _describe(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:

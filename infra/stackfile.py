@@ -28,7 +28,7 @@ def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = RO
         node = config["infrafabric:settings"]
         for key in above:
             node = node.setdefault(key, {})
-        node[last] = value
+        node[last] = deepcopy(value)
     return {key: _text(value) for key, value in config.items() if not _encrypted(value)}
 
 

@@ -43,6 +43,7 @@ def watched(
     api: Api,
     watchdog: Watchdog,
     database: Database | None,
+    replica: bool,
 ) -> Watched:
     """The names of what a stack holds."""
     bus, recorder = swarm.bus, swarm.recorder
@@ -64,6 +65,7 @@ def watched(
         api_name=api.gateway.api_name,
         api_stage=api.gateway.stage_name,
         database=database.instance.identifier if database else None,
+        replica=replica and database is not None,
     )
 
 

@@ -9,6 +9,7 @@ from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
 from infra.settings.operations import Backup, GithubOidc, Guardrails, Observability, Thresholds
+from infra.settings.regions import Primary, Recovery
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Price, Runtime
@@ -28,6 +29,8 @@ __all__ = [
     "Network",
     "Observability",
     "Price",
+    "Primary",
+    "Recovery",
     "Runtime",
     "Secrets",
     "Section",

@@ -18,16 +18,23 @@ from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
 from infra.settings.operations import Guardrails, Observability
+from infra.settings.regions import REGION, Primary, Recovery
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Runtime
 
+# eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, and not in the EU.
+EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
 LONGEST_STACK_NAME = 15  # a bucket is called infrafabric-<stack>-results-<12-digit account>-<region>, in 63 characters
 STACK_NAME = rf"[a-z][a-z0-9-]{{0,{LONGEST_STACK_NAME - 1}}}"
 
 
 class Settings(Section):
     environment: Literal["dev", "prod"]
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    region: str = Field(pattern=REGION)
+    role: Literal["primary", "standby"] = "primary"
+    residency: Literal["anywhere", "eu"] = "anywhere"
+    recovery: Recovery | None = None
+    primary: Primary | None = None
     fleet: Fleet = Fleet()
     model: Model = Model()
     runtime: Runtime = Runtime()
@@ -42,7 +49,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _prod_survives_a_zone_and_a_slip(self) -> Self:
         if self.environment == "prod" and self.database:
-            if not self.database.multi_az:
+            if not self.database.multi_az and self.role == "primary":
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
@@ -56,6 +63,77 @@ class Settings(Section):
             key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(heard, heard)
             raise ValueError(f"guardrails.{key} = True: needs an observability section, whose topic it speaks to")
         return self
+
+    @model_validator(mode="after")
+    def _a_copy_is_far_away_and_possible(self) -> Self:
+        if self.recovery and self.recovery.region == self.region:
+            raise ValueError(f"recovery.region = {self.region!r}: must be another region than region, or leave it out")
+        managed = self.database is not None and self.database.password == "managed"  # noqa: S105
+        if managed and (self.recovery or self.primary):
+            raise ValueError(
+                "database.password = 'managed': RDS refuses a cross-region replica of a source whose password it "
+                "manages; set it to 'secret', and pulumi config set --secret databasePassword"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_standby_has_a_primary_elsewhere(self) -> Self:
+        if self.role == "standby" and self.primary is None:
+            raise ValueError("primary: is missing; role is 'standby', so name its stack and region")
+        if self.primary is None:
+            return self
+        if self.role == "primary":
+            raise ValueError("role = 'primary': must be 'standby' when primary is set, or leave primary out")
+        if self.environment != "prod":
+            raise ValueError(f"environment = {self.environment!r}: only a prod stack stands by (primary is set)")
+        if self.primary.region == self.region:
+            raise ValueError(f"primary.region = {self.region!r}: a standby stands in another region than its primary")
+        if self.recovery:
+            raise ValueError("recovery: a standby's data are the copies; leave it out, or leave primary out")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_standby_is_promoted(self) -> Self:
+        if self.role == "primary" and self.database and self.database.promoted:
+            raise ValueError("database.promoted = True: only a standby's database is; leave it out (role is 'primary')")
+        return self
+
+    @model_validator(mode="after")
+    def _data_stay_where_they_may_be(self) -> Self:
+        if self.residency == "anywhere":
+            return self
+        regions = {"region": self.region}
+        if self.recovery:
+            regions["recovery.region"] = self.recovery.region
+        if self.primary:
+            regions["primary.region"] = self.primary.region
+        if self.guardrails:
+            regions |= {f"guardrails.allowedRegions.{n}": r for n, r in enumerate(self.guardrails.allowed_regions)}
+        for key, region in regions.items():
+            if region not in EU_REGIONS:
+                allowed = ", ".join(EU_REGIONS)
+                raise ValueError(f"{key} = {region!r}: residency is 'eu', so it must be one of the EU's: {allowed}")
+        self._models_answer_in_the_eu()
+        return self
+
+    def _models_answer_in_the_eu(self) -> None:
+        """Only Bedrock says where a request is worked; a profile's prefix is the geography that it keeps it in."""
+        if self.model.provider == "anthropic":
+            raise ValueError(
+                "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
+                "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>"
+            )
+        for key, given in (("agentId", self.model.agent_id), ("coordinatorId", self.model.coordinator_id)):
+            if self.model.provider == "bedrock" and not given.startswith(("eu.", "anthropic.")):
+                raise ValueError(
+                    f"model.{key} = {given!r}: residency is 'eu', so it must be a profile such as eu.anthropic.<model>"
+                )
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Every region that anything of the stack's data may be in."""
+        copies = (self.recovery.region,) if self.recovery else ()
+        return (self.region, *copies)
 
     @classmethod
     def load(cls) -> Self:

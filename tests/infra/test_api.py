@@ -44,12 +44,12 @@ def test_the_root_takes_a_key_and_the_other_door_a_signature(table):
             assert method["apiKeyRequired"] is not signed
 
 
-def test_every_method_invokes_the_alias(estate, table):
-    integrations = estate.of("apigateway/integration:Integration").values()
+def test_every_method_invokes_the_alias(primary, table):
+    integrations = primary.of("apigateway/integration:Integration").values()
     assert len(integrations) == sum(len(verbs) for verbs in table.values())
     assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
     assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
-    permission = estate.of("lambda/permission:Permission")["api-gateway-invoke"]
+    permission = primary.of("lambda/permission:Permission")["api-gateway-invoke"]
     assert (permission["qualifier"], permission["principal"]) == ("live", "apigateway.amazonaws.com")
     assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
 
@@ -62,8 +62,8 @@ def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
     assert api_definition.NEW_SESSION["type"] == "object"
 
 
-def test_every_answer_of_the_gateway_itself_is_a_problem_document(estate):
-    answers = {r["responseType"]: r for r in estate.of("apigateway/response:Response").values()}
+def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
+    answers = {r["responseType"]: r for r in primary.of("apigateway/response:Response").values()}
     assert {"DEFAULT_4XX", "DEFAULT_5XX", "INVALID_API_KEY", "THROTTLED", "BAD_REQUEST_BODY"} <= set(answers)
     for kind, answer in answers.items():
         assert answer["responseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
@@ -78,20 +78,20 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(estate):
         assert document["status"] == int(answer.get("statusCode", 418)), kind
 
 
-def test_a_deployment_follows_every_change_of_the_definition(estate, monkeypatch):
-    (deployment,) = estate.of("apigateway/deployment:Deployment").values()
+def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatch):
+    (deployment,) = primary.of("apigateway/deployment:Deployment").values()
     assert deployment["triggers"] == {"definition": api_definition.digest()}
     monkeypatch.setattr(api_definition, "NEW_SESSION", {"type": "array"})
     assert deployment["triggers"] != {"definition": api_definition.digest()}
 
 
-def test_nothing_is_deployed_before_all_of_it_is_there(estate):
+def test_nothing_is_deployed_before_all_of_it_is_there(primary):
     parts = {
         name
         for kind in ("method:Method", "integration:Integration", "response:Response")
-        for name in estate.of(f"apigateway/{kind}")
+        for name in primary.of(f"apigateway/{kind}")
     }
-    assert parts <= estate.before("api-gateway-deployment")
+    assert parts <= primary.before("api-gateway-deployment")
 
 
 def test_requests_are_throttled_counted_and_traced(dev):
@@ -106,15 +106,15 @@ def test_requests_are_throttled_counted_and_traced(dev):
     assert stage["xrayTracingEnabled"] is True
 
 
-def test_a_line_is_logged_for_each_request_without_addresses(estate):
-    (stage,) = estate.of("apigateway/stage:Stage").values()
+def test_a_line_is_logged_for_each_request_without_addresses(primary):
+    (stage,) = primary.of("apigateway/stage:Stage").values()
     line = json.loads(stage["accessLogSettings"]["format"])
     assert line["request_id"] == "$context.requestId"
     assert not any("sourceIp" in value or "apiKey}" in value for value in line.values())
 
 
-def test_old_tls_is_refused(estate):
-    (api,) = estate.of("apigateway/restApi:RestApi").values()
+def test_old_tls_is_refused(primary):
+    (api,) = primary.of("apigateway/restApi:RestApi").values()
     assert api["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
     assert api["endpointAccessMode"] == "STRICT"
     assert api["endpointConfiguration"] == {"types": "REGIONAL"}

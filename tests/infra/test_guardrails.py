@@ -13,7 +13,7 @@ from infra.components import boundary
 ALL = {
     "guardrails.config": True, "guardrails.securityHub": True, "guardrails.githubOidc": {"repository": "acme/fabric"}
 }  # fmt: skip
-BOUNDARY = "arn:aws:iam:us-east-1:123456789012:role/infrafabric-prod-boundary"  # as the mocks spell ARNs of IAM
+BOUNDARY = "arn:aws:iam::123456789012:policy/infrafabric-prod-boundary"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
 AUDIT = "infrafabric-prod-audit-123456789012-us-east-1"
 TRAIL = "arn:aws:cloudtrail:us-east-1:123456789012:trail/infrafabric-prod-trail"

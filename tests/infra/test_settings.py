@@ -25,6 +25,7 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
         ("fleet.maxConcurrency", 1, "fleet.maxConcurrency = 1: Input should be greater than or equal to 2"),
         ("fleet.maxReceives", 2, "fleet.maxReceives = 2: Input should be greater than or equal to 5"),
         ("fleet.heartbeatTimeoutS", 30, "fleet.heartbeatTimeoutS = 30: must be twice heartbeatS (20) or more"),
+        ("fleet.start", "warm", "fleet.start = 'warm': Input should be 'cold', 'snap-start' or 'provisioned'"),
         ("database.backupDays", 90, "database.backupDays = 90: Input should be less than or equal to 35"),
         ("database.maxStorageGb", 21, "database.maxStorageGb = 21: must exceed storageGb (20) by 10 %"),
         ("database.multiAz", "yes", "database.multiAz = 'yes': Input should be a valid boolean"),
@@ -52,6 +53,77 @@ def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(stand_up_sta
         f"  infrafabric:settings.{problem}",
         "Change one with: pulumi config set --path 'infrafabric:settings.<key>' <value>",
     ]
+
+
+STANDBY = {"environment": "prod", "database": None, "role": "standby",
+           "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"}}  # fmt: skip
+EU = {"residency": "eu", "region": "eu-central-1", "database": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"fleet.start": "snap-start", "fleet.ephemeralStorageMb": 1024},
+            "fleet.ephemeralStorageMb = 1024: must be 512 with start 'snap-start'",
+        ),
+        (
+            {"fleet.start": "provisioned", "fleet.provisioned": 11},
+            "fleet.provisioned = 11: must be at most maxConcurrency (10)",
+        ),
+        ({**STANDBY, "primary": None}, "primary: is missing; role is 'standby', so name its stack and region"),
+        (
+            {**STANDBY, "role": "primary"},
+            "role = 'primary': must be 'standby' when primary is set, or leave primary out",
+        ),
+        (
+            {**STANDBY, "environment": "dev"},
+            "environment = 'dev': only a prod stack stands by (primary is set)",
+        ),
+        (
+            {**STANDBY, "primary.region": "us-east-1"},
+            "primary.region = 'us-east-1': a standby stands in another region than its primary",
+        ),
+        (
+            {**STANDBY, "recovery": {"region": "eu-west-1"}},
+            "recovery: a standby's data are the copies; leave it out, or leave primary out",
+        ),
+        (
+            {"recovery": {"region": "us-east-1"}},
+            "recovery.region = 'us-east-1': must be another region than region, or leave it out",
+        ),
+        (
+            {"recovery": {"region": "us-west-2"}},
+            "database.password = 'managed': RDS refuses a cross-region replica of a source whose password it manages; "
+            "set it to 'secret', and pulumi config set --secret databasePassword",
+        ),
+        (
+            {**EU, "region": "us-east-1"},
+            "region = 'us-east-1': residency is 'eu', so it must be one of the EU's: "
+            "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
+        ),
+        (
+            {**EU, "recovery": {"region": "eu-west-2"}},
+            "recovery.region = 'eu-west-2': residency is 'eu', so it must be one of the EU's: "
+            "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
+        ),
+        (
+            EU,
+            "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
+            "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>",
+        ),
+        (
+            {
+                **EU, "model.provider": "bedrock", "model.agentId": "us.anthropic.a",
+                "model.coordinatorId": "eu.anthropic.b",
+            },
+            "model.agentId = 'us.anthropic.a': residency is 'eu', so it must be a profile such as eu.anthropic.<model>",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused_with_the_way_out(stand_up_stack, nothing, changes, problem):
+    _, line, _ = said(stand_up_stack, nothing, changes)
+    assert line == f"  infrafabric:settings.{problem}"
 
 
 def test_an_unknown_key_is_refused_at_any_level_and_the_nearest_is_named(stand_up_stack, nothing):

@@ -1,0 +1,137 @@
+"""What AWS would answer while a graph is captured: computed outputs and invokes, as far as the program reads them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+ACCOUNT = "123456789012"
+Answer = dict[str, Any]
+
+
+def invoked(token: str, args: Mapping[str, Any]) -> Answer:
+    """The answer to an invoke.
+
+    Raises:
+        NotImplementedError: the program asks AWS something that nobody has an answer for here.
+    """
+    answer = _INVOKES.get(token)
+    if answer is None:
+        raise NotImplementedError(f"{token} was invoked: give it an answer in infra/graph/answers.py")
+    return answer(args)
+
+
+def made(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> tuple[str, Answer]:
+    """Id and outputs of a resource that was created with ``inputs``."""
+    fill_in = _COMPUTED.get(type_.removeprefix("aws:"))
+    computed = fill_in(name, inputs, region) if fill_in else {}
+    outputs = {"arn": _arn(type_, name, inputs, region), **inputs, **computed}
+    return outputs.pop("id", f"{name}-id"), outputs
+
+
+def public_key_der(key_id: str) -> str:
+    """A real Ed25519 public key for a key that is not there: the same one for the same key."""
+    private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(key_id.encode()).digest())
+    return base64.b64encode(private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def _arn(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> str:
+    service = type_.split(":")[1].split("/", maxsplit=1)[0]
+    physical = inputs.get("name") or inputs.get("bucket") or inputs.get("identifier") or name
+    if service == "s3":
+        return f"arn:aws:s3:::{physical}"
+    kind = _ARN_KINDS.get(type_.removeprefix("aws:")) or _ARN_KINDS.get(service, "")
+    return f"arn:aws:{service}:{'' if service == 'iam' else region}:{ACCOUNT}:{kind}{physical}"
+
+
+_ARN_KINDS = {
+    "dynamodb": "table/",
+    "iam": "role/",
+    "iam/policy:Policy": "policy/",
+    "kms": "key/",
+    "lambda": "function:",
+    "rds/instance:Instance": "db:",
+}
+
+
+def _queue(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    url = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
+    return {"id": url, "url": url}
+
+
+def _alias(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{inputs['functionName']}:{inputs['name']}"
+    return {"arn": arn, "invokeArn": f"arn:aws:apigateway:{region}:lambda:path/{arn}/invocations"}
+
+
+def _database(name: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    managed = {"secretArn": f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!{name}", "kmsKeyId": ""}
+    return {
+        "address": f"{inputs['identifier']}.mock.rds.amazonaws.com",
+        "port": inputs.get("port") or 5432,
+        "resourceId": "db-MOCK",
+        "masterUserSecrets": [{**managed, "secretStatus": "active"}],
+    }
+
+
+def _rest_api(name: str, _: Mapping[str, Any], region: str) -> Answer:
+    return {"rootResourceId": f"{name}-root", "executionArn": f"arn:aws:execute-api:{region}:{ACCOUNT}:{name}"}
+
+
+def _stage(name: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    return {"invokeUrl": f"https://{name}.execute-api.{region}.amazonaws.com/{inputs['stageName']}"}
+
+
+def _vpc(name: str, inputs: Mapping[str, Any], _: str) -> Answer:
+    asked = inputs.get("assignGeneratedIpv6CidrBlock")
+    return {"id": f"{name}-id", "ipv6CidrBlock": "2001:db8:1234:1a00::/56" if asked else ""}
+
+
+def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    name = inputs["bucket"]
+    return {
+        "id": name,
+        "bucketDomainName": f"{name}.s3.amazonaws.com",
+        "bucketRegionalDomainName": f"{name}.s3.{region}.amazonaws.com",
+    }
+
+
+def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    arn = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{inputs['name']}-AbCdEf"
+    return {"id": arn, "arn": arn}
+
+
+_COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
+    "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
+    "apigateway/restApi:RestApi": _rest_api,
+    "apigateway/stage:Stage": _stage,
+    "cloudwatch/compositeAlarm:CompositeAlarm": lambda _, inputs, *__: {"arn": f"arn:mock:{inputs['alarmName']}"},
+    "ec2/eip:Eip": lambda name, *_: {"allocationId": f"eipalloc-{name}"},
+    "ec2/vpc:Vpc": _vpc,
+    "ec2/vpcEndpoint:VpcEndpoint": lambda name, *_: {"prefixListId": f"pl-{name}"},
+    "kms/key:Key": lambda name, *_: {"keyId": f"{name}-id"},
+    "kms/replicaKey:ReplicaKey": lambda name, *_: {"keyId": f"{name}-id"},
+    "lambda/alias:Alias": _alias,
+    "lambda/function:Function": lambda *_: {"version": "7"},
+    "lambda/invocation:Invocation": lambda *_: {"result": '{"applied": []}'},
+    "rds/instance:Instance": _database,
+    "s3/bucket:Bucket": _bucket,
+    "secretsmanager/secret:Secret": _secret,
+    "secretsmanager/secretVersion:SecretVersion": lambda _, inputs, __: {"secretArn": inputs["secretId"]},
+    "sqs/queue:Queue": _queue,
+}
+
+_INVOKES: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": lambda _: {
+        "accountId": ACCOUNT,
+        "arn": "",
+        "id": "",
+        "userId": "",
+    },
+    "aws:kms/getPublicKey:getPublicKey": lambda args: {"publicKey": public_key_der(args["keyId"])},
+}

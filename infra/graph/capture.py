@@ -1,0 +1,232 @@
+"""Runs the program under mocks to its end, and keeps what it declared: inputs, options and exports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resource, set_root_resource
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from infra import stackfile
+from infra.graph import answers
+
+PROJECT = "infrafabric"
+# Secrets of a graph that is only looked at: nothing is deployed with them.
+PRETENDED = {"infrafabric:databasePassword": "correct-horse-battery", "infrafabric:anthropicApiKey": "sk-ant-hidden"}
+_SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105  key of Pulumi's signature in a wrapped value
+_AT_ONCE = 32  # resources registered side by side: most of the time is spent waiting for one another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource, or component, as it was declared."""
+
+    type: str  # aws:sqs/queue:Queue
+    name: str  # logical
+    urn: str
+    parent: str  # URN; "" for the stack
+    custom: bool  # False: a component
+    inputs: Mapping[str, Any]  # secrets in clear
+    secret: frozenset[str]  # inputs that are secret as a whole
+    outputs: Mapping[str, Any]
+    protect: bool
+    aliases: tuple[str, ...]
+    depends_on: frozenset[str]  # URNs
+    by_property: Mapping[str, frozenset[str]]  # input → URNs of what it was made from
+    provider: str
+
+    @property
+    def service(self) -> str:
+        """``sqs`` of ``aws:sqs/queue:Queue``."""
+        return self.type.split(":")[1].split("/", maxsplit=1)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Everything that a stack declares."""
+
+    stack: str
+    resources: tuple[Resource, ...]  # by logical name
+    exports: Mapping[str, Any]
+
+    def of(self, type_: str) -> dict[str, Resource]:
+        """By logical name, the resources of ``sqs/queue:Queue`` and the like."""
+        return {r.name: r for r in self.resources if r.type == f"aws:{type_}"}
+
+    @property
+    def custom(self) -> Iterator[Resource]:
+        """What is AWS's: neither components nor providers."""
+        return (r for r in self.resources if r.type.startswith("aws:"))
+
+
+@dataclass
+class Recorder(Mocks):
+    """The mocks, and what they were told. ``region`` is where outputs say that things are."""
+
+    region: str = "us-east-1"
+    stacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # exports of other stacks, by full name
+    inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
+    raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name
+    options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
+    urns: dict[str, str] = field(default_factory=dict)  # by logical name
+    exports: dict[str, Any] = field(default_factory=dict)
+    secret_exports: set[str] = field(default_factory=set)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        if args.typ == "pulumi:pulumi:StackReference":
+            known = dict(self.stacks.get(args.inputs["name"], {}))
+            return args.inputs["name"], {"name": args.inputs["name"], "outputs": known, "secretOutputNames": []}
+        plain = unwrapped(args.inputs)
+        if args.name in self.inputs.get(args.typ, {}):
+            raise ValueError(f"{args.typ} {args.name} was declared twice")
+        self.inputs.setdefault(args.typ, {})[args.name] = plain
+        self.raw[args.name] = args.inputs
+        id_, self.outputs[args.name] = answers.made(args.typ, args.name, plain, plain.get("region") or self.region)
+        return id_, self.outputs[args.name]
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        return answers.invoked(args.token, args.args), []
+
+    def graph(self, stack: str) -> Graph:
+        """What was recorded, as one value."""
+        found = (self._resource(type_, name) for type_, named in self.inputs.items() for name in named)
+        in_order = tuple(sorted(found, key=lambda resource: (resource.name, resource.type)))
+        return Graph(stack=stack, resources=in_order, exports=dict(self.exports))
+
+    def _resource(self, type_: str, name: str) -> Resource:
+        asked = self.options[name]
+        return Resource(
+            type=type_,
+            name=name,
+            urn=self.urns[name],
+            parent=asked.parent,
+            custom=asked.custom,
+            inputs=self.inputs[type_][name],
+            secret=frozenset(key for key, value in self.raw[name].items() if is_secret(value)),
+            outputs=self.outputs[name],
+            protect=asked.protect,
+            aliases=tuple(alias.spec.name or alias.urn for alias in asked.aliases),
+            depends_on=frozenset(asked.dependencies),
+            by_property={key: frozenset(value.urns) for key, value in asked.propertyDependencies.items() if value.urns},
+            provider=asked.provider,
+        )
+
+
+class _Monitor(MockMonitor):
+    """Records what mocks are not told: the options."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  Pulumi's name
+        self._recorder.options[request.name] = request
+        response = super().RegisterResource(request)
+        self._recorder.urns[request.name] = response.urn
+        return response
+
+
+def run(
+    program: Callable[[], Any], into: Recorder, *, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+) -> None:
+    """Run ``program`` to its end, all applies included; raises what any of it raised."""
+    loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
+    asyncio.set_event_loop(loop)
+    loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
+    try:
+        set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
+        pulumi.runtime.set_mocks(
+            into, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(into), organization="organization"
+        )
+        pulumi.runtime.set_all_config({**config, **secrets}, secret_keys=list(secrets))
+        loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, into)))
+    finally:
+        abandon(loop)
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
+    waiting = asyncio.all_tasks(loop)
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+    # Or the next program in this process would meet what this one left.
+    _get_rpc_manager().clear()
+    SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue]  a property over a context variable
+
+
+async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:
+    program()
+    root = get_root_resource()
+    assert isinstance(root, Stack)
+    for name, value in root.outputs.items():
+        output = pulumi.Output.from_input(value)
+        recorder.exports[name] = await output.future()
+        if await output.is_secret():
+            recorder.secret_exports.add(name)
+
+
+def fill(
+    recorder: Recorder,
+    stack: str,
+    changes: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] = PRETENDED,
+    stacks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Run the whole program of ``Pulumi.<stack>.yaml`` into ``recorder``, with settings changed by dotted path.
+
+    Args:
+        stacks: exports of other stacks by full name; None: a standby's primary is captured first, for its exports.
+    """
+    from infra import program  # noqa: PLC0415  the provider takes a second to import
+
+    config = stackfile.read(stack, changes)
+    tree = json.loads(config["infrafabric:settings"])
+    if stacks is None:
+        stacks = _primary_of(tree, secrets)
+    recorder.region, recorder.stacks = str(tree.get("region")), stacks
+    run(program.stack, recorder, stack=stack, config=config, secrets=secrets)
+
+
+def _primary_of(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+    full_name = (tree.get("primary") or {}).get("stack") if isinstance(tree.get("primary"), dict) else None
+    if not isinstance(full_name, str):
+        return {}
+    return {full_name: capture(full_name.rpartition("/")[2], secrets=secrets).exports}
+
+
+def capture(stack: str, changes: Mapping[str, Any] | None = None, *, secrets: Mapping[str, str] = PRETENDED) -> Graph:
+    """The graph of ``Pulumi.<stack>.yaml``.
+
+    Raises:
+        FileNotFoundError: there is no such stack file.
+        pulumi.RunError: the settings do not describe a stack.
+    """
+    recorder = Recorder()
+    fill(recorder, stack, changes, secrets)
+    return recorder.graph(stack)
+
+
+def is_secret(value: Any) -> bool:
+    """Whether Pulumi has wrapped ``value`` as a secret."""
+    return isinstance(value, dict) and _SECRET_MARK in value
+
+
+def unwrapped(value: Any) -> Any:
+    """``value`` with Pulumi's wrapping of secrets taken off, at any depth."""
+    if is_secret(value):
+        return unwrapped(value["value"])
+    if isinstance(value, dict):
+        return {key: unwrapped(inner) for key, inner in value.items()}
+    return [unwrapped(inner) for inner in value] if isinstance(value, list) else value
