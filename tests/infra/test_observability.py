@@ -217,3 +217,8 @@ def test_without_the_section_nothing_watches(stand_up_stack):
         assert estate.of(type_) == {}
     assert list(estate.of("sns/topic:Topic")) == ["bus-topic"]
     assert {s["Sid"] for s in key_statements(estate)} == {"IamOfThisAccountDecides", "LogGroupsOfThisAccount"}
+
+
+def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standby):
+    names = {i["name"] for i in standby.of("cloudwatch/metricAlarm:MetricAlarm").values()}
+    assert {"infrafabric-prod-secondary-replica-lag", "infrafabric-prod-secondary-agent-errors"} <= names
