@@ -45,6 +45,7 @@ class Role:
             opts=opts,
         )
         self.arn: Output[str] = self._role.arn
+        self.role_name: Output[str] = self._role.name
 
     def allow(
         self,

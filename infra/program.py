@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
+from infra import operations
 from infra.base import Base
 from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.components.api import Api, ApiArgs
@@ -34,8 +35,10 @@ def stack() -> None:
     fleet, log_days = settings.fleet, settings.fleet.log_retention_days
     recovery = settings.recovery.region if settings.recovery else None
     provider = aws.Provider("here", region=settings.region)
-    here = ResourceOptions(provider=provider)
+    unbounded = ResourceOptions(provider=provider)
     place = Place.of(settings, provider)
+    boundary = operations.bound(place, settings, unbounded)
+    here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
     given = Handover.read(settings.primary) if settings.primary else None
 
     keys = Keys("keys", _keys(settings, place, given), here)
@@ -61,6 +64,13 @@ def stack() -> None:
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
 
+    parts = operations.Parts(
+        base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api,
+        database=history and history.database, boundary=boundary,
+    )  # fmt: skip
+    alerts = operations.observe(parts, settings, secrets, here)
+    operations.guard(parts, alerts, settings, here, unbounded)
+
     if recovery:
         _hand_over(place, recovery, base, swarm, history).export()
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
@@ -82,6 +92,7 @@ def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
         principals=(PRINCIPAL, *settings.fleet.agents),
         recovery_region=settings.recovery.region if settings.recovery else None,
         data_key_arn=given.data_key_arn if given else None,
+        lent=operations.lent_keys(place, settings),
     )
 
 

@@ -22,6 +22,7 @@ from infrafabric.bus.envelope import sign
 from infrafabric.bus.refusal import Reason, Refused, shown
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
+from infrafabric.swarm.session import Order
 
 _REFRESH_S = 60.0  # an unknown sender is looked up again at most so often
 # Short time-outs and standard retries: a function has minutes, and its callers have a deadline.
@@ -252,6 +253,17 @@ class KeyCheck:
             return set()
         found = client("secretsmanager").describe_secret(SecretId=self._arn)
         return {stage for stages in (found.get("VersionIdsToStages") or {}).values() for stage in stages}
+
+
+def start_session(executions: Any, coordinator_arn: str, order: Order) -> str:
+    """Start the coordinator. Returns the ARN of the execution, the same one for a repeat."""
+    answer = executions.invoke(
+        FunctionName=coordinator_arn,
+        InvocationType="Event",
+        DurableExecutionName=order.session_id,  # a repeat starts nothing twice
+        Payload=json.dumps(order.as_event(), ensure_ascii=False).encode(),  # escapes could triple it
+    )
+    return answer["DurableExecutionArn"]
 
 
 def put_back(sqs: Any, queue_url: str, body: str, throttles: int, delay_s: int) -> None:

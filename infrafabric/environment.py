@@ -108,6 +108,7 @@ class ModelEnvironment(Environment):
 class AgentEnvironment(ModelEnvironment):
     """Agent hNN: one function, one principal, one signing key."""
 
+    stack: str = Field(min_length=1)  # a dimension of its metrics
     agent: str = Field(pattern=r"^h\d{2}$")
     signing_key_arn: str
     registry_uri: str = Field(pattern=r"^s3://")  # principal → public key, written by the deployment alone
@@ -146,6 +147,15 @@ class ApiEnvironment(Environment):
     model_provider: Provider
     model_id: str = Field(min_length=1)
     api_key_secret_arn: str | None = None
+
+
+class WatchdogEnvironment(Environment):
+    """Looks after the sessions that run."""
+
+    stack: str = Field(min_length=1)  # a dimension of its metrics
+    coordinator_arn: str  # of the alias
+    sessions_table: str
+    stuck_minutes: int = Field(ge=1)
 
 
 class DatabaseEnvironment(Environment):

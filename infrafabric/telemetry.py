@@ -10,11 +10,16 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "InfraFabric/Agents"  # the seed's, section 4.3
+STACK_DIMENSION = "Stack"  # two stacks may share an account
 _UNITS = {
     "ExecutionTime": MetricUnit.Milliseconds,
     "TokensConsumed": MetricUnit.Count,
     "CompletionStatus": MetricUnit.Count,  # 0 success, 1 failure: its average is the error rate
     "CostUsd": MetricUnit.NoUnit,
+    "SessionsLive": MetricUnit.Count,
+    "SessionsStuck": MetricUnit.Count,
+    "SessionsLost": MetricUnit.Count,
+    "LongestQuietS": MetricUnit.Seconds,
 }
 
 
@@ -39,13 +44,19 @@ class EventLog:
         self.logger.error(event, extra=fields)
 
 
-def meter(**dimensions: str) -> Callable[[Mapping[str, float]], None]:
-    """Emits metrics with these dimensions. The session is none: each value would be a metric of its own to pay for."""
+def meter(stack: str, **dimensions: str) -> Callable[[Mapping[str, float]], None]:
+    """Emits metrics of the stack as a whole, and by these dimensions if any.
+
+    Alarms watch the stack's: one metric, however many agents. The session is no dimension: each value would be a metric
+    of its own to pay for.
+    """
 
     def emit(values: Mapping[str, float]) -> None:
-        metrics = EphemeralMetrics(namespace=NAMESPACE, service="agent")  # its own values: agents work side by side
-        for name, value in dimensions.items():
+        metrics = EphemeralMetrics(namespace=NAMESPACE)  # its own values: agents work side by side
+        for name, value in {**dimensions, STACK_DIMENSION: stack}.items():
             metrics.add_dimension(name=name, value=value)
+        if dimensions:
+            metrics.add_dimensions(**{STACK_DIMENSION: stack})
         for name, value in values.items():
             metrics.add_metric(name=name, unit=_UNITS[name], value=value)
         metrics.flush_metrics()

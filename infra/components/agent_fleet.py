@@ -75,6 +75,7 @@ class AgentFleet(ComponentResource):
         args, inbox = self._args, self._args.swarm.bus.inboxes[agent]
         environment = AgentEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.agent_id),
+            stack=args.base.place.stack,
             agent=agent,
             signing_key_arn=args.base.keys.signing_arns[agent],
             registry_uri=args.base.storage.registry_uri,

@@ -31,6 +31,8 @@ class BucketArgs:
     tiering: bool = True  # move objects to Intelligent-Tiering at once
     logs_to: Input[str] | None = None  # bucket for the access logs
     statements: Sequence[policies.Statement] = ()  # beside TLS-only
+    component: str = "storage"  # whose it is
+    lock_days: int | None = None  # nobody may delete an object sooner; can't be taken back from a bucket
     elsewhere: bool = False  # ``place`` is in another region than the stack
 
 
@@ -39,6 +41,7 @@ class Bucket(ComponentResource):
 
     bucket_id: Output[str]
     arn: Output[str]
+    door: aws.s3.BucketPolicy  # a service that writes here in its own name waits for it
     versions: aws.s3.BucketVersioning  # replication waits for it
 
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
@@ -49,8 +52,9 @@ class Bucket(ComponentResource):
             f"{name}-bucket",
             region=self._region,
             bucket=args.place.bucket(args.what),
+            object_lock_enabled=True if args.lock_days else None,
             force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
-            tags=args.place.tags("storage", args.data, args.what),
+            tags=args.place.tags(args.component, args.data, args.what),
             opts=ResourceOptions(parent=self, protect=args.place.prod),
         )
         self.bucket_id, self.arn = bucket.id, bucket.arn
@@ -71,6 +75,15 @@ class Bucket(ComponentResource):
             transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
             opts=ResourceOptions(parent=self, depends_on=[self.versions]),
         )
+        if args.lock_days:
+            aws.s3.BucketObjectLockConfiguration(
+                f"{name}-lock",
+                region=self._region,
+                bucket=bucket.id,
+                # Governance: who may bypass it is IAM's to say, and the boundary says nobody of this stack.
+                rule={"default_retention": {"mode": "GOVERNANCE", "days": args.lock_days}},
+                opts=ResourceOptions(parent=self, depends_on=[self.versions]),
+            )
         if args.logs_to is not None:
             aws.s3.BucketLogging(
                 f"{name}-logging",
@@ -103,7 +116,7 @@ class Bucket(ComponentResource):
             opts=child,
         )
         everything = self.arn.apply(lambda arn: f"{arn}/*")
-        aws.s3.BucketPolicy(
+        self.door = aws.s3.BucketPolicy(
             f"{name}-policy",
             region=self._region,
             bucket=self.bucket_id,

@@ -33,7 +33,8 @@ class Coordinator(ComponentResource):
 
     alias_arn: Output[str]
     function_name: Output[str]
-    dlq_url: Output[str]
+    dlq: DeadLetterQueue
+    function: Function
 
     def __init__(self, name: str, args: CoordinatorArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:swarm:Coordinator", name, opts=opts)
@@ -52,7 +53,8 @@ class Coordinator(ComponentResource):
         )
         self._grant(role, args, lost)
         function = Function(name, self._function_args(role, args, lost), child)
-        self.alias_arn, self.function_name, self.dlq_url = function.alias_arn, function.function_name, lost.url
+        self.function, self.dlq = function, lost
+        self.alias_arn, self.function_name = function.alias_arn, function.function_name
         self.register_outputs({"alias_arn": self.alias_arn, "function_name": self.function_name, "dlq_url": lost.url})
 
     def grant_start(self, role: Role) -> None:

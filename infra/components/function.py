@@ -50,6 +50,7 @@ class Function(ComponentResource):
     function_name: Output[str]
     alias_arn: Output[str]
     alias_invoke_arn: Output[str]
+    log_group_name: Output[str]
 
     def __init__(self, name: str, args: FunctionArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Function", name, opts=opts)
@@ -74,6 +75,7 @@ class Function(ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
         self.arn, self.function_name = function.arn, function.name
+        self.log_group_name = logs.name
         self.alias_arn, self.alias_invoke_arn = alias.arn, alias.invoke_arn
         self.alias_name = alias.name
         self.register_outputs({"arn": self.arn, "alias_arn": self.alias_arn})

@@ -45,6 +45,8 @@ class Gateway(ComponentResource):
 
     url: Output[str]
     api_key: Output[str]  # a secret
+    api_name: Output[str]
+    stage_name: Output[str]
 
     def __init__(self, name: str, args: GatewayArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:api:Gateway", name, opts=opts)
@@ -72,6 +74,7 @@ class Gateway(ComponentResource):
         stage = self._stage(deployment)
         self.api_key = Output.secret(self._usage(stage))
         self.url = stage.invoke_url
+        self.api_name, self.stage_name = self._rest.name, stage.stage_name
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
     def _methods(self) -> list[Resource]:

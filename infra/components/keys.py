@@ -45,6 +45,7 @@ _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 class KeysArgs:
     place: Place
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
+    lent: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
     recovery_region: str | None = None  # where data are copied to, and the data key with them
     data_key_arn: Output[str] | None = None  # a standby's: its primary's data key, as it is in this region
 
@@ -59,7 +60,7 @@ class Keys(ComponentResource):
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
-        self._place, self.recovery_data_arn = args.place, None
+        self._place, self._lent, self.recovery_data_arn = args.place, args.lent, None
         self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
         self.signing_arns = {
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
@@ -142,7 +143,7 @@ class Keys(ComponentResource):
             "Resource": "*",  # in a key policy this means the key itself
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
         }
-        return policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs)
+        return policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs, *self._lent)
 
     def _signing_key(self, name: str, principal: str) -> Output[str]:
         place = self._place

@@ -29,13 +29,14 @@ class DeadLetterQueue(ComponentResource):
     """Where what cannot be worked on waits for an operator."""
 
     arn: Output[str]
+    queue_name: Output[str]
     url: Output[str]
     door: aws.sqs.QueuePolicy
 
     def __init__(self, name: str, args: QueueArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:messaging:DeadLetterQueue", name, opts=opts)
         queue = _queue(f"{name}-queue", args, ResourceOptions(parent=self))
-        self.arn, self.url = queue.arn, queue.id
+        self.arn, self.url, self.queue_name = queue.arn, queue.id, queue.name
         self.door = _door(name, self.arn, self.url, args, self)
         self.register_outputs({"arn": self.arn, "url": self.url})
 
@@ -48,6 +49,7 @@ class Queue(ComponentResource):
     """Encrypted, TLS only, with a redrive policy; its DLQ takes messages of this queue alone."""
 
     arn: Output[str]
+    queue_name: Output[str]
     url: Output[str]
     dlq: DeadLetterQueue
     door: aws.sqs.QueuePolicy  # a subscription waits for it
@@ -58,7 +60,7 @@ class Queue(ComponentResource):
         self.dlq = DeadLetterQueue(f"{name}-dlq", replace(args, what=f"{args.what}-dlq", handler_timeout_s=None), child)
         redrive = Output.json_dumps({"deadLetterTargetArn": self.dlq.arn, "maxReceiveCount": args.max_receives})
         queue = _queue(f"{name}-queue", args, child, redrive_policy=redrive)
-        self.arn, self.url = queue.arn, queue.id
+        self.arn, self.url, self.queue_name = queue.arn, queue.id, queue.name
         self.door = _door(name, self.arn, self.url, args, self)
         allow_redrive(name, self.dlq, self.arn, self)
         self.register_outputs({"arn": self.arn, "url": self.url, "dlq_arn": self.dlq.arn, "dlq_url": self.dlq.url})

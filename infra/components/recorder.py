@@ -40,11 +40,13 @@ class Recorder(ComponentResource):
     calls = ("sqs",)  # services that it reaches from inside the VPC, beside S3
     queue_url: Output[str]
     dlq_url: Output[str]
+    inbox: Queue
+    function: Function
 
     def __init__(self, name: str, args: RecorderArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:swarm:Recorder", name, opts=opts)
         child = ResourceOptions(parent=self)
-        self._queue = Queue(
+        self.inbox = Queue(
             name,
             QueueArgs(
                 place=args.base.place,
@@ -56,7 +58,7 @@ class Recorder(ComponentResource):
             ),
             child,
         )
-        self.queue_url, self.dlq_url = self._queue.url, self._queue.dlq.url
+        self.queue_url, self.dlq_url = self.inbox.url, self.inbox.dlq.url
         tags = args.base.place.tags("recorder", DataClass.NONE, "recorder")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         inside = Attachment(
@@ -65,13 +67,13 @@ class Recorder(ComponentResource):
         args.database.open_to(inside, self)
         args.database.grant_connect(role, RECORDER_USER)
         args.base.storage.grant_read_registry(role)
-        self._queue.grant_consume(role)
-        self._queue.dlq.grant_send(role)
-        function = Function(name, self._function_args(role, inside, args), child)
+        self.inbox.grant_consume(role)
+        self.inbox.dlq.grant_send(role)
+        self.function = Function(name, self._function_args(role, inside, args), child)
         aws.lambda_.EventSourceMapping(
             f"{name}-feed",
-            event_source_arn=self._queue.arn,
-            function_name=function.alias_arn,
+            event_source_arn=self.inbox.arn,
+            function_name=self.function.alias_arn,
             # A replica takes no writes: until it is promoted, what happened waits in the queue, for 14 days.
             enabled=args.migrator is not None,
             batch_size=BATCH_SIZE,
@@ -86,7 +88,7 @@ class Recorder(ComponentResource):
 
     def grant_record(self, role: Role) -> None:
         """Hand a fact over to history."""
-        self._queue.grant_send(role, "Record")
+        self.inbox.grant_send(role, "Record")
 
     def _function_args(self, role: Role, inside: Attachment, args: RecorderArgs) -> FunctionArgs:
         return FunctionArgs(
@@ -98,7 +100,7 @@ class Recorder(ComponentResource):
             environment=RecorderEnvironment.render(
                 **args.database.environment(RECORDER_USER),
                 registry_uri=args.base.storage.registry_uri,
-                dlq_url=self._queue.dlq.url,
+                dlq_url=self.inbox.dlq.url,
             ),
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,

@@ -93,6 +93,11 @@ class Sessions(ComponentResource):
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
 
+    def grant_watch(self, role: Role) -> None:
+        """The watchdog's part: list sessions, end lost ones, read what an unstarted one was asked to do."""
+        self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
+        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
+
     def _allow(self, role: Role, *actions: str) -> None:
         role.allow("Sessions", *actions, on=self.table_arn)
         self._keys.grant_use(role, "dynamodb")

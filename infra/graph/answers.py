@@ -110,6 +110,7 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
     "apigateway/restApi:RestApi": _rest_api,
     "apigateway/stage:Stage": _stage,
+    "cloudwatch/compositeAlarm:CompositeAlarm": lambda _, inputs, *__: {"arn": f"arn:mock:{inputs['alarmName']}"},
     "ec2/eip:Eip": lambda name, *_: {"allocationId": f"eipalloc-{name}"},
     "ec2/vpc:Vpc": _vpc,
     "ec2/vpcEndpoint:VpcEndpoint": lambda name, *_: {"prefixListId": f"pl-{name}"},

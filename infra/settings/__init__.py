@@ -8,6 +8,7 @@ from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
+from infra.settings.operations import Backup, GithubOidc, Guardrails, Observability, Thresholds
 from infra.settings.regions import Primary, Recovery
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
@@ -18,11 +19,15 @@ __all__ = [
     "LONGEST_STACK_NAME",
     "STACK_NAME",
     "Api",
+    "Backup",
     "Budget",
     "Database",
     "Fleet",
+    "GithubOidc",
+    "Guardrails",
     "Model",
     "Network",
+    "Observability",
     "Price",
     "Primary",
     "Recovery",
@@ -31,4 +36,5 @@ __all__ = [
     "Section",
     "Settings",
     "Tags",
+    "Thresholds",
 ]

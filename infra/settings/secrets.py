@@ -15,6 +15,7 @@ class Secrets:
 
     database_password: pulumi.Output[str] | None
     api_key: pulumi.Output[str] | None  # of the model provider anthropic
+    pager_duty_endpoint: pulumi.Output[str] | None  # the address holds the integration's key
 
     @classmethod
     def load(cls, settings: Settings) -> Secrets:
@@ -31,4 +32,14 @@ class Secrets:
                 f"{config.name}:databasePassword is not set, and database.password is 'secret': "
                 "pulumi config set --secret databasePassword, or choose database.password managed"
             )
-        return cls(database_password=password, api_key=config.get_secret("anthropicApiKey"))
+        pager = config.get_secret("pagerDutyEndpoint")
+        if settings.observability and settings.observability.pager_duty and pager is None:
+            raise pulumi.RunError(
+                f"{config.name}:pagerDutyEndpoint is not set, and observability.pagerDuty is true: "
+                "pulumi config set --secret pagerDutyEndpoint, or set observability.pagerDuty to false"
+            )
+        return cls(
+            database_password=password,
+            api_key=config.get_secret("anthropicApiKey"),
+            pager_duty_endpoint=pager,
+        )

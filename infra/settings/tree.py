@@ -17,6 +17,7 @@ from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
 from infra.settings.network import Network
+from infra.settings.operations import Guardrails, Observability
 from infra.settings.regions import REGION, Primary, Recovery
 from infra.settings.section import Section
 from infra.settings.swarm import Fleet, Model, Runtime
@@ -40,6 +41,8 @@ class Settings(Section):
     network: Network = Network()
     database: Database | None = None
     api: Api = Api()
+    observability: Observability | None = None
+    guardrails: Guardrails | None = None
     budget: Budget = Budget()
     tags: Tags = Tags()
 
@@ -50,6 +53,15 @@ class Settings(Section):
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
+        return self
+
+    @model_validator(mode="after")
+    def _what_guards_can_be_heard(self) -> Self:
+        guards = self.guardrails
+        heard = guards and next((k for k in ("budgets", "anomaly_detection", "guard_duty") if getattr(guards, k)), None)
+        if heard and self.observability is None:
+            key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(heard, heard)
+            raise ValueError(f"guardrails.{key} = True: needs an observability section, whose topic it speaks to")
         return self
 
     @model_validator(mode="after")
@@ -95,6 +107,8 @@ class Settings(Section):
             regions["recovery.region"] = self.recovery.region
         if self.primary:
             regions["primary.region"] = self.primary.region
+        if self.guardrails:
+            regions |= {f"guardrails.allowedRegions.{n}": r for n, r in enumerate(self.guardrails.allowed_regions)}
         for key, region in regions.items():
             if region not in EU_REGIONS:
                 allowed = ", ".join(EU_REGIONS)

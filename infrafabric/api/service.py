@@ -10,11 +10,10 @@ from typing import Any
 
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
+from infrafabric.swarm import watch
 from infrafabric.swarm.report import Report, named
-from infrafabric.swarm.session import Order, Status, TaskResult, outcome, report_key, usd
+from infrafabric.swarm.session import Order, Status, TaskResult, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
-
-_LOST_MS = 300_000  # past its deadline by so much, a session that says it runs has lost its coordinator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +111,8 @@ def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
 
 def _up_to_date(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
     """The session, ended when its coordinator was lost: none is left hanging."""
-    lost = not Status(item["status"]).final and deps.now_ms() > int(item["deadline_ms"]) + _LOST_MS
-    if lost:
-        status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
-        deps.store.end(item["pk"], status, reason="the coordinator was lost: no report by the deadline")
+    if watch.is_lost(item, now_ms=deps.now_ms()):
+        watch.end_lost(item, deps.store)
         item = deps.store.get(item["pk"]) or item
     return item
 

@@ -177,8 +177,8 @@ class Ledger(Table):
         return self.change(
             session_id,
             "SESSION",
-            "ADD committed :cost",
-            {":cost": nusd, ":room": budget_nusd - nusd, **_LIVE},
+            "SET updated_ms = :moved ADD committed :cost",
+            {":moved": self.now_ms(), ":cost": nusd, ":room": budget_nusd - nusd, **_LIVE},
             condition="#status IN (:pending, :running) AND committed <= :room",
             names=_STATUS,
         )

@@ -80,10 +80,26 @@ class SessionStore(Ledger):
         last = found.get("LastEvaluatedKey")
         return [plain(item) for item in found["Items"]], plain(last) if last else None
 
+    def live(self) -> Iterator[Found]:
+        """The sessions that have not ended."""
+        since = f"{self.now_ms() - _LONGEST_MS:015}"
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName="by_created",
+            KeyConditionExpression="listing = :all AND created > :since",
+            FilterExpression="#status IN (:pending, :running)",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=encoded({":all": "sessions", ":since": since, **_LIVE}),
+        )
+        for page in pages:
+            yield from map(plain, page["Items"])
+
     def begin(self, session_id: str, *, tasks: int) -> bool:
         """RUNNING from now on, with so many tasks. False when the session has ended (it was cancelled)."""
         return self._update_live(
-            session_id, "SET #status = :now, tasks_total = :tasks", {":now": Status.RUNNING, ":tasks": tasks}
+            session_id,
+            "SET #status = :now, tasks_total = :tasks, updated_ms = :moved",
+            {":now": Status.RUNNING, ":tasks": tasks, ":moved": self.now_ms()},
         )
 
     def end(self, session_id: str, status: Status, *, reason: str) -> bool:
@@ -123,16 +139,17 @@ class SessionStore(Ledger):
 
     def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any]) -> bool:
         """Change a session that has not ended. False when it has, or was never there."""
-        live = {":pending": Status.PENDING, ":running": Status.RUNNING}
         change = self.change(
             session_id,
             "SESSION",
             expression,
-            {**values, **live},
+            {**values, **_LIVE},
             condition="#status IN (:pending, :running)",
             names={"#status": "status"},
         )
         return self.transact([change]) is None
 
 
+_LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
+_LIVE = {":pending": Status.PENDING, ":running": Status.RUNNING}
 _EXISTS = "attribute_exists(pk)"

@@ -95,10 +95,11 @@ class Table:
         return {"Put": put}
 
     def add(self, session_id: str, counters: Mapping[str, int]) -> dict[str, Any]:
-        """Add to a session's counters, as an item of a transaction."""
+        """Add to a session's counters, as an item of a transaction; the watchdog sees that the session moved."""
         names = sorted(counters)
-        expression = "ADD " + ", ".join(f"{name} :{name}" for name in names)
-        return self.change(session_id, "SESSION", expression, {f":{name}": counters[name] for name in names})
+        expression = "SET updated_ms = :moved ADD " + ", ".join(f"{name} :{name}" for name in names)
+        values = {f":{name}": counters[name] for name in names}
+        return self.change(session_id, "SESSION", expression, {**values, ":moved": self.now_ms()})
 
     def fresh(self) -> dict[str, Any]:
         """When an item was written, and when the table may forget it."""

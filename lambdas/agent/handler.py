@@ -59,7 +59,7 @@ def aws_deps() -> AgentDeps:
         together=cloud.together(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="beside")),
         put_back=partial(cloud.put_back, sqs, env.queue_url),
         dead_letter=partial(cloud.dead_letter, sqs, env.dlq_url),
-        measure=meter(AgentId=env.agent, ModelType=env.model_id),
+        measure=meter(env.stack, AgentId=env.agent, ModelType=env.model_id),
         log=log,
         heartbeat_s=env.heartbeat_s,
     )

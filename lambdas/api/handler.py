@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -14,7 +14,6 @@ from infrafabric import cloud
 from infrafabric.api import requests, service
 from infrafabric.api.problems import CONTENT_TYPE, ProblemError
 from infrafabric.environment import ApiEnvironment
-from infrafabric.swarm.session import Order
 from infrafabric.swarm.store import SessionStore
 from infrafabric.telemetry import EventLog
 
@@ -26,21 +25,11 @@ app = APIGatewayRestResolver(strip_prefixes=["/iam"])  # the same operations, si
 @cache
 def aws_deps() -> service.ApiDeps:
     """Built on the first event and kept."""
-    objects, executions = cloud.Objects(cloud.client("s3"), env.results_bucket), cloud.client("lambda")
-
-    def start(order: Order) -> str:
-        answer = executions.invoke(
-            FunctionName=env.coordinator_arn,
-            InvocationType="Event",
-            DurableExecutionName=order.session_id,  # a repeat starts nothing twice
-            Payload=json.dumps(order.as_event(), ensure_ascii=False).encode(),  # escapes could triple it
-        )
-        return answer["DurableExecutionArn"]
-
+    objects = cloud.Objects(cloud.client("s3"), env.results_bucket)
     return service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
-        start=start,
+        start=partial(cloud.start_session, cloud.client("lambda"), env.coordinator_arn),
         fetch=objects.find,
         missing_key=cloud.KeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,

@@ -14,7 +14,7 @@ def bucket(it: Declared) -> Made:
     name = it.inputs.get("bucket") or it.name
     place = {} if it.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": it.region}}
     s3 = it.client("s3")
-    s3.create_bucket(Bucket=name, **place)
+    s3.create_bucket(Bucket=name, **place, **given(it.inputs, ObjectLockEnabledForBucket="objectLockEnabled"))
     if it.tag_map():
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": it.tags()})
     return Made(
@@ -48,6 +48,14 @@ def versioning(it: Declared) -> Made:
     wanted = {"Status": it.inputs["versioningConfiguration"]["status"]}
     it.client("s3").put_bucket_versioning(Bucket=it.inputs["bucket"], VersioningConfiguration=wanted)
     return Made(it.inputs["bucket"])
+
+
+@creates("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
+def object_lock(it: Declared) -> Made:
+    bucket, rule = it.inputs["bucket"], it.inputs.get("rule")
+    wanted = {"ObjectLockEnabled": "Enabled", **({"Rule": pascal(rule)} if rule else {})}
+    it.client("s3").put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=wanted)
+    return Made(bucket)
 
 
 @creates(

@@ -1,6 +1,9 @@
-"""CloudWatch: log groups, alarms, dashboards."""
+"""CloudWatch: log groups, metric filters, alarms, dashboards; the rules of EventBridge."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from local.types import Declared, Made, creates, given
 
@@ -22,20 +25,95 @@ def log_resource_policy(it: Declared) -> Made:
     return Made(it.inputs["policyName"])
 
 
+@creates("aws:cloudwatch/logMetricFilter:LogMetricFilter")
+def log_metric_filter(it: Declared) -> Made:
+    name, counted = it.physical(), it.inputs["metricTransformation"]
+    transformation = given(
+        counted, metricName="name", metricNamespace="namespace", metricValue="value", unit="unit",
+        defaultValue="defaultValue", dimensions="dimensions",
+    )  # fmt: skip
+    it.client("logs").put_metric_filter(
+        logGroupName=it.inputs["logGroupName"],
+        filterName=name,
+        filterPattern=it.inputs["pattern"],
+        metricTransformations=[transformation],
+    )
+    return Made(name, {"name": name})
+
+
 @creates("aws:cloudwatch/metricAlarm:MetricAlarm")
 def metric_alarm(it: Declared) -> Made:
-    name = it.physical("name")
+    name, queries = it.physical("name"), it.inputs.get("metricQueries") or []
+    measured = {"Metrics": [_query(query) for query in queries]} if queries else {"Dimensions": _dimensions(it.inputs)}
     it.client("cloudwatch").put_metric_alarm(
         AlarmName=name,
-        Dimensions=[{"Name": n, "Value": v} for n, v in sorted((it.inputs.get("dimensions") or {}).items())],
+        Tags=it.tags(),
+        **measured,
         **given(
             it.inputs, ComparisonOperator="comparisonOperator", EvaluationPeriods="evaluationPeriods",
             MetricName="metricName", Namespace="namespace", Period="period", Statistic="statistic",
             Threshold="threshold", AlarmActions="alarmActions", OKActions="okActions",
             TreatMissingData="treatMissingData", AlarmDescription="alarmDescription",
+            ExtendedStatistic="extendedStatistic", DatapointsToAlarm="datapointsToAlarm",
+            InsufficientDataActions="insufficientDataActions",
+            EvaluateLowSampleCountPercentile="evaluateLowSampleCountPercentiles",
         ),
     )  # fmt: skip
     return Made(name, {"arn": it.arn("cloudwatch", f"alarm:{name}"), "name": name})
+
+
+def _query(query: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = given(query, Id="id", Expression="expression", Label="label", ReturnData="returnData")
+    if query.get("metric"):
+        metric = query["metric"]
+        named = given(metric, Namespace="namespace", MetricName="metricName")
+        what = {"Metric": {**named, "Dimensions": _dimensions(metric)}, **given(metric, Period="period", Stat="stat")}
+        wanted["MetricStat"] = what
+    return wanted
+
+
+def _dimensions(of: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value} for name, value in sorted((of.get("dimensions") or {}).items())]
+
+
+@creates("aws:cloudwatch/compositeAlarm:CompositeAlarm")
+def composite_alarm(it: Declared) -> Made:
+    name = it.inputs["alarmName"]
+    it.client("cloudwatch").put_composite_alarm(
+        AlarmName=name,
+        Tags=it.tags(),
+        **given(
+            it.inputs, AlarmRule="alarmRule", AlarmDescription="alarmDescription", AlarmActions="alarmActions",
+            OKActions="okActions",
+        ),
+    )  # fmt: skip
+    return Made(name, {"arn": it.arn("cloudwatch", f"alarm:{name}")})
+
+
+@creates("aws:cloudwatch/eventRule:EventRule")
+def event_rule(it: Declared) -> Made:
+    name = it.physical()
+    made = it.client("events").put_rule(
+        Name=name,
+        Tags=it.tags(),
+        **given(
+            it.inputs, ScheduleExpression="scheduleExpression", EventPattern="eventPattern", State="state",
+            Description="description",
+        ),
+    )  # fmt: skip
+    return Made(name, {"arn": made["RuleArn"], "name": name})
+
+
+@creates("aws:cloudwatch/eventTarget:EventTarget")
+def event_target(it: Declared) -> Made:
+    target = {"Id": it.inputs["targetId"], **given(it.inputs, Arn="arn", Input="input")}
+    if it.inputs.get("retryPolicy"):
+        retry = it.inputs["retryPolicy"]
+        target["RetryPolicy"] = given(
+            retry, MaximumEventAgeInSeconds="maximumEventAgeInSeconds", MaximumRetryAttempts="maximumRetryAttempts"
+        )
+    it.client("events").put_targets(Rule=it.inputs["rule"], Targets=[target])
+    return Made(f"{it.inputs['rule']}-{it.inputs['targetId']}")
 
 
 @creates("aws:cloudwatch/dashboard:Dashboard")

@@ -208,3 +208,17 @@ def test_the_counters_do_not_carry_the_order(store: SessionStore, session: str) 
     assert item
     assert len(str(item)) < 1_000, "each claim and each answer pays for the size of this item"
     assert store.order(session).tasks == ("one",)
+
+
+def test_the_watchdog_sees_sessions_that_have_not_ended_and_when_they_last_moved(
+    store: SessionStore, session: str
+) -> None:
+    def live() -> dict[str, int]:
+        return {item["pk"]: int(item["updated_ms"]) for item in store.live() if "updated_ms" in item}
+
+    begun = live()[session]
+    time.sleep(0.01)
+    store.finish(claim(store, session, "m"), done(), spent_nusd=4)
+    assert live()[session] > begun
+    store.end(session, Status.COMPLETE, reason="")
+    assert session not in live()

@@ -49,7 +49,7 @@ def test_every_method_invokes_the_alias(primary, table):
     assert len(integrations) == sum(len(verbs) for verbs in table.values())
     assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
     assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
-    (permission,) = primary.of("lambda/permission:Permission").values()
+    permission = primary.of("lambda/permission:Permission")["api-gateway-invoke"]
     assert (permission["qualifier"], permission["principal"]) == ("live", "apigateway.amazonaws.com")
     assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
 

@@ -43,9 +43,9 @@ def test_no_message_is_published_before_the_doors_are_open(primary):
 
 
 def test_the_topic_is_encrypted_with_our_key_and_refuses_plain_http(primary):
-    (topic,) = primary.of("sns/topic:Topic").values()
+    topic = primary.of("sns/topic:Topic")["bus-topic"]
     assert topic["kmsMasterKeyId"].endswith("key/keys-data")
-    (policy,) = primary.of("sns/topicPolicy:TopicPolicy").values()
+    policy = primary.of("sns/topicPolicy:TopicPolicy")["bus-topic-policy"]
     (refusal,) = json.loads(policy["policy"])["Statement"]
     assert (refusal["Effect"], refusal["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 

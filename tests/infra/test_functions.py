@@ -11,6 +11,7 @@ from infrafabric.environment import (
     CoordinatorEnvironment,
     MigratorEnvironment,
     RecorderEnvironment,
+    WatchdogEnvironment,
 )
 
 READ_BY = {
@@ -19,6 +20,7 @@ READ_BY = {
     "coordinator": CoordinatorEnvironment,
     "migrator": MigratorEnvironment,
     "recorder": RecorderEnvironment,
+    "watchdog": WatchdogEnvironment,
 }
 LARGEST_ENVIRONMENT = 4096  # bytes (Lambda quotas)
 
@@ -47,7 +49,7 @@ def test_each_handler_is_there(functions):
 
 
 def test_each_function_has_a_role_a_log_group_and_an_alias_of_its_own(primary, functions):
-    assert len(functions) == 14
+    assert len(functions) == 15
     assert len({f["role"] for f in functions.values()}) == len(functions)
     assert len({f["loggingConfig"]["logGroup"] for f in functions.values()}) == len(functions)
     aliases = {a["functionName"]: a for a in primary.of("lambda/alias:Alias").values()}

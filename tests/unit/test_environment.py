@@ -20,6 +20,7 @@ from infrafabric.environment import (
     MigratorEnvironment,
     ModelEnvironment,
     RecorderEnvironment,
+    WatchdogEnvironment,
 )
 
 LEVELS = st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"])
@@ -59,6 +60,7 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     ModelEnvironment: _MODEL,
     AgentEnvironment: {
         **_SWARM,
+        "stack": WORDS,
         "agent": st.integers(0, 99).map(lambda number: f"h{number:02}"),
         "queue_url": URLS,
         "dlq_url": URLS,
@@ -85,6 +87,13 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     DatabaseEnvironment: _DATABASE,
     RecorderEnvironment: {**_DATABASE, "registry_uri": BUCKETS, "dlq_url": URLS},
     MigratorEnvironment: {**_DATABASE, "master_secret_arn": ARNS, "recorder_user": WORDS},
+    WatchdogEnvironment: {
+        **_BASE,
+        "stack": WORDS,
+        "coordinator_arn": ARNS,
+        "sessions_table": WORDS,
+        "stuck_minutes": st.integers(1, 1440),
+    },
 }
 MODELS = pytest.mark.parametrize("model", FIELDS, ids=lambda model: model.__name__)
 OFFLINE = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:8080"}

@@ -19,7 +19,8 @@ SWARM = {
 }  # fmt: skip
 ENVIRONMENTS = {
     "agent": {
-        **MODEL, **SWARM, "AGENT": "h01", "QUEUE_URL": "q", "DLQ_URL": "d", "HEARTBEAT_S": "20", "BATCH_SIZE": "10"
+        **MODEL, **SWARM, "STACK": "dev", "AGENT": "h01", "QUEUE_URL": "q", "DLQ_URL": "d", "HEARTBEAT_S": "20",
+        "BATCH_SIZE": "10",
     },
     "api": {
         "AGENTS": "10", "COORDINATOR_ARN": "arn:c", "RESULTS_BUCKET": "results", "SESSIONS_TABLE": "sessions",
@@ -29,6 +30,7 @@ ENVIRONMENTS = {
         **MODEL, **SWARM, "AGENTS": "10", "AT_ONCE": "100", "HEARTBEAT_TIMEOUT_S": "90", "REASSIGNMENTS": "2"
     },
     "migrator": {**DATABASE, "MASTER_SECRET_ARN": "arn:s", "RECORDER_USER": "if_recorder"},
+    "watchdog": {"STACK": "dev", "COORDINATOR_ARN": "arn:c", "SESSIONS_TABLE": "sessions", "STUCK_MINUTES": "30"},
     "recorder": {**DATABASE, "REGISTRY_URI": "s3://state/registry/keys.json", "DLQ_URL": "d"},
 }  # fmt: skip
 

@@ -1,0 +1,216 @@
+"""GithubOidc: how GitHub Actions previews and deploys this stack without a key that could leak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from infra import policies, settings
+from infra.components.boundary import Boundary
+from infra.place import DataClass, Place
+
+ISSUER = "token.actions.githubusercontent.com"
+AUDIENCE = "sts.amazonaws.com"
+SESSION_S = 3600
+# What a deployment hands roles to.
+SERVICES = (
+    "apigateway.amazonaws.com",
+    "backup.amazonaws.com",
+    "config.amazonaws.com",
+    "lambda.amazonaws.com",
+    "vpc-flow-logs.amazonaws.com",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GithubOidcArgs:
+    place: Place
+    settings: settings.GithubOidc
+    boundary: Boundary
+
+
+class GithubOidc(ComponentResource):
+    """Two roles: a pull request may look, an approved environment may deploy.
+
+    Neither can be bounded by the stack's boundary, which forbids making roles. The deploy role is bounded differently:
+    it makes and changes only roles that carry the boundary, and not itself. Whoever widens the boundary or these roles
+    is an administrator, at their own keyboard.
+    """
+
+    preview_role_arn: Output[str]
+    deploy_role_arn: Output[str]
+
+    def __init__(self, name: str, args: GithubOidcArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:guardrails:GithubOidc", name, opts=opts)
+        self._name, self._args = name, args
+        provider_arn = self._trusted_issuer()
+        repository, stack = args.settings.repository, args.place.stack
+        preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
+        self._write("preview", preview, [no_content(args.place)])
+        deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
+        self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn))
+        self.preview_role_arn, self.deploy_role_arn = preview.arn, deploy.arn
+        self.register_outputs({"preview_role_arn": self.preview_role_arn, "deploy_role_arn": self.deploy_role_arn})
+
+    def _trusted_issuer(self) -> Output[str]:
+        place = self._args.place
+        if not self._args.settings.create_provider:
+            return _iam(place, f"oidc-provider/{ISSUER}")
+        provider = aws.iam.OpenIdConnectProvider(
+            f"{self._name}-provider",
+            url=f"https://{ISSUER}",
+            client_id_lists=[AUDIENCE],
+            # No thumbprints: AWS knows GitHub's certificates itself, and fills them in.
+            tags=place.tags("guardrails", DataClass.NONE, "github"),
+            opts=ResourceOptions(parent=self),
+        )
+        return provider.arn
+
+    def _role(self, what: str, provider_arn: Input[str], subject: str, aws_policy: str) -> aws.iam.Role:
+        place, child = self._args.place, ResourceOptions(parent=self)
+        trusted = {
+            "Effect": "Allow",
+            "Principal": {"Federated": provider_arn},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {"StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": subject}},
+        }
+        role = aws.iam.Role(
+            f"{self._name}-{what}",
+            name=place.named(f"github-{what}"),
+            description=f"GitHub Actions of {self._args.settings.repository}: {what}",
+            assume_role_policy=policies.document(trusted),
+            max_session_duration=SESSION_S,
+            tags=place.tags("guardrails", DataClass.NONE, f"github-{what}"),
+            opts=child,
+        )
+        aws.iam.RolePolicyAttachment(
+            f"{self._name}-{what}-{aws_policy.lower()}",
+            role=role.name,
+            policy_arn=f"arn:{place.partition}:iam::aws:policy/{aws_policy}",
+            opts=child,
+        )
+        return role
+
+    def _write(self, what: str, role: aws.iam.Role, statements: Sequence[policies.Statement]) -> Resource:
+        return aws.iam.RolePolicy(
+            f"{self._name}-{what}-policy",
+            name="granted",
+            role=role.name,
+            policy=policies.document(*statements),
+            opts=ResourceOptions(parent=self),
+        )
+
+
+def no_content(place: Place) -> policies.Statement:
+    """Whoever can open a pull request may see how things are set up, and nothing that they hold."""
+    keys = f"arn:{place.partition}:apigateway:{place.region}::/apikeys"
+    return {
+        "Sid": "NoContent",
+        "Effect": "Deny",
+        "Action": [
+            "apigateway:GET",
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:GetRecords",
+            "dynamodb:PartiQLSelect",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+            "logs:FilterLogEvents",
+            "logs:GetLogEvents",
+            "logs:StartQuery",
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            "secretsmanager:GetSecretValue",
+            "sqs:ReceiveMessage",
+            "ssm:GetParameter",
+            "ssm:GetParameters",
+            "ssm:GetParametersByPath",
+        ],
+        "Resource": [
+            keys,
+            f"{keys}/*",
+            f"arn:{place.partition}:dynamodb:*:*:table/{place.named('*')}",
+            f"arn:{place.partition}:logs:*:*:log-group:*",
+            f"arn:{place.partition}:s3:::{place.named('*')}/*",
+            f"arn:{place.partition}:secretsmanager:*:*:secret:*",
+            f"arn:{place.partition}:sqs:*:*:*",
+            f"arn:{place.partition}:ssm:*:*:parameter/*",
+        ],
+    }
+
+
+def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]:
+    """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary."""
+    roles = _iam(place, f"role/{place.named('*')}")
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}}
+    return [
+        {
+            "Sid": "GrantWithinTheBoundary",
+            "Effect": "Allow",
+            "Action": [
+                "iam:AttachRolePolicy",
+                "iam:CreateRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:PutRolePermissionsBoundary",
+                "iam:PutRolePolicy",
+            ],
+            "Resource": roles,
+            "Condition": bounded,
+        },
+        {
+            "Sid": "KeepRoles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:DeleteRole",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfilesForRole",
+                "iam:ListRolePolicies",
+                "iam:TagRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+            ],
+            "Resource": roles,
+        },
+        {
+            "Sid": "PassRoles",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": roles,
+            "Condition": {"StringEquals": {"iam:PassedToService": list(SERVICES)}},
+        },
+        {
+            "Sid": "SeeTheBoundary",
+            "Effect": "Allow",
+            "Action": ["iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions"],
+            "Resource": boundary_arn,
+        },
+        {
+            "Sid": "SeeTheProvider",
+            "Effect": "Allow",
+            "Action": "iam:GetOpenIDConnectProvider",
+            "Resource": _iam(place, f"oidc-provider/{ISSUER}"),
+        },
+        {
+            "Sid": "NotItself",
+            "Effect": "Deny",
+            "Action": [
+                "iam:AttachRolePolicy",
+                "iam:DeleteRole",
+                "iam:PassRole",
+                "iam:PutRolePolicy",
+                "iam:UpdateAssumeRolePolicy",
+            ],
+            "Resource": _iam(place, f"role/{place.named('github-*')}"),
+        },
+    ]
+
+
+def _iam(place: Place, resource: str) -> Output[str]:
+    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:{resource}")

@@ -1,0 +1,126 @@
+"""The last two parts of a stack: what watches it, and what bounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pulumi import Input, ResourceOptions
+
+from infra import policies
+from infra.base import Base
+from infra.components import alerts as alerting
+from infra.components import trail as trailing
+from infra.components.account import AccountBaseline, AccountBaselineArgs
+from infra.components.agent_fleet import AgentFleet
+from infra.components.alarms import Alarms, AlarmsArgs
+from infra.components.alerts import Alerts, AlertsArgs
+from infra.components.api import Api
+from infra.components.backups import Backups, BackupsArgs
+from infra.components.boundary import Boundary, BoundaryArgs
+from infra.components.configuration import ConfigurationHistory, ConfigurationHistoryArgs
+from infra.components.coordinator import Coordinator
+from infra.components.dashboards import Dashboards, DashboardsArgs
+from infra.components.database import Database
+from infra.components.detection import Detection, DetectionArgs
+from infra.components.github import GithubOidc, GithubOidcArgs
+from infra.components.queries import Queries, QueriesArgs
+from infra.components.spending import Spending, SpendingArgs
+from infra.components.swarm import Swarm
+from infra.components.trail import Trail, TrailArgs
+from infra.components.watchdog import Watchdog, WatchdogArgs
+from infra.components.watched import watched
+from infra.place import Place
+from infra.settings import Secrets, Settings
+
+
+def lent_keys(place: Place, settings: Settings) -> list[policies.Statement]:
+    """What services of AWS need of the data key, by what is switched on."""
+    lent = [alerting.lent_key(place)] if settings.observability else []
+    return [*lent, trailing.lent_key(place)] if settings.guardrails and settings.guardrails.cloud_trail else lent
+
+
+def bound(place: Place, settings: Settings, opts: ResourceOptions) -> Boundary | None:
+    """What no role may do, if the settings say so; it comes before everything that has a role."""
+    rails = settings.guardrails
+    if rails is None or not rails.boundary:
+        return None
+    return Boundary("boundary", BoundaryArgs(place=place, allowed_regions=rails.allowed_regions), opts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What is watched and guarded."""
+
+    base: Base
+    swarm: Swarm
+    coordinator: Coordinator
+    agents: AgentFleet
+    api: Api
+    database: Database | None
+    boundary: Boundary | None
+
+    @property
+    def stores(self) -> Mapping[str, Input[str]]:
+        """ARNs of what cannot be made again."""
+        instance = {"database": self.database.instance.arn} if self.database else {}
+        return {"sessions": self.swarm.sessions.table_arn, **instance}
+
+
+def observe(it: Parts, settings: Settings, secrets: Secrets, here: ResourceOptions) -> Alerts | None:
+    """The watchdog, alarms, dashboards and saved queries. Returns where all that goes wrong is told."""
+    wanted, place = settings.observability, it.base.place
+    if wanted is None:
+        return None
+    watching = WatchdogArgs(
+        base=it.base,
+        coordinator=it.coordinator,
+        sessions=it.swarm.sessions,
+        stuck_minutes=wanted.thresholds.stuck_minutes,
+    )
+    watchdog = Watchdog("watchdog", watching, here)
+    seen = watched(
+        place,
+        swarm=it.swarm,
+        agents=it.agents,
+        coordinator=it.coordinator,
+        api=it.api,
+        watchdog=watchdog,
+        database=it.database,
+        replica=settings.role == "standby" and not (settings.database and settings.database.promoted),
+    )
+    pager = secrets.pager_duty_endpoint
+    told = AlertsArgs(place=place, keys=it.base.keys, settings=wanted, pager_duty_endpoint=pager)
+    alerts = Alerts("alerts", told, here)
+    Alarms("alarms", AlarmsArgs(place=place, alerts=alerts, watched=seen, thresholds=wanted.thresholds), here)
+    Queries("queries", QueriesArgs(place=place, watched=seen), here)
+    if wanted.dashboards != "none":
+        Dashboards("dashboards", DashboardsArgs(place=place, watched=seen, layout=wanted.dashboards), here)
+    return alerts
+
+
+def guard(
+    it: Parts, alerts: Alerts | None, settings: Settings, here: ResourceOptions, unbounded: ResourceOptions
+) -> None:
+    """Every guardrail that is switched on; ``unbounded`` is for the roles that deploy roles."""
+    rails, place = settings.guardrails, it.base.place
+    if rails is None:
+        return
+    if alerts and (rails.budgets or rails.anomaly_detection):
+        spending = SpendingArgs(place=place, alerts=alerts, budget=settings.budget, guardrails=rails)
+        Spending("spending", spending, here)
+    if rails.cloud_trail:
+        Trail("trail", TrailArgs(base=it.base, keep_days=rails.trail_days), here)
+    if rails.account_baseline:
+        AccountBaseline("account", AccountBaselineArgs(place=place), here)
+    if rails.guard_duty or rails.security_hub:
+        Detection("detection", DetectionArgs(place=place, alerts=alerts, guardrails=rails), here)
+    if rails.config:
+        history = ConfigurationHistoryArgs(base=it.base, keep_days=rails.trail_days)
+        ConfigurationHistory("config", history, here)
+    if rails.backup:
+        kept = BackupsArgs(place=place, keys=it.base.keys, settings=rails.backup, resources=it.stores)
+        Backups("backups", kept, here)
+    if rails.github_oidc and it.boundary:
+        github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary)
+        GithubOidc("github", github, unbounded)

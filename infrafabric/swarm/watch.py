@@ -1,0 +1,103 @@
+"""The watch over running sessions: which are lost, which never started, which are stuck; what is done about each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from infrafabric.swarm.session import Order, Status, outcome
+from infrafabric.swarm.store import SessionStore
+from infrafabric.telemetry import EventLog
+
+LOST_MS = 300_000  # past its deadline by so much, a session that says it runs has lost its coordinator
+UNSTARTED_MS = 120_000  # the API starts a session within its own 29 s, or its client repeats the request
+LOST = "the coordinator was lost: no report by the deadline"
+Item = Mapping[str, Any]  # a SESSION item of the table
+
+
+class State(StrEnum):
+    """How a live session does."""
+
+    FINE = "fine"
+    UNSTARTED = "unstarted"  # written, but the api function broke off before it started the coordinator
+    STUCK = "stuck"  # no claim and no answer for long, and there is time left
+    LOST = "lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchDeps:
+    """Everything the watch does to the world."""
+
+    now_ms: Callable[[], int]
+    store: SessionStore
+    start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
+    measure: Callable[[Mapping[str, float]], None]
+    log: EventLog
+    stuck_ms: int
+
+
+def is_lost(item: Item, *, now_ms: int) -> bool:
+    return not Status(item["status"]).final and now_ms > int(item["deadline_ms"]) + LOST_MS
+
+
+def end_lost(item: Item, store: SessionStore) -> None:
+    """End a session whose coordinator was lost, by what its tasks came to."""
+    status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
+    store.end(item["pk"], status, reason=LOST)
+
+
+def quiet_ms(item: Item, *, now_ms: int) -> int:
+    """How long nobody has claimed a task of the session, answered one or planned it."""
+    return now_ms - int(item.get("updated_ms", item["created_ms"]))
+
+
+def state(item: Item, *, now_ms: int, stuck_ms: int) -> State:
+    """How a session does that has not ended."""
+    if is_lost(item, now_ms=now_ms):
+        return State.LOST
+    quiet = quiet_ms(item, now_ms=now_ms)
+    if item["status"] == Status.PENDING and "execution_arn" not in item and quiet > UNSTARTED_MS:
+        return State.UNSTARTED
+    return State.STUCK if quiet > stuck_ms else State.FINE
+
+
+def look(deps: WatchDeps) -> dict[str, int]:
+    """One round: lost sessions are ended, unstarted ones started, stuck ones counted for the alarm.
+
+    A stuck session is left alone: Lambda resumes its execution and the coordinator gives a silent agent's tasks to
+    others by itself, so what is stuck all the same is a fault that a second execution would only pay for twice.
+    """
+    now_ms = deps.now_ms()
+    live = list(deps.store.live())
+    states = [(item, state(item, now_ms=now_ms, stuck_ms=deps.stuck_ms)) for item in live]
+    for item, found in states:
+        _act(item, found, deps)
+    count = Counter(found for _, found in states)
+    longest = _longest(quiet_ms(item, now_ms=now_ms) for item, found in states if found is not State.LOST)
+    # Zeros too: an alarm that hears nothing knows that nobody watches.
+    deps.measure(
+        {
+            "SessionsLive": len(live) - count[State.LOST],
+            "SessionsStuck": count[State.STUCK],
+            "SessionsLost": count[State.LOST],
+            "LongestQuietS": longest // 1000,
+        }
+    )
+    return {str(each): count[each] for each in State}
+
+
+def _act(item: Item, found: State, deps: WatchDeps) -> None:
+    if found is State.LOST:
+        end_lost(item, deps.store)
+    elif found is State.UNSTARTED:
+        # The execution is called like the session: a start that did succeed, unseen, is not made twice.
+        deps.store.note_execution(item["pk"], deps.start(deps.store.order(item["pk"])))
+    if found is not State.FINE:
+        deps.log.warning(f"session {found}", session_id=item["pk"], status=str(item["status"]))
+
+
+def _longest(spans_ms: Iterable[int]) -> int:
+    return max(spans_ms, default=0)

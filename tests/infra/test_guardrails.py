@@ -1,0 +1,265 @@
+"""What nobody of a stack may do, what an account has once, and what it costs to be sure."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+
+import pulumi
+import pytest
+
+from infra.components import boundary
+
+ALL = {
+    "guardrails.config": True, "guardrails.securityHub": True, "guardrails.githubOidc": {"repository": "acme/fabric"}
+}  # fmt: skip
+BOUNDARY = "arn:aws:iam::123456789012:policy/infrafabric-prod-boundary"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
+AUDIT = "infrafabric-prod-audit-123456789012-us-east-1"
+TRAIL = "arn:aws:cloudtrail:us-east-1:123456789012:trail/infrafabric-prod-trail"
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """Prod with every switch on."""
+    from tests.conftest import _stand_up_stack
+
+    return _stand_up_stack("prod", ALL)
+
+
+def statements(text):
+    return {s["Sid"]: s for s in json.loads(text)["Statement"]}
+
+
+def denied(action, regions=("eu-west-1",), region="eu-west-1"):
+    """Whether the boundary denies ``action`` when it is asked for in ``region``."""
+    for statement in boundary.statements(regions):
+        if statement["Effect"] != "Deny":
+            continue
+        if "Action" in statement:
+            hit = any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["Action"])
+        else:
+            elsewhere = region not in statement["Condition"]["StringNotEquals"]["aws:RequestedRegion"]
+            hit = elsewhere and not any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["NotAction"])
+        if hit:
+            return True
+    return False
+
+
+def test_every_role_carries_the_boundary_but_those_that_make_roles(guarded):
+    bare = {n for n, role in guarded.of("iam/role:Role").items() if role.get("permissionsBoundary") != BOUNDARY}
+    assert bare == {"github-preview", "github-deploy"}
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary",
+        "iam:UpdateAssumeRolePolicy", "iam:SetDefaultPolicyVersion", "organizations:LeaveOrganization",
+        "cloudtrail:StopLogging", "guardduty:DeleteDetector", "s3:BypassGovernanceRetention",
+        "budgets:ModifyBudget", "kms:ScheduleKeyDeletion",
+    ],
+)  # fmt: skip
+def test_no_role_can_widen_itself_leave_or_disarm_the_guardrails(action):
+    assert denied(action)
+
+
+@pytest.mark.parametrize("action", ["dynamodb:GetItem", "kms:Sign", "iam:PassRole", "iam:GetRole", "logs:PutLogEvents"])
+def test_the_boundary_leaves_alone_what_functions_do(action):
+    assert not denied(action)
+
+
+def test_roles_act_in_the_allowed_regions_alone_except_where_aws_knows_none():
+    assert denied("s3:PutObject", region="ap-south-1")
+    assert not denied("s3:PutObject", regions=("eu-west-1", "ap-south-1"), region="ap-south-1")
+    assert not denied("iam:GetRole", region="us-east-1")
+    assert not denied("bedrock:InvokeModel", region="eu-north-1"), "an inference profile hands requests on"
+
+
+def test_every_grant_of_the_estate_gets_past_the_boundary(guarded):
+    for name, policy in guarded.of("iam/rolePolicy:RolePolicy").items():
+        if name.startswith("github-"):
+            continue
+        for statement in json.loads(policy["policy"])["Statement"]:
+            assert not [a for a in statement["Action"] if denied(a)], f"{name} {statement['Sid']} is granted in vain"
+
+
+def test_the_trail_sees_all_regions_and_shows_when_somebody_changed_its_log(prod):
+    (trail,) = prod.of("cloudtrail/trail:Trail").values()
+    assert (trail["isMultiRegionTrail"], trail["enableLogFileValidation"]) == (True, True)
+    assert (trail["includeGlobalServiceEvents"], trail["s3BucketName"]) == (True, AUDIT)
+    assert trail["kmsKeyId"].endswith("keys-data")
+    assert "trail-audit-policy" in prod.before("trail-trail"), "CloudTrail tries the bucket when it is made"
+
+
+def test_the_audit_log_cannot_be_deleted_before_its_time_and_goes_after_it(prod):
+    assert prod.of("s3/bucket:Bucket")["trail-audit-bucket"]["objectLockEnabled"] is True
+    (lock,) = prod.of("s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration").values()
+    assert lock["rule"]["defaultRetention"] == {"mode": "GOVERNANCE", "days": 365}
+    rules = prod.of("s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")["trail-audit-lifecycle"]["rules"]
+    assert [r["expiration"]["days"] for r in rules if "expiration" in r] == [366]
+
+
+def test_only_this_stacks_trail_writes_to_the_audit_log_and_uses_the_key(prod):
+    written = statements(prod.of("s3/bucketPolicy:BucketPolicy")["trail-audit-policy"]["policy"])
+    assert written["TrailWrites"]["Resource"] == f"arn:aws:s3:::{AUDIT}/AWSLogs/123456789012/*"
+    condition = {"aws:SourceArn": TRAIL, "s3:x-amz-acl": "bucket-owner-full-control"}
+    assert written["TrailWrites"]["Condition"] == {"StringEquals": condition}
+    lent = statements(prod.of("kms/key:Key")["keys-data"]["policy"])["TrailOfThisAccount"]
+    assert lent["Condition"]["StringEquals"] == {"aws:SourceArn": TRAIL}
+
+
+def test_the_budget_is_of_this_stack_and_speaks_at_the_threshold_and_before_the_limit(prod):
+    (budget,) = prod.of("budgets/budget:Budget").values()
+    assert (budget["limitAmount"], budget["timeUnit"]) == ("500.00", "MONTHLY")
+    filtered = {f["tags"]["key"]: f["tags"]["values"] for f in budget["filterExpression"]["ands"]}
+    assert filtered == {"Project": ["infrafabric"], "Environment": ["prod"]}
+    said = [(n["notificationType"], n["threshold"], n["thresholdType"]) for n in budget["notifications"]]
+    assert said == [
+        ("ACTUAL", 100, "ABSOLUTE_VALUE"), ("ACTUAL", 100, "PERCENTAGE"), ("FORECASTED", 100, "PERCENTAGE")
+    ]  # fmt: skip
+    assert {tuple(n["subscriberSnsTopicArns"]) for n in budget["notifications"]} == {(TOPIC,)}
+
+
+def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dollar(prod):
+    (subscription,) = prod.of("costexplorer/anomalySubscription:AnomalySubscription").values()
+    limits = {e["dimension"]["key"]: e["dimension"]["values"] for e in subscription["thresholdExpression"]["ands"]}
+    assert limits == {"ANOMALY_TOTAL_IMPACT_PERCENTAGE": ["30"], "ANOMALY_TOTAL_IMPACT_ABSOLUTE": ["10"]}
+    assert subscription["frequency"] == "IMMEDIATE", "AWS sends no summary to a topic"
+    (monitor,) = prod.of("costexplorer/anomalyMonitor:AnomalyMonitor").values()
+    assert json.loads(monitor["monitorSpecification"])["Tags"]["Values"] == ["infrafabric-prod"]
+
+
+def test_what_an_account_has_once_is_prods(dev, prod):
+    once = {
+        "cloudtrail/trail:Trail", "guardduty/detector:Detector", "iam/accountPasswordPolicy:AccountPasswordPolicy",
+        "s3/accountPublicAccessBlock:AccountPublicAccessBlock", "ebs/encryptionByDefault:EncryptionByDefault",
+    }  # fmt: skip
+    assert {type_ for type_ in once if dev.of(type_)} == set()
+    assert {type_ for type_ in once if not prod.of(type_)} == set()
+
+
+def test_the_account_hands_out_nothing_by_accident(prod):
+    (buckets,) = prod.of("s3/accountPublicAccessBlock:AccountPublicAccessBlock").values()
+    locks = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+    assert all(buckets[lock] is True for lock in locks)
+    (passwords,) = prod.of("iam/accountPasswordPolicy:AccountPasswordPolicy").values()
+    assert (passwords["minimumPasswordLength"], passwords["passwordReusePrevention"]) == (16, 24)
+
+
+def test_a_severe_finding_reaches_somebody(prod):
+    rule = prod.of("cloudwatch/eventRule:EventRule")["detection-threats"]
+    assert json.loads(rule["eventPattern"])["detail"] == {"severity": [{"numeric": [">=", 7.0]}]}
+    assert prod.of("cloudwatch/eventTarget:EventTarget")["detection-threats-target"]["arn"] == TOPIC
+
+
+def test_config_starts_once_it_can_deliver_and_never_into_a_locked_bucket(guarded):
+    (channel,) = guarded.of("cfg/deliveryChannel:DeliveryChannel").values()
+    assert channel["s3BucketName"] == "infrafabric-prod-config-123456789012-us-east-1"
+    assert "objectLockEnabled" not in guarded.of("s3/bucket:Bucket")["config-history-bucket"]
+    assert "config-channel" in guarded.before("config-on")
+    written = guarded.granted("config")["WriteHistory"]["Resource"]
+    assert written == [f"arn:aws:s3:::{channel['s3BucketName']}/config/AWSLogs/123456789012/*"]
+
+
+def test_security_hub_checks_one_standard(guarded):
+    (standard,) = guarded.of("securityhub/standardsSubscription:StandardsSubscription").values()
+    arn = "arn:aws:securityhub:us-east-1::standards/aws-foundational-security-best-practices/v/1.0.0"
+    assert standard["standardsArn"] == arn
+    (hub,) = guarded.of("securityhub/account:Account").values()
+    assert hub["enableDefaultStandards"] is False
+
+
+def test_database_and_sessions_are_backed_up_daily_and_monthly_with_our_key(prod):
+    (plan,) = prod.of("backup/plan:Plan").values()
+    kept = {r["ruleName"]: (r["schedule"], r["lifecycle"]["deleteAfter"]) for r in plan["rules"]}
+    assert kept == {"daily": ("cron(0 5 ? * * *)", 35), "monthly": ("cron(0 6 1 * ? *)", 365)}
+    (selection,) = prod.of("backup/selection:Selection").values()
+    assert [arn.rsplit("-", 1)[-1] for arn in selection["resources"]] == ["sessions", "database"]
+    (vault,) = prod.of("backup/vault:Vault").values()
+    assert vault["kmsKeyArn"].endswith("keys-data")
+    assert vault["forceDestroy"] is False
+
+
+@pytest.mark.parametrize(("lock", "grace"), [("governance", None), ("compliance", 3)])
+def test_a_locked_vault_keeps_what_the_plan_writes_and_only_compliance_is_for_ever(stand_up_stack, lock, grace):
+    estate = stand_up_stack("prod", {"guardrails.backup.vaultLock": lock})
+    (made,) = estate.of("backup/vaultLockConfiguration:VaultLockConfiguration").values()
+    assert (made["minRetentionDays"], made["maxRetentionDays"], made.get("changeableForDays")) == (35, 365, grace)
+
+
+def test_github_gets_in_by_repository_and_purpose_without_a_key(guarded):
+    subjects = {
+        name: json.loads(guarded.of("iam/role:Role")[name]["assumeRolePolicy"])["Statement"][0]["Condition"]
+        for name in ("github-preview", "github-deploy")
+    }
+    issuer = "token.actions.githubusercontent.com"
+    for name, subject in (("preview", "pull_request"), ("deploy", "environment:prod")):
+        exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
+        assert subjects[f"github-{name}"] == {"StringEquals": exact}
+    (provider,) = guarded.of("iam/openIdConnectProvider:OpenIdConnectProvider").values()
+    assert (provider["url"], provider["clientIdLists"]) == (f"https://{issuer}", ["sts.amazonaws.com"])
+
+
+def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(guarded):
+    attached = guarded.of("iam/rolePolicyAttachment:RolePolicyAttachment")["github-preview-readonlyaccess"]
+    assert attached["policyArn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    refused = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])["NoContent"]
+    assert refused["Effect"] == "Deny"
+    assert {"secretsmanager:GetSecretValue", "s3:GetObject", "dynamodb:Query", "apigateway:GET"} <= set(
+        refused["Action"]
+    )
+    assert "arn:aws:s3:::infrafabric-prod-*/*" in refused["Resource"]
+
+
+def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its_own(guarded):
+    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+    making = granted["GrantWithinTheBoundary"]
+    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(making["Action"])
+    assert making["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    unbound = {a for sid, s in granted.items() if "Condition" not in s and s["Effect"] == "Allow" for a in s["Action"]}
+    assert not unbound & {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:CreatePolicyVersion"}
+    itself = granted["NotItself"]
+    assert itself["Resource"] == "arn:aws:iam::123456789012:role/infrafabric-prod-github-*"
+    assert "iam:UpdateAssumeRolePolicy" in itself["Action"]
+
+
+def test_a_provider_that_the_account_has_is_used_and_not_made_again(stand_up_stack):
+    github = {"repository": "acme/fabric", "createProvider": False}
+    estate = stand_up_stack("dev", {"guardrails.githubOidc": github})
+    assert estate.of("iam/openIdConnectProvider:OpenIdConnectProvider") == {}
+    trusted = json.loads(estate.of("iam/role:Role")["github-deploy"]["assumeRolePolicy"])["Statement"][0]["Principal"]
+    assert trusted == {"Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"}
+
+
+def test_the_guarded_estate_has_the_properties_of_every_estate(guarded):
+    from tests.infra import test_estate as every
+
+    every.test_everything_that_can_carries_all_tags(guarded)
+    every.test_everything_comes_from_the_stacks_own_provider(guarded)
+    every.test_everything_belongs_to_a_component_that_gives_it_its_name(guarded)
+    every.test_no_action_is_a_wildcard_and_no_resource_without_a_reason(guarded)
+    every.test_nobody_outside_is_let_in_by_a_resources_own_policy(guarded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"observability": None}, "guardrails.budgets = True: needs an observability section"),
+        ({"guardrails.securityHub": True}, "guardrails.securityHub = True: needs config true as well"),
+        ({"guardrails.githubOidc": {"repository": "acme/fabric"}, "guardrails.boundary": False},
+         "guardrails.boundary = False: must be true with githubOidc"),
+        ({"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
+         "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)"),
+        ({"guardrails.githubOidc": {"repository": "fabric"}}, "guardrails.githubOidc.repository = 'fabric'"),
+        ({"observability.thresholds.stuckMinutes": 5}, "observability.thresholds.stuckMinutes = 5"),
+        ({"observability.pagerDuty": True}, "infrafabric:pagerDutyEndpoint is not set"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused_before_anything_is_declared(
+    stand_up_stack, nothing, changes, said
+):
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up_stack("dev", changes, into=nothing)
+    assert said in str(refusal.value)
+    assert nothing.inputs == {}

@@ -1,0 +1,224 @@
+"""What goes off when, who hears of it, and what can be looked at then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infra import alarm_table, dashboard_table, settings
+from infra.components.watched import Watched
+
+TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
+ENDPOINT = "https://events.pagerduty.com/integration/0123secret/enqueue"
+
+
+@pytest.fixture
+def alarms(prod):
+    return {
+        i["name"].removeprefix("infrafabric-prod-"): i for i in prod.of("cloudwatch/metricAlarm:MetricAlarm").values()
+    }
+
+
+def seen(agents: int = 10, **more) -> Watched:
+    names = [f"h{n:02}" for n in range(1, agents + 1)]
+    given = {
+        "database": "db",
+        "queues": {n: f"{n}-inbox" for n in names},
+        "dead_letters": {n: f"{n}-dlq" for n in names},
+    }
+    return Watched(
+        stack="dev", region="eu-west-1", agents={n: n for n in names}, services={"api": "a", "coordinator": "c"},
+        logs={}, api_name="api", api_stage="v1", **{**given, **more},
+    )  # fmt: skip
+
+
+def table(it: Watched) -> dict[str, alarm_table.Alarm]:
+    return {alarm.what: alarm for alarm in alarm_table.alarms(it, settings.Thresholds())}
+
+
+def test_more_than_five_per_cent_of_failed_tasks_in_five_minutes_is_an_alarm(alarms):
+    alarm = alarms["agent-errors"]
+    assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == (
+        "InfraFabric/Agents", "CompletionStatus", "Average"
+    )  # fmt: skip
+    assert alarm["dimensions"] == {"Stack": "prod"}, "agents of two stacks may share an account"
+    assert (alarm["period"], alarm["threshold"], alarm["comparisonOperator"]) == (300, 0.05, "GreaterThanThreshold")
+    assert alarm["treatMissingData"] == "notBreaching", "no tasks, no failures"
+
+
+def test_a_stuck_session_is_an_alarm_and_so_is_a_watchdog_that_says_nothing(alarms):
+    alarm = alarms["sessions-stuck"]
+    assert (alarm["metricName"], alarm["threshold"], alarm["period"]) == ("SessionsStuck", 0, 1200)
+    assert alarm["treatMissingData"] == "missing"
+    assert alarm["insufficientDataActions"] == [TOPIC]
+
+
+def test_every_alarm_tells_the_topic_when_it_goes_off_and_when_it_is_over(prod):
+    composite = prod.of("cloudwatch/compositeAlarm:CompositeAlarm")
+    for name, alarm in {**prod.of("cloudwatch/metricAlarm:MetricAlarm"), **composite}.items():
+        assert (alarm["alarmActions"], alarm["okActions"]) == ([TOPIC], [TOPIC]), name
+        assert "alerts-topic-policy" in prod.before(name), f"{name} could go off before anybody may say so"
+
+
+def test_every_dead_letter_queue_and_every_inbox_is_watched(prod):
+    watched = {
+        query["metric"]["dimensions"]["QueueName"]
+        for alarm in prod.of("cloudwatch/metricAlarm:MetricAlarm").values()
+        for query in alarm.get("metricQueries", [])
+        if query.get("metric", {}).get("namespace") == "AWS/SQS"
+    }
+    assert watched == {queue["name"] for queue in prod.of("sqs/queue:Queue").values()}
+
+
+@pytest.mark.parametrize(("agents", "groups"), [(1, 1), (10, 1), (11, 2), (99, 10)])
+def test_no_alarm_computes_with_more_metrics_than_cloudwatch_allows(agents, groups):
+    made = table(seen(agents))
+    assert len([name for name in made if name.startswith("queue-age")]) == groups
+    assert max(len(alarm.metrics) for alarm in made.values()) <= 10
+
+
+def test_an_added_agent_extends_the_last_group_and_renames_no_alarm():
+    assert set(table(seen(10))) <= set(table(seen(30)))
+
+
+def test_the_rate_of_function_errors_is_errors_over_calls_in_per_cent():
+    alarm = table(seen())["function-errors"]
+    assert alarm.expression == "100*SUM([m1,m2])/SUM([m3,m4])"
+    assert [m.name for m in alarm.metrics] == ["Errors", "Errors", "Invocations", "Invocations"]
+    assert alarm.above == 5
+
+
+def test_one_number_comes_out_of_each_computed_alarm(alarms):
+    for what, alarm in alarms.items():
+        queries = alarm.get("metricQueries", [])
+        assert not queries or [q["id"] for q in queries if q["returnData"]] == ["e1"], what
+        assert bool(queries) != ("metricName" in alarm), f"{what}: CloudWatch takes one or the other"
+
+
+def test_free_storage_goes_off_below_its_threshold(alarms):
+    alarm = alarms["database-storage"]
+    assert (alarm["comparisonOperator"], alarm["threshold"]) == ("LessThanThreshold", 5 * 1024**3)
+
+
+def test_the_apis_latency_is_its_95th_percentile(alarms):
+    alarm = alarms["api-latency"]
+    assert (alarm["extendedStatistic"], alarm["threshold"]) == ("p95", 3000)
+    assert "statistic" not in alarm
+    assert alarm["dimensions"] == {"ApiName": "infrafabric-prod-api", "Stage": "v1"}
+
+
+def test_a_replicas_lag_is_watched_where_there_is_a_replica():
+    assert "replica-lag" not in table(seen())
+    assert table(seen(replica=True))["replica-lag"].missing == "breaching"
+
+
+def test_without_a_database_nothing_of_it_is_watched_or_shown():
+    it = seen(database=None)
+    assert not [name for name in table(it) if name.startswith("database")]
+    assert "database" not in dashboard_table.dashboards(it)
+
+
+def test_the_platform_is_degraded_when_users_notice(prod):
+    (alarm,) = prod.of("cloudwatch/compositeAlarm:CompositeAlarm").values()
+    parts = {part.split('"')[1].removeprefix("infrafabric-prod-") for part in alarm["alarmRule"].split(" OR ")}
+    assert {"agent-errors", "sessions-stuck", "api-5xx", "throttles", "database-cpu"} <= parts
+    assert "dead-letters" not in parts, "a dead letter waits for an operator and hurts nobody else"
+
+
+def test_the_topic_hears_only_services_on_behalf_of_this_account_and_they_may_encrypt(prod):
+    statements = json.loads(prod.of("sns/topicPolicy:TopicPolicy")["alerts-topic-policy"]["policy"])["Statement"]
+    spoken = {s["Principal"]["Service"]: s["Condition"] for s in statements if s["Effect"] == "Allow"}
+    ours = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    services = ("cloudwatch", "costalerts", "budgets", "events")
+    assert spoken == {f"{service}.amazonaws.com": ours for service in services}
+    (lent,) = [s for s in key_statements(prod) if s["Sid"] == "AlertsOfThisAccount"]
+    assert set(lent["Principal"]["Service"]) == set(spoken)
+    assert (lent["Action"], lent["Condition"]) == (["kms:Decrypt", "kms:GenerateDataKey*"], ours)
+
+
+def key_statements(estate):
+    return json.loads(estate.of("kms/key:Key")["keys-data"]["policy"])["Statement"]
+
+
+def test_pagerduty_hears_at_an_address_that_stays_secret(stand_up_stack):
+    secrets = {"infrafabric:pagerDutyEndpoint": ENDPOINT}
+    changes = {"observability.pagerDuty": True, "observability.emails": ["ops@example.org"]}
+    estate = stand_up_stack("dev", changes, secrets)
+    subscriptions = estate.of("sns/topicSubscription:TopicSubscription")
+    pager = subscriptions["alerts-pager-duty"]
+    assert (pager["protocol"], pager["endpoint"], pager["endpointAutoConfirms"]) == ("https", ENDPOINT, True)
+    assert "endpoint" in estate.secrets_in("alerts-pager-duty")
+    assert "0123secret" not in estate.in_clear()
+    assert subscriptions["alerts-email-1"]["endpoint"] == "ops@example.org"
+
+
+def test_the_watchdog_looks_every_ten_minutes_and_may_do_what_it_does_and_no_more(estate):
+    rule = estate.of("cloudwatch/eventRule:EventRule")["watchdog-round"]
+    assert (rule["scheduleExpression"], rule["state"]) == ("rate(10 minutes)", "ENABLED")
+    permission = estate.of("lambda/permission:Permission")["watchdog-wake"]
+    assert (permission["principal"], permission["qualifier"]) == ("events.amazonaws.com", "live")
+    granted = estate.granted("watchdog")
+    assert granted["Sessions"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+    assert granted["StartSession"]["Action"] == ["lambda:InvokeFunction"]
+    assert {sid for sid in granted if sid.startswith("Sign")} == set()
+
+
+@pytest.mark.parametrize(
+    ("layout", "pages"),
+    [("none", []), ("combined", ["all"]), ("each", ["bus", "cost", "database", "edge", "swarm"])],
+)
+def test_dashboards_are_one_page_or_one_a_subject(stand_up_stack, layout, pages):
+    estate = stand_up_stack("dev", {"observability.dashboards": layout})
+    made = [i["dashboardName"] for i in estate.of("cloudwatch/dashboard:Dashboard").values()]
+    assert sorted(made) == [f"infrafabric-dev-{page}" for page in pages]
+
+
+def test_no_two_widgets_lie_on_one_another_and_each_names_its_region():
+    body = dashboard_table.combined(seen())
+    places = [(w["x"], w["y"]) for w in body["widgets"]]
+    assert len(set(places)) == len(places)
+    assert all(w["x"] + w["width"] <= 24 for w in body["widgets"])
+    assert {w["properties"]["region"] for w in body["widgets"]} == {"eu-west-1"}
+
+
+def test_the_bill_is_read_where_aws_keeps_it():
+    (bill,) = [
+        line
+        for widget in dashboard_table.dashboards(seen())["cost"]["widgets"]
+        for line in widget["properties"]["metrics"]
+        if line[0] == "AWS/Billing"
+    ]
+    assert bill[-1]["region"] == "us-east-1"
+
+
+def test_errors_are_counted_in_every_functions_log_and_agents_add_up(prod):
+    filters = prod.of("cloudwatch/logMetricFilter:LogMetricFilter").values()
+    groups = {
+        f["loggingConfig"]["logGroup"] for n, f in prod.of("lambda/function:Function").items() if "migrator" not in n
+    }
+    assert {f["logGroupName"] for f in filters} == groups
+    assert {f["metricTransformation"]["name"] for f in filters} == {
+        "Errors-agents", "Errors-api", "Errors-coordinator", "Errors-recorder", "Errors-watchdog"
+    }  # fmt: skip
+    assert {f["metricTransformation"]["namespace"] for f in filters} == {"InfraFabric/Logs/prod"}
+
+
+def test_a_saved_query_asks_fifty_log_groups_at_most(stand_up_stack):
+    estate = stand_up_stack("dev", {"fleet.size": 60})
+    saved = estate.of("cloudwatch/queryDefinition:QueryDefinition")
+    assert {len(q["logGroupNames"]) for q in saved.values()} == {50, 14}
+    assert {"queries-session", "queries-session-2"} <= set(saved)
+
+
+def test_without_the_section_nothing_watches(stand_up_stack):
+    estate = stand_up_stack("dev", {"observability": None, "guardrails": None})
+    for type_ in ("cloudwatch/metricAlarm:MetricAlarm", "cloudwatch/eventRule:EventRule", "iam/policy:Policy"):
+        assert estate.of(type_) == {}
+    assert list(estate.of("sns/topic:Topic")) == ["bus-topic"]
+    assert {s["Sid"] for s in key_statements(estate)} == {"IamOfThisAccountDecides", "LogGroupsOfThisAccount"}
+
+
+def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standby):
+    names = {i["name"] for i in standby.of("cloudwatch/metricAlarm:MetricAlarm").values()}
+    assert {"infrafabric-prod-secondary-replica-lag", "infrafabric-prod-secondary-agent-errors"} <= names

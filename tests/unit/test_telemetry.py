@@ -1,0 +1,28 @@
+"""What reaches CloudWatch as metrics: by the log, under dimensions that tell stacks apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infrafabric.telemetry import NAMESPACE, meter
+
+
+def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_agents_metrics_count_for_itself_and_for_its_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    meter("prod", AgentId="h01", ModelType="haiku")({"CompletionStatus": 1, "ExecutionTime": 30})
+    line = emitted(capsys)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
+    assert directive["Namespace"] == NAMESPACE
+    assert sorted(map(sorted, directive["Dimensions"])) == [["AgentId", "ModelType", "Stack"], ["Stack"]]
+    assert (line["Stack"], line["CompletionStatus"]) == ("prod", [1.0])
+
+
+def test_what_no_agent_measured_is_the_stacks_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    meter("dev")({"SessionsStuck": 0})
+    (directive,) = emitted(capsys)["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
+    assert directive["Dimensions"] == [["Stack"]]
