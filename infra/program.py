@@ -12,6 +12,7 @@ from infra.components.api import Api, ApiArgs
 from infra.components.bus import Bus, BusArgs
 from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
 from infra.components.database import DB_NAME, Database, DatabaseArgs
+from infra.components.face import Face, FaceArgs
 from infra.components.keys import Keys, KeysArgs, principal_uri
 from infra.components.migrator import Migrator, MigratorArgs
 from infra.components.model import Model, ModelArgs
@@ -38,8 +39,11 @@ def stack() -> None:
     here = ResourceOptions(provider=provider)
     place = Place.of(settings, provider)
 
-    keys = Keys("keys", KeysArgs(place=place, principals=(PRINCIPAL, *fleet.agents)), here)
-    storage = Storage("storage", StorageArgs(place=place, keys=keys, log_retention_days=log_days), here)
+    app, edge = settings.app is not None, settings.edge is not None
+    principals = (PRINCIPAL, *fleet.agents)
+    keys = Keys("keys", KeysArgs(place=place, principals=principals, auto_scaling=app, edge=edge), here)
+    stored = StorageArgs(place=place, keys=keys, log_retention_days=log_days, load_balancer=app, edge=edge)
+    storage = Storage("storage", stored, here)
     runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
     base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
 
@@ -47,10 +51,12 @@ def stack() -> None:
     model = Model("model", ModelArgs(place=place, keys=keys, settings=settings.model, api_key=secrets.api_key), here)
     bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
 
-    recorder = None
-    if settings.database:
-        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=("secretsmanager", "sqs"))
+    network = recorder = None
+    if settings.database or app:
+        called = ("secretsmanager", "sqs") if settings.database else ()
+        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=called)
         network = Network("network", inside, here)
+    if settings.database and network:
         kept = DatabaseArgs(base=base, network=network, settings=settings.database, password=secrets.database_password)
         database = Database("database", kept, here)
         migrator = Migrator("migrator", MigratorArgs(base=base, network=network, database=database), here)
@@ -64,6 +70,8 @@ def stack() -> None:
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
 
+    face = Face("face", FaceArgs(base=base, network=network, api=api, settings=settings), here)
+
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
     pulumi.export("api_key", api.api_key)
     pulumi.export("api_url", api.url)
@@ -75,6 +83,7 @@ def stack() -> None:
     pulumi.export("results_bucket", storage.results_bucket)
     pulumi.export("sessions_table", sessions.table_name)
     pulumi.export("state_bucket", storage.state_bucket)
+    pulumi.export("zone", face.zone)
 
 
 def _describe(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:

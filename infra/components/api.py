@@ -35,6 +35,7 @@ class Api(ComponentResource):
 
     url: Output[str]
     api_key: Output[str]  # a secret
+    gateway: Gateway
 
     def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:api:Api", name, opts=opts)
@@ -56,7 +57,7 @@ class Api(ComponentResource):
             ),
             child,
         )
-        self.url, self.api_key = gateway.url, gateway.api_key
+        self.gateway, self.url, self.api_key = gateway, gateway.url, gateway.api_key
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
     def _function_args(self, role: Role, args: ApiArgs) -> FunctionArgs:

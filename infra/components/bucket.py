@@ -31,6 +31,7 @@ class BucketArgs:
     tiering: bool = True  # move objects to Intelligent-Tiering at once
     logs_to: Input[str] | None = None  # bucket for the access logs
     statements: Sequence[policies.Statement] = ()  # beside TLS-only
+    policy_later: bool = False  # whoever made the bucket calls ``let_in`` when it knows whom
 
 
 class Bucket(ComponentResource):
@@ -38,9 +39,11 @@ class Bucket(ComponentResource):
 
     bucket_id: Output[str]
     arn: Output[str]
+    policy: aws.s3.BucketPolicy  # what delivers into the bucket waits for it
 
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Bucket", name, opts=opts)
+        self._name = name
         child = ResourceOptions(parent=self)
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
@@ -78,7 +81,7 @@ class Bucket(ComponentResource):
         aws.s3.BucketOwnershipControls(
             f"{name}-owner", bucket=self.bucket_id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
         )
-        closed = aws.s3.BucketPublicAccessBlock(
+        self._closed = aws.s3.BucketPublicAccessBlock(
             f"{name}-private",
             bucket=self.bucket_id,
             block_public_acls=True,
@@ -87,12 +90,17 @@ class Bucket(ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
+        if not args.policy_later:
+            self.let_in(*args.statements)
+
+    def let_in(self, *statements: policies.Statement) -> None:
+        """Write the bucket's policy: TLS only, and ``statements``."""
         everything = self.arn.apply(lambda arn: f"{arn}/*")
-        aws.s3.BucketPolicy(
-            f"{name}-policy",
+        self.policy = aws.s3.BucketPolicy(
+            f"{self._name}-policy",
             bucket=self.bucket_id,
-            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *args.statements),
-            opts=ResourceOptions(parent=self, depends_on=[closed]),  # S3 refuses both changes at the same moment
+            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
+            opts=ResourceOptions(parent=self, depends_on=[self._closed]),  # S3 refuses both changes at one moment
         )
 
     def _encrypt(self, name: str, args: BucketArgs) -> None:

@@ -45,6 +45,8 @@ _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 class KeysArgs:
     place: Place
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
+    auto_scaling: bool = False  # instances with encrypted volumes
+    edge: bool = False  # CloudFront reads what the data key encrypted
 
 
 class Keys(ComponentResource):
@@ -52,12 +54,14 @@ class Keys(ComponentResource):
 
     data_arn: Output[str]
     signing_arns: dict[str, Output[str]]  # by principal
+    auto_scaling_role_arn: Output[str] | None  # what Auto Scaling makes instances as
     registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>"
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
         self._place = args.place
-        self.data_arn = self._data_key(f"{name}-data")
+        self.auto_scaling_role_arn = self._auto_scaling_role(name) if args.auto_scaling else None
+        self.data_arn = self._data_key(f"{name}-data", edge=args.edge)
         self.signing_arns = {
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
@@ -79,7 +83,23 @@ class Keys(ComponentResource):
         """Sign messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
 
-    def _data_key(self, name: str) -> Output[str]:
+    def arn_in(self, region: str) -> Output[str] | None:
+        """The data key, if it is in ``region``: a log group elsewhere is left to AWS's own encryption."""
+        return self.data_arn if region == self._place.region else None
+
+    def _auto_scaling_role(self, name: str) -> Output[str]:
+        """A service-linked role of this stack's own: a key policy can only name a role that is there already, and the
+        account's common one appears with its first group."""
+        role = aws.iam.ServiceLinkedRole(
+            f"{name}-auto-scaling",
+            aws_service_name="autoscaling.amazonaws.com",
+            custom_suffix=self._place.named("app"),
+            tags=self._place.tags("keys", DataClass.NONE, "auto-scaling"),
+            opts=ResourceOptions(parent=self),
+        )
+        return role.arn
+
+    def _data_key(self, name: str, *, edge: bool) -> Output[str]:
         place = self._place
         logs = {
             "Sid": "LogGroupsOfThisAccount",
@@ -95,12 +115,44 @@ class Keys(ComponentResource):
             enable_key_rotation=True,
             rotation_period_in_days=365,
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs),
+            policy=policies.document(
+                account_decides(self._place, *_USE_DATA, *_ROTATE, *_LEND),
+                logs,
+                *self._volumes(),
+                *(self._distributions() if edge else ()),
+            ),
             tags=place.tags("keys", DataClass.SECRET, "data"),
             opts=ResourceOptions(parent=self, protect=place.prod),
         )
         self._alias(name, "data", key)
         return key.arn
+
+    def _volumes(self) -> list[policies.Statement]:
+        """Auto Scaling encrypts the volumes of instances, and lends the key to the hosts that attach them."""
+        if self.auto_scaling_role_arn is None:
+            return []
+        who = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}  # the key itself
+        use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+        lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        return [
+            {"Sid": "VolumesOfInstances", "Action": use, **who},
+            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **who},
+        ]
+
+    def _distributions(self) -> list[policies.Statement]:
+        place = self._place
+        ours = place.account_id.apply(lambda account: f"arn:{place.partition}:cloudfront::{account}:distribution/*")
+        return [
+            {
+                "Sid": "DistributionsOfThisAccount",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudfront.amazonaws.com"},
+                "Action": "kms:Decrypt",
+                "Resource": "*",  # in a key policy this means the key itself
+                # The key is older than the distribution; which objects it may read, the bucket's policy says.
+                "Condition": {"ArnLike": {"aws:SourceArn": ours}},
+            }
+        ]
 
     def _signing_key(self, name: str, principal: str) -> Output[str]:
         place = self._place
@@ -111,7 +163,7 @@ class Keys(ComponentResource):
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(self._account(*_SIGN)),
+            policy=policies.document(account_decides(self._place, *_SIGN)),
             tags=place.tags("keys", DataClass.SECRET, f"signing-{principal}"),
             opts=ResourceOptions(parent=self),
         )
@@ -122,20 +174,21 @@ class Keys(ComponentResource):
         alias = f"alias/{self._place.named(what)}"
         aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key.key_id, opts=ResourceOptions(parent=self))
 
-    def _account(self, *uses: str) -> Mapping[str, object]:
-        """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
-        root = self._place.account_id.apply(lambda account: f"arn:{self._place.partition}:iam::{account}:root")
-        return {
-            "Sid": "IamOfThisAccountDecides",
-            "Effect": "Allow",
-            "Principal": {"AWS": root},
-            "Action": sorted({*_ADMINISTER, *uses}),
-            "Resource": "*",  # in a key policy this means the key itself
-        }
-
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
         found = aws.kms.get_public_key_output(key_id=key_arn, opts=pulumi.InvokeOutputOptions(parent=self))
         return found.public_key.apply(public_key_of_der)
+
+
+def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
+    """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
+    root = place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:root")
+    return {
+        "Sid": "IamOfThisAccountDecides",
+        "Effect": "Allow",
+        "Principal": {"AWS": root},
+        "Action": sorted({*_ADMINISTER, *uses}),
+        "Resource": "*",  # in a key policy this means the key itself
+    }
 
 
 def principal_uri(principal: str) -> str:

@@ -7,6 +7,7 @@ configuration keys of their own, see ``Secrets``. docs/configuration.md lists al
 from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
+from infra.settings.front import App, Dns, Edge, Release
 from infra.settings.network import Network
 from infra.settings.regions import Primary, Recovery
 from infra.settings.secrets import Secrets
@@ -18,14 +19,18 @@ __all__ = [
     "LONGEST_STACK_NAME",
     "STACK_NAME",
     "Api",
+    "App",
     "Budget",
     "Database",
+    "Dns",
+    "Edge",
     "Fleet",
     "Model",
     "Network",
     "Price",
     "Primary",
     "Recovery",
+    "Release",
     "Runtime",
     "Secrets",
     "Section",
