@@ -10,11 +10,11 @@ from typing import Any
 _PROGRAM = """
 import sys, time
 start = time.perf_counter()
-from infra import program, stackfile
-from tests import conftest as standing
-imported, stack = time.perf_counter(), sys.argv[1]
-estate = standing._stand_up(program.stack, stack=stack, config=stackfile.read(stack), secrets=standing.SECRETS)
-print(imported - start, time.perf_counter() - imported, len(list(estate.resources)))
+from infra import program
+from infra.graph import capture
+imported = time.perf_counter()
+graph = capture(sys.argv[1])
+print(imported - start, time.perf_counter() - imported, len(list(graph.custom)))
 """
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -53,7 +53,7 @@ def stack() -> None:
 
     network = recorder = None
     if settings.database or app:
-        called = ("secretsmanager", "sqs") if settings.database else ()
+        called = sorted({*Migrator.calls, *Recorder.calls}) if settings.database else []
         inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=called)
         network = Network("network", inside, here)
     if settings.database and network:

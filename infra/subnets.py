@@ -4,15 +4,21 @@ Every zone owns a quarter of the range, whether it is used or not, so a zone tha
 and renumbers nothing. Within its quarter a zone splits by halves::
 
     quarter │ private (1/2) │ public (1/4) │ database (1/8) │ kept free (1/8) │
+
+AWS gives a VPC 256 IPv6 networks (a /56 of /64s). Each zone owns sixteen of them, for the same reason.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 SLOTS = 4  # quarters of the range: three zones at most, one quarter kept free
 WIDEST, NARROWEST = 16, 23  # a VPC is a /16 at most; below a /23 the database subnet would be smaller than AWS's /28
+
+
+IPV6_A_ZONE = 16
+IPV6_TIERS = ("public", "private")  # the database has no IPv6: nothing there goes out
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,19 @@ def split(cidr: str, zones: int) -> tuple[Zone, ...]:
         raise ValueError(f"{zones} zones cannot be laid out: 1 to {SLOTS - 1} are possible")
     quarters = list(network.subnets(prefixlen_diff=2))
     return tuple(_zone(quarter) for quarter in quarters[:zones])
+
+
+def ipv6(vpc: str, zone: int, tier: str) -> str:
+    """The /64 of ``tier`` in the zone of index ``zone``, within the /56 that AWS gave ``vpc``.
+
+    Raises:
+        ValueError: ``vpc`` is no /56, or there is no such zone or tier.
+    """
+    network = IPv6Network(vpc)
+    if network.prefixlen != 56 or not 0 <= zone < SLOTS or tier not in IPV6_TIERS:
+        raise ValueError(f"{tier} of zone {zone} has no place in {vpc}: a /56, zones below {SLOTS}, {IPV6_TIERS}")
+    start = int(network.network_address) + ((zone * IPV6_A_ZONE + IPV6_TIERS.index(tier)) << 64)
+    return str(IPv6Network((start, 64)))
 
 
 def check(cidr: str) -> IPv4Network:

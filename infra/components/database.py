@@ -12,11 +12,11 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 from infra import settings
 from infra.base import Base
 from infra.components.attachment import Attachment
+from infra.components.isolation import POSTGRES_PORT as PORT
 from infra.components.network import Network
 from infra.grants import Role
 from infra.place import DataClass
 
-PORT = 5432
 DB_NAME = "infrafabric"
 MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
 RECORDER_USER = "recorder"

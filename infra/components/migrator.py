@@ -32,6 +32,7 @@ class MigratorArgs:
 class Migrator(ComponentResource):
     """The function, and its run in this deployment."""
 
+    calls = ("secretsmanager",)  # services that it reaches from inside the VPC
     result: Output[str]  # JSON, as the function answered
     run: aws.lambda_.Invocation  # what needs the schema depends on it
 

@@ -1,4 +1,4 @@
-"""Network: the VPC of the database, laid out by computation, with no way out unless the settings pay for one."""
+"""Network: the VPC, laid out by computation; IPv6 goes out for free, IPv4 only where the settings pay for NAT."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from infra import settings
 from infra.base import Base
 from infra.components.endpoints import Endpoints, EndpointsArgs
 from infra.components.flow_logs import FlowLogs, FlowLogsArgs
+from infra.components.isolation import Isolation, IsolationArgs
 from infra.grants import Role
 from infra.place import DataClass
-from infra.subnets import split
+from infra.subnets import IPV6_TIERS, ipv6, split
+
+LETTERS = "abc"  # of the zones; settings allow three
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,41 +31,53 @@ class Network(ComponentResource):
     """Public, private and isolated database subnets over two or three zones."""
 
     vpc_id: Output[str]
+    ipv6: bool
+    public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
     endpoints: Endpoints
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Network", name, opts=opts)
-        self._name, self._args = name, args
+        self._name, self._args, self.ipv6 = name, args, args.settings.ipv6
         child = ResourceOptions(parent=self)
         vpc = aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=args.settings.cidr,
             enable_dns_support=True,
             enable_dns_hostnames=True,  # private names of interface endpoints need both
+            assign_generated_ipv6_cidr_block=args.settings.ipv6,
             tags=self._tags("vpc"),
             opts=child,
         )
-        self.vpc_id = vpc.id
+        self.vpc_id, self._ipv6_range = vpc.id, vpc.ipv6_cidr_block
         # Without rules nothing that lands in it by mistake can talk to anything.
         aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, tags=self._tags("default-closed"), opts=child)
         layout = split(args.settings.cidr, args.settings.zones)
-        letters = "abcd"[: args.settings.zones]
-        public = [self._subnet("public", z, zone.public) for z, zone in zip(letters, layout, strict=True)]
-        private = [self._subnet("private", z, zone.private) for z, zone in zip(letters, layout, strict=True)]
-        isolated = [self._subnet("database", z, zone.database) for z, zone in zip(letters, layout, strict=True)]
+        letters = LETTERS[: args.settings.zones]
+        public = [self._subnet("public", n, zone.public) for n, zone in enumerate(layout)]
+        private = [self._subnet("private", n, zone.private) for n, zone in enumerate(layout)]
+        isolated = [self._subnet("database", n, zone.database) for n, zone in enumerate(layout)]
+        self.public_subnet_ids = [subnet.id for subnet in public]
         self.private_subnet_ids = [subnet.id for subnet in private]
         self.database_subnet_ids = [subnet.id for subnet in isolated]
         gateways = self._nat_gateways(letters, public, self._open_to_the_internet(letters, public))
         tables = self._private_routes(letters, private, gateways)
+        if args.settings.ipv6:
+            self._ipv6_way_out(letters, tables)
         self._route_table("database", letters, isolated)  # no route but the VPC's own
-        self.endpoints = Endpoints(f"{name}-endpoints", self._endpoints_args(tables, private), child)
-        FlowLogs(
-            f"{name}-flow",
-            FlowLogsArgs(base=args.base, vpc_id=vpc.id),
+        Isolation(
+            f"{name}-isolation",
+            IsolationArgs(
+                place=args.base.place,
+                vpc_id=vpc.id,
+                subnet_ids=self.database_subnet_ids,
+                let_in=[zone.private for zone in layout],
+            ),
             child,
         )
+        self.endpoints = Endpoints(f"{name}-endpoints", self._endpoints_args(tables, private), child)
+        FlowLogs(f"{name}-flow", FlowLogsArgs(base=args.base, vpc_id=vpc.id), child)
         self.register_outputs({"vpc_id": self.vpc_id, "private_subnet_ids": self.private_subnet_ids})
 
     def grant_attach(self, role: Role) -> None:
@@ -94,11 +109,15 @@ class Network(ComponentResource):
             interfaces=args.interface_endpoints,
         )
 
-    def _subnet(self, tier: str, zone: str, cidr: str) -> aws.ec2.Subnet:
+    def _subnet(self, tier: str, index: int, cidr: str) -> aws.ec2.Subnet:
+        zone = LETTERS[index]
+        dual = self._args.settings.ipv6 and tier in IPV6_TIERS
         return aws.ec2.Subnet(
             f"{self._name}-{tier}-{zone}",
             vpc_id=self.vpc_id,
             cidr_block=cidr,
+            ipv6_cidr_block=self._ipv6_range.apply(lambda given: ipv6(given, index, tier)) if dual else None,
+            assign_ipv6_address_on_creation=dual,
             availability_zone=f"{self._args.base.place.region}{zone}",
             map_public_ip_on_launch=False,
             tags=self._tags(f"{tier}-{zone}"),
@@ -111,6 +130,14 @@ class Network(ComponentResource):
             f"{self._name}-internet", vpc_id=self.vpc_id, tags=self._tags("internet"), opts=child
         )
         table = self._route_table("public", letters, public)
+        if self._args.settings.ipv6:
+            aws.ec2.Route(
+                f"{self._name}-public-out-ipv6",
+                route_table_id=table.id,
+                destination_ipv6_cidr_block="::/0",
+                gateway_id=gateway.id,
+                opts=child,
+            )
         return aws.ec2.Route(
             f"{self._name}-public-out",
             route_table_id=table.id,
@@ -139,6 +166,21 @@ class Network(ComponentResource):
                 )
             )
         return gateways
+
+    def _ipv6_way_out(self, letters: str, tables: Sequence[aws.ec2.RouteTable]) -> None:
+        """Costs nothing by the hour, and lets nothing in."""
+        child = ResourceOptions(parent=self)
+        gateway = aws.ec2.EgressOnlyInternetGateway(
+            f"{self._name}-egress", vpc_id=self.vpc_id, tags=self._tags("egress"), opts=child
+        )
+        for zone, table in zip(letters, tables, strict=True):
+            aws.ec2.Route(
+                f"{self._name}-private-{zone}-out-ipv6",
+                route_table_id=table.id,
+                destination_ipv6_cidr_block="::/0",
+                egress_only_gateway_id=gateway.id,
+                opts=child,
+            )
 
     def _private_routes(
         self, letters: str, private: Sequence[aws.ec2.Subnet], gateways: Sequence[aws.ec2.NatGateway]

@@ -37,6 +37,7 @@ class RecorderArgs:
 class Recorder(ComponentResource):
     """The queue, and the only function that writes history."""
 
+    calls = ("sqs",)  # services that it reaches from inside the VPC, beside S3
     queue_url: Output[str]
     dlq_url: Output[str]
 

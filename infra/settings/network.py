@@ -21,6 +21,7 @@ class Network(Section):
     cidr: Annotated[str, AfterValidator(_vpc_range)] = "10.0.0.0/16"
     zones: int = Field(default=2, ge=2, le=subnets.SLOTS - 1)  # RDS wants subnets in two zones at least
     nat: Literal["none", "single", "per-az"] = "none"
+    ipv6: bool = True  # a free way out for instances: an egress-only gateway, which nothing comes in through
     endpoint_zones: int = Field(default=1, ge=1, le=subnets.SLOTS - 1)  # interface endpoints are paid per zone
 
     @model_validator(mode="after")

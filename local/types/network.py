@@ -6,6 +6,8 @@ from typing import Any
 
 from local.types import Declared, Made, creates, given
 
+_NO_IPV6 = "2001:db8::/56"  # the emulator gives a VPC none; RFC 3849's range for examples lets subnets be computed
+
 
 def _tagged(it: Declared, kind: str) -> dict[str, Any]:
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": it.tags()}]} if it.tag_map() else {}
@@ -33,7 +35,7 @@ def vpc(it: Declared) -> Made:
             "defaultSecurityGroupId": next((g["GroupId"] for g in groups if g["GroupName"] == "default"), ""),
             "defaultRouteTableId": tables[0]["RouteTableId"] if tables else "",
             "mainRouteTableId": tables[0]["RouteTableId"] if tables else "",
-            "ipv6CidrBlock": associations[0].get("Ipv6CidrBlock", ""),
+            "ipv6CidrBlock": associations[0].get("Ipv6CidrBlock") or _NO_IPV6,
         },
     )
 
@@ -201,3 +203,26 @@ def flow_log(it: Declared) -> Made:
         ),
     )  # fmt: skip
     return Made(made["FlowLogIds"][0])
+
+
+@creates("aws:ec2/networkAcl:NetworkAcl")
+def network_acl(it: Declared) -> Made:
+    ec2 = it.client("ec2")
+    made = ec2.create_network_acl(VpcId=it.inputs["vpcId"], **_tagged(it, "network-acl"))["NetworkAcl"]["NetworkAclId"]
+    for direction, out in (("ingress", False), ("egress", True)):
+        for rule in it.inputs.get(direction) or []:
+            ec2.create_network_acl_entry(
+                NetworkAclId=made,
+                RuleNumber=rule["ruleNo"],
+                Protocol="6",
+                RuleAction=rule["action"],
+                Egress=out,
+                CidrBlock=rule["cidrBlock"],
+                PortRange={"From": rule["fromPort"], "To": rule["toPort"]},
+            )
+    found = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [it.inputs["vpcId"]]}])["NetworkAcls"]
+    held = {a["SubnetId"]: a["NetworkAclAssociationId"] for acl in found for a in acl.get("Associations") or []}
+    for subnet_id in it.inputs.get("subnetIds") or []:
+        if subnet_id in held:
+            ec2.replace_network_acl_association(AssociationId=held[subnet_id], NetworkAclId=made)
+    return Made(made, {"arn": it.arn("ec2", f"network-acl/{made}")})

@@ -22,16 +22,50 @@ def test_a_third_zone_leaves_what_is_there_as_it_is(dev, stand_up_stack):
     assert {n: s for n, s in subnets(grown).items() if not n.endswith("-c")} == subnets(dev)
 
 
-def test_without_nat_the_only_way_out_is_from_the_public_subnets(estate):
+def test_without_nat_ipv4_goes_out_from_the_public_subnets_alone(estate):
     assert not estate.of("ec2/natGateway:NatGateway")
-    assert set(estate.of("ec2/route:Route")) == {"network-public-out"}
+    out = {n for n, r in estate.of("ec2/route:Route").items() if r.get("destinationCidrBlock") == "0.0.0.0/0"}
+    assert out == {"network-public-out"}
+
+
+def test_ipv6_goes_out_of_the_private_subnets_by_a_gateway_that_lets_nothing_in(estate):
+    ways = {n: r for n, r in estate.of("ec2/route:Route").items() if r.get("destinationIpv6CidrBlock") == "::/0"}
+    private = {n: r for n, r in ways.items() if n.startswith("network-private-")}
+    assert {r["egressOnlyGatewayId"] for r in private.values()} == {"network-egress-id"}
+    assert set(ways) - set(private) == {"network-public-out-ipv6"}
+    assert ways["network-public-out-ipv6"]["gatewayId"] == "network-internet-id"
+
+
+def test_the_database_has_no_ipv6_and_every_other_subnet_a_network_of_its_own(dev, prod):
+    for estate in (dev, prod):
+        made = subnets(estate)
+        given = [s["ipv6CidrBlock"] for n, s in made.items() if not n.startswith("database")]
+        assert len(set(given)) == len(given) == 2 * len(made) // 3
+        assert not any(s.get("ipv6CidrBlock") for n, s in made.items() if n.startswith("database"))
+    assert subnets(prod)["private-b"]["ipv6CidrBlock"] == "2001:db8:1234:1a11::/64"
+
+
+def test_a_stack_may_do_without_ipv6(stand_up_stack):
+    estate = stand_up_stack("dev", {"network.ipv6": False, "fleet.size": 1})
+    assert not estate.of("ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway")
+    assert not any(s.get("ipv6CidrBlock") for s in subnets(estate).values())
+
+
+def test_the_network_itself_keeps_all_but_postgres_from_the_database(dev):
+    (acl,) = dev.of("ec2/networkAcl:NetworkAcl").values()
+    private = sorted(s["cidrBlock"] for n, s in subnets(dev).items() if n.startswith("private"))
+    assert acl["subnetIds"] == ["network-database-a-id", "network-database-b-id"]
+    asked = [(r["cidrBlock"], r["fromPort"], r["toPort"], r["protocol"], r["action"]) for r in acl["ingress"]]
+    assert sorted(asked) == [(cidr, 5432, 5432, "tcp", "allow") for cidr in private]
+    answered = [(r["cidrBlock"], r["fromPort"], r["toPort"], r["protocol"], r["action"]) for r in acl["egress"]]
+    assert sorted(answered) == [(cidr, 1024, 65535, "tcp", "allow") for cidr in private]
 
 
 @pytest.mark.parametrize(("nat", "gateways"), [("single", {"a"}), ("per-az", {"a", "b", "c"})])
 def test_nat_gives_every_private_subnet_a_way_out_and_the_database_none(stand_up_stack, nat, gateways):
     estate = stand_up_stack("prod", {"network.nat": nat, "fleet.size": 1})
     assert set(estate.of("ec2/natGateway:NatGateway")) == {f"network-nat-{zone}" for zone in gateways}
-    routes = estate.of("ec2/route:Route")
+    routes = {n: r for n, r in estate.of("ec2/route:Route").items() if r.get("destinationCidrBlock")}
     assert set(routes) == {"network-public-out", *(f"network-private-{zone}-out" for zone in "abc")}
     ways = {zone: routes[f"network-private-{zone}-out"]["natGatewayId"] for zone in "abc"}
     assert ways == {zone: f"network-nat-{zone if zone in gateways else 'a'}-id" for zone in "abc"}
@@ -42,7 +76,24 @@ def test_the_default_security_group_lets_nothing_through(estate):
     assert not {"ingress", "egress"} & set(group)
 
 
-def test_interface_endpoints_are_the_ones_that_functions_inside_call(estate):
+def test_interface_endpoints_are_the_ones_that_functions_inside_may_call_and_no_others(estate):
+    """Derived a second time, from what the roles of the functions in the VPC were granted."""
+    # Reached otherwise: gateway endpoints, services that Lambda or another service calls in the function's stead.
+    elsewhere = {"dynamodb", "ec2", "kms", "logs", "rds-db", "s3", "xray"}
+    inside = {n for n, f in estate.of("lambda/function:Function").items() if f.get("vpcConfig")}
+    assert inside
+    granted = {
+        action.split(":")[0]
+        for name in inside
+        for statement in estate.granted(name.removesuffix("-function")).values()
+        for action in statement["Action"]
+    }
+    made = estate.of("ec2/vpcEndpoint:VpcEndpoint")
+    kinds = {n.removeprefix("network-endpoints-") for n, e in made.items() if e["vpcEndpointType"] == "Interface"}
+    assert kinds == granted - elsewhere
+
+
+def test_the_gateway_endpoints_cost_nothing_and_are_always_there(estate):
     made = estate.of("ec2/vpcEndpoint:VpcEndpoint")
     kinds = {n.removeprefix("network-endpoints-"): e["vpcEndpointType"] for n, e in made.items()}
     assert kinds == {"s3": "Gateway", "dynamodb": "Gateway", "secretsmanager": "Interface", "sqs": "Interface"}

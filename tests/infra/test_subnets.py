@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 
 import pytest
@@ -73,3 +73,24 @@ def test_a_range_that_cannot_be_laid_out_is_refused_with_what_is_allowed(cidr, s
 def test_a_fourth_zone_has_no_place():
     with pytest.raises(ValueError, match="1 to 3 are possible"):
         subnets.split("10.0.0.0/16", 4)
+
+
+@given(st.integers(0, subnets.SLOTS - 1), st.sampled_from(subnets.IPV6_TIERS))
+def test_an_ipv6_network_depends_on_its_own_zone_and_tier_alone(zone, tier):
+    vpc = IPv6Network("2001:db8:1:ff00::/56")
+    made = IPv6Network(subnets.ipv6(str(vpc), zone, tier))
+    assert made.prefixlen == 64
+    assert made.subnet_of(vpc)
+
+
+def test_no_two_ipv6_networks_are_the_same():
+    made = [subnets.ipv6("2001:db8:1:ff00::/56", z, t) for z in range(subnets.SLOTS) for t in subnets.IPV6_TIERS]
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize(
+    "asked", [("2001:db8::/48", 0, "public"), ("2001:db8::/56", 4, "public"), ("2001:db8::/56", 0, "database")]
+)
+def test_what_has_no_ipv6_network_is_refused(asked):
+    with pytest.raises(ValueError, match="has no place in"):
+        subnets.ipv6(*asked)
