@@ -114,7 +114,18 @@ def creates(*tokens: str) -> Callable[[Create], Create]:
 @cache
 def table() -> Mapping[str, Create]:
     """Every type that can be created, by token."""
-    for module in ("api", "compute", "database", "messaging", "network", "security", "storage", "watch"):
+    for module in (
+        "api",
+        "compute",
+        "database",
+        "edge",
+        "front",
+        "messaging",
+        "network",
+        "security",
+        "storage",
+        "watch",
+    ):
         importlib.import_module(f"local.types.{module}")
     return _TABLE
 

@@ -144,7 +144,7 @@ def test_a_missing_key_is_named_with_those_that_belong_there(stand_up, nothing):
     config = {"infrafabric:settings": json.dumps({"region": "us-east-1"})}
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up(Settings.load, config=config, into=nothing)
-    assert "  infrafabric:settings.environment: is missing; allowed here: api, budget, " in str(refusal.value)
+    assert "  infrafabric:settings.environment: is missing; allowed here: api, app, budget, " in str(refusal.value)
 
 
 def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing):
