@@ -61,7 +61,11 @@ class Role:
         self.role_name: Output[str] = self._role.name
 
     def allow(
-        self, sid: str, *actions: str, on: Input[str] | list[Input[str]], when: Mapping[str, Any] | None = None
+        self,
+        sid: str,
+        *actions: str,
+        on: Input[str] | list[Output[str]] | list[Input[str]],
+        when: Mapping[str, Any] | None = None,
     ) -> None:
         """Allow ``actions`` on ``on``. Granting the same ``sid`` again adds resources to its statement.
 

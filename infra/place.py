@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pulumi
@@ -48,6 +48,10 @@ class Place:
             cost_center=settings.tags.cost_center,
             account_id=identity.account_id,
         )
+
+    def elsewhere(self, region: str, *, stack: str | None = None) -> Place:
+        """The same account in another region; ``stack`` when it is another stack's names that count there."""
+        return replace(self, region=region, stack=stack or self.stack)
 
     @property
     def prod(self) -> bool:

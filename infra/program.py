@@ -1,27 +1,26 @@
-"""What a stack holds, each thing after what it needs."""
+"""What a stack holds, each thing after what it needs. A standby holds the same, on copies of its primary's data."""
 
 from __future__ import annotations
 
 import pulumi
 import pulumi_aws as aws
-from pulumi import ResourceOptions
+from pulumi import Output, ResourceOptions
 
 from infra.base import Base
 from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.components.api import Api, ApiArgs
 from infra.components.bus import Bus, BusArgs
 from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
-from infra.components.database import DB_NAME, Database, DatabaseArgs
 from infra.components.face import Face, FaceArgs
 from infra.components.keys import Keys, KeysArgs, principal_uri
-from infra.components.migrator import Migrator, MigratorArgs
 from infra.components.model import Model, ModelArgs
 from infra.components.network import Network, NetworkArgs
-from infra.components.recorder import Recorder, RecorderArgs
 from infra.components.runtime import Runtime, RuntimeArgs
 from infra.components.sessions import Sessions, SessionsArgs
-from infra.components.storage import Storage, StorageArgs
+from infra.components.storage import Copies, Storage, StorageArgs
 from infra.components.swarm import Swarm
+from infra.handover import Handover
+from infra.history import History
 from infra.place import Place
 from infra.settings import Secrets, Settings
 
@@ -35,55 +34,97 @@ def stack() -> None:
     settings = Settings.load()
     secrets = Secrets.load(settings)
     fleet, log_days = settings.fleet, settings.fleet.log_retention_days
+    recovery = settings.recovery.region if settings.recovery else None
     provider = aws.Provider("here", region=settings.region)
     here = ResourceOptions(provider=provider)
     place = Place.of(settings, provider)
+    given = Handover.read(settings.primary) if settings.primary else None
 
     app, edge = settings.app is not None, settings.edge is not None
-    principals = (PRINCIPAL, *fleet.agents)
-    keys = Keys("keys", KeysArgs(place=place, principals=principals, auto_scaling=app, edge=edge), here)
-    stored = StorageArgs(place=place, keys=keys, log_retention_days=log_days, load_balancer=app, edge=edge)
-    storage = Storage("storage", stored, here)
+    keys = Keys("keys", _keys(settings, place, given), here)
+    copies = Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None
+    kept = StorageArgs(
+        place=place, keys=keys, log_retention_days=log_days, recovery_region=recovery, copies=copies,
+        load_balancer=app, edge=edge,
+    )  # fmt: skip
+    storage = Storage("storage", kept, here)
     runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
     base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
 
-    sessions = Sessions("sessions", SessionsArgs(place=place, keys=keys), here)
-    model = Model("model", ModelArgs(place=place, keys=keys, settings=settings.model, api_key=secrets.api_key), here)
+    replica = given.sessions_table if given else None
+    table = SessionsArgs(place=place, keys=keys, recovery_region=recovery, replica_name=replica)
+    sessions = Sessions("sessions", table, here)
+    asked = ModelArgs(
+        place=place, keys=keys, settings=settings.model, api_key=secrets.api_key, recovery_region=recovery,
+        replica_arn=given.model_api_key_secret_arn if given else None,
+    )  # fmt: skip
+    model = Model("model", asked, here)
     bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
+    network = _network(settings, base, here)
+    history = History.declare(settings, secrets, base, network, given, here) if settings.database and network else None
 
-    network = recorder = None
-    if settings.database or app:
-        called = sorted({*Migrator.calls, *Recorder.calls}) if settings.database else []
-        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=called)
-        network = Network("network", inside, here)
-    if settings.database and network:
-        kept = DatabaseArgs(base=base, network=network, settings=settings.database, password=secrets.database_password)
-        database = Database("database", kept, here)
-        migrator = Migrator("migrator", MigratorArgs(base=base, network=network, database=database), here)
-        history = RecorderArgs(base=base, network=network, database=database, migrator=migrator, fleet=fleet)
-        recorder = Recorder("recorder", history, here)
-        pulumi.export("database", {"endpoint": database.host, "port": database.port, "name": DB_NAME})
-        pulumi.export("migrations", migrator.result)
-
-    swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=recorder, fleet=fleet)
+    swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
     coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
 
     face = Face("face", FaceArgs(base=base, network=network, api=api, settings=settings), here)
-
+    if recovery:
+        _hand_over(place, recovery, base, swarm, history).export()
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
     pulumi.export("api_key", api.api_key)
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)
     pulumi.export("model_api_key_secret_arn", model.api_key_secret_arn)
-    pulumi.export("record_queue_url", recorder.queue_url if recorder else None)
+    pulumi.export("record_queue_url", swarm.record_queue_url)
     pulumi.export("registry_uri", storage.registry_uri)
     pulumi.export("results_bucket", storage.results_bucket)
     pulumi.export("sessions_table", sessions.table_name)
     pulumi.export("state_bucket", storage.state_bucket)
     pulumi.export("zone", face.zone)
+
+
+def _network(settings: Settings, base: Base, here: ResourceOptions) -> Network | None:
+    """The VPC, where something has to be in one."""
+    if not (settings.database or settings.app):
+        return None
+    called = History.calls if settings.database else ()
+    return Network("network", NetworkArgs(base=base, settings=settings.network, interface_endpoints=called), here)
+
+
+def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
+    return KeysArgs(
+        place=place,
+        principals=(PRINCIPAL, *settings.fleet.agents),
+        recovery_region=settings.recovery.region if settings.recovery else None,
+        data_key_arn=given.data_key_arn if given else None,
+        auto_scaling=settings.app is not None,
+        primary_stack=settings.primary.stack.rpartition("/")[2] if settings.primary else None,
+        edge=settings.edge is not None,
+    )
+
+
+def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: History | None) -> Handover:
+    """What a standby in ``region`` could not know by itself."""
+    copies = base.storage.copies
+    assert copies is not None, "with recovery, storage has copies"
+
+    def there(arn: Output[str] | None) -> Output[str | None]:
+        """A secret's replica is called like its source, suffix included, in another region."""
+        moved = arn.apply(lambda text: text.replace(f":{place.region}:", f":{region}:")) if arn else None
+        return Output.from_input(moved)
+
+    return Handover(
+        data_key_arn=base.keys.copied_data_arn,
+        results_bucket=copies.results,
+        assets_bucket=copies.assets,
+        sessions_table=swarm.sessions.table_name,
+        model_api_key_secret_arn=there(swarm.model.api_key_secret_arn),
+        database_arn=Output.from_input(history.database.instance.arn if history else None),
+        database_secret_arn=there(history.database.master_secret_arn if history else None),
+        zone_id=Output.from_input(None),
+    )
 
 
 def _describe(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime import rpc, settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
+from infra.graph.capture import abandon
 from local import types
 
 PROJECT = "infrafabric"
@@ -170,16 +171,7 @@ def deploy(
     try:
         loop.run_until_complete(stack.run_pulumi_func(run))
     finally:
-        _abandon(loop)
+        abandon(loop)
         loop.close()
         asyncio.set_event_loop(asyncio.new_event_loop())
     return deployment
-
-
-def _abandon(loop: asyncio.AbstractEventLoop) -> None:
-    """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
-    waiting = asyncio.all_tasks(loop)
-    for task in waiting:
-        task.cancel()
-    if waiting:
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -67,10 +68,10 @@ def put_up(
         on_database=platform.on_database,
     )
     wanted = {**changes(platform), **{path.replace("__", "."): value for path, value in more.items()}}
+    # A stack that keeps the password itself has it encrypted in its file, where only the engine can read it.
+    config = {**stackfile.read(stack, wanted), "infrafabric:databasePassword": secrets.token_urlsafe(24)}
     with _packages(built.code.parent):
-        deployment = deploy.deploy(
-            program.stack, stack_name=stack, config=stackfile.read(stack, wanted), at=at, report=report
-        )
+        deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, report=report)
     platform.start_durable_runner(_durable_functions(platform))
     return Deployed(stack, deployment)
 

@@ -23,6 +23,7 @@ def compile_to(target: Path, source: str, *more: str) -> str:
 
 compile_to(HERE / "runtime.txt", "runtime.in", "--generate-hashes")
 compile_to(HERE / "dev.txt", "dev.in", "--generate-hashes", "-c", "runtime.txt")
+compile_to(HERE / "checkov.txt", "checkov.in", "--generate-hashes")
 compile_to(HERE / "emulator.txt", "emulator.in", "--generate-hashes")
 program = HERE.parent / "requirements.txt"
 compile_to(program, "program.in", "--no-annotate", "-c", "dev.txt")

@@ -110,7 +110,19 @@ def prod() -> Estate:
     return _stand_up_stack("prod")
 
 
+@pytest.fixture(scope="session")
+def standby(prod: Estate) -> Estate:
+    """prod-secondary, on what prod hands over."""
+    return _stand_up_stack("prod-secondary", stacks={"organization/infrafabric/prod": prod.exports})
+
+
 @pytest.fixture(scope="session", params=["dev", "prod"])
+def primary(request: pytest.FixtureRequest) -> Estate:
+    """Each stack that keeps data of its own, in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session", params=["dev", "prod", "standby"])
 def estate(request: pytest.FixtureRequest) -> Estate:
     """Each stack in turn: what is asserted of it holds in all of them."""
     return request.getfixturevalue(request.param)

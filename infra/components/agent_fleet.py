@@ -97,4 +97,6 @@ class AgentFleet(ComponentResource):
             timeout_s=args.swarm.fleet.handler_timeout_s,
             memory_mb=args.swarm.fleet.memory_mb,
             ephemeral_storage_mb=args.swarm.fleet.ephemeral_storage_mb,
+            snap_start=args.swarm.fleet.start == "snap-start",
+            provisioned=args.swarm.fleet.provisioned if args.swarm.fleet.start == "provisioned" else None,
         )

@@ -141,10 +141,13 @@ class App(ComponentResource):
 
     def _placeholder(self) -> tuple[Input[str], str]:
         base, digest = self._args.base, user_data.placeholder_digest()
+        key = f"{APP_ARTIFACTS}placeholder-{digest[:16]}.tar"
+        if self._args.standby:
+            return key, digest  # the primary's, which was copied here
         made = aws.s3.BucketObjectv2(
             f"{self._name}-placeholder",
             bucket=base.storage.assets_bucket,
-            key=f"{APP_ARTIFACTS}placeholder-{digest[:16]}.tar",
+            key=key,
             content_base64=base64.b64encode(user_data.placeholder()).decode(),
             content_type="application/x-tar",
             server_side_encryption="aws:kms",

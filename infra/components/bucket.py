@@ -32,6 +32,7 @@ class BucketArgs:
     logs_to: Input[str] | None = None  # bucket for the access logs
     statements: Sequence[policies.Statement] = ()  # beside TLS-only
     policy_later: bool = False  # whoever made the bucket calls ``let_in`` when it knows whom
+    elsewhere: bool = False  # ``place`` is in another region than the stack
 
 
 class Bucket(ComponentResource):
@@ -40,13 +41,16 @@ class Bucket(ComponentResource):
     bucket_id: Output[str]
     arn: Output[str]
     policy: aws.s3.BucketPolicy  # what delivers into the bucket waits for it
+    versions: aws.s3.BucketVersioning  # replication waits for it
 
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Bucket", name, opts=opts)
         self._name = name
         child = ResourceOptions(parent=self)
+        self._region = args.place.region if args.elsewhere else None
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
+            region=self._region,
             bucket=args.place.bucket(args.what),
             force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
             tags=args.place.tags("storage", args.data, args.what),
@@ -55,19 +59,25 @@ class Bucket(ComponentResource):
         self.bucket_id, self.arn = bucket.id, bucket.arn
         self._encrypt(name, args)
         self._close(name, args)
-        versions = aws.s3.BucketVersioning(
-            f"{name}-versions", bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
+        self.versions = aws.s3.BucketVersioning(
+            f"{name}-versions",
+            region=self._region,
+            bucket=bucket.id,
+            versioning_configuration={"status": "Enabled"},
+            opts=child,
         )
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
+            region=self._region,
             bucket=bucket.id,
             rules=_rules(args),
             transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
-            opts=ResourceOptions(parent=self, depends_on=[versions]),
+            opts=ResourceOptions(parent=self, depends_on=[self.versions]),
         )
         if args.logs_to is not None:
             aws.s3.BucketLogging(
                 f"{name}-logging",
+                region=self._region,
                 bucket=bucket.id,
                 target_bucket=args.logs_to,
                 target_prefix=f"s3/{args.what}/",
@@ -79,10 +89,15 @@ class Bucket(ComponentResource):
         """Nobody but this account's roles, and they only by TLS."""
         child = ResourceOptions(parent=self)
         aws.s3.BucketOwnershipControls(
-            f"{name}-owner", bucket=self.bucket_id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+            f"{name}-owner",
+            region=self._region,
+            bucket=self.bucket_id,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            opts=child,
         )
         self._closed = aws.s3.BucketPublicAccessBlock(
             f"{name}-private",
+            region=self._region,
             bucket=self.bucket_id,
             block_public_acls=True,
             block_public_policy=True,
@@ -98,6 +113,7 @@ class Bucket(ComponentResource):
         everything = self.arn.apply(lambda arn: f"{arn}/*")
         self.policy = aws.s3.BucketPolicy(
             f"{self._name}-policy",
+            region=self._region,
             bucket=self.bucket_id,
             policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
             opts=ResourceOptions(parent=self, depends_on=[self._closed]),  # S3 refuses both changes at one moment
@@ -112,6 +128,7 @@ class Bucket(ComponentResource):
             by_default["kms_master_key_id"] = args.kms_key_arn
         aws.s3.BucketServerSideEncryptionConfiguration(
             f"{name}-encryption",
+            region=self._region,
             bucket=self.bucket_id,
             # The bucket key saves a KMS request, and its price, for each object.
             rules=[{"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": kms}],

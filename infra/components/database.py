@@ -1,4 +1,4 @@
-"""Database: PostgreSQL on RDS, where the history of sessions outlives the sessions."""
+"""Database: PostgreSQL on RDS, where the history of sessions outlives the sessions; in a standby, a replica of it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,21 @@ PARAMETERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The database that a standby's follows, in the primary's region."""
+
+    arn: Output[str]
+    secret_arn: Output[str]  # of the master user, as it is in this region
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatabaseArgs:
     base: Base
     network: Network
     settings: settings.Database
     password: Output[str] | None  # a secret; only when the settings say that the password is a secret of ours
+    recovery_region: str | None = None  # where the master user's secret has a replica
+    origin: Origin | None = None  # a standby's
 
 
 class Database(ComponentResource):
@@ -55,10 +65,9 @@ class Database(ComponentResource):
             tags=self._tags(DataClass.NONE),
             opts=ResourceOptions(parent=self),
         )
-        own_secret = self._own_secret() if args.settings.password == "secret" else None  # noqa: S105
         self.instance = self._instance()
         self.host, self.port = self.instance.address, self.instance.port
-        self.master_secret_arn = own_secret or self.instance.master_user_secrets.apply(_managed_secret)
+        self.master_secret_arn = self._master_secret_arn()
         self.register_outputs({"host": self.host, "port": self.port})
 
     def environment(self, user: str) -> dict[str, Any]:
@@ -94,17 +103,13 @@ class Database(ComponentResource):
             f"{self._name}-instance",
             identifier=identifier,
             engine="postgres",
-            engine_version=wanted.engine_version,
+            **self._content(),
             auto_minor_version_upgrade=True,
             # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
             engine_lifecycle_support="open-source-rds-extended-support-disabled",
             instance_class=wanted.instance_class,
-            db_name=DB_NAME,
             port=PORT,
-            username=MASTER_USER,
-            **self._password(),
             storage_type="gp3",
-            allocated_storage=wanted.storage_gb,
             max_allocated_storage=wanted.max_storage_gb,
             storage_encrypted=True,
             kms_key_id=args.base.keys.data_arn,
@@ -133,10 +138,34 @@ class Database(ComponentResource):
             opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),
         )
 
-    def _password(self) -> Mapping[str, Any]:
-        if self._args.password is not None and self._args.settings.password == "secret":  # noqa: S105
-            return {"password": self._args.password}
-        return {"manage_master_user_password": True, "master_user_secret_kms_key_id": self._args.base.keys.data_arn}
+    def _content(self) -> Mapping[str, Any]:
+        """What is in it from the start: a database of our own, or another's that it follows.
+
+        A replica that is promoted lets go of its source; what came with the source stays, and is not to be set.
+        """
+        wanted, origin = self._args.settings, self._args.origin
+        if origin:
+            return {} if wanted.promoted else {"replicate_source_db": origin.arn}
+        own = {
+            "engine_version": wanted.engine_version,
+            "db_name": DB_NAME,
+            "username": MASTER_USER,
+            "allocated_storage": wanted.storage_gb,
+        }
+        if wanted.password == "secret":  # noqa: S105
+            return {**own, "password": self._args.password}
+        return {
+            **own,
+            "manage_master_user_password": True,
+            "master_user_secret_kms_key_id": self._args.base.keys.data_arn,
+        }
+
+    def _master_secret_arn(self) -> Output[str]:
+        if self._args.origin:
+            return self._args.origin.secret_arn
+        if self._args.settings.password == "secret":  # noqa: S105
+            return self._own_secret()
+        return self.instance.master_user_secrets.apply(_managed_secret)
 
     def _own_secret(self) -> Output[str]:
         """The password in the shape that RDS gives to the secrets that it manages."""
@@ -147,6 +176,7 @@ class Database(ComponentResource):
             description="Master user of the database",
             kms_key_id=args.base.keys.data_arn,
             recovery_window_in_days=30 if args.base.place.prod else 7,
+            replicas=args.base.keys.secret_replicas(args.recovery_region),
             tags=self._tags(DataClass.SECRET),
             opts=child,
         )

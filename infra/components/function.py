@@ -37,6 +37,8 @@ class FunctionArgs:
     ephemeral_storage_mb: int = 512
     attachment: Attachment | None = None
     durability: Durability | None = None
+    snap_start: bool = False
+    provisioned: int | None = None  # environments that are kept ready
     dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
     needs: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
 
@@ -63,6 +65,14 @@ class Function(ComponentResource):
             function_version=function.version,
             opts=ResourceOptions(parent=self),
         )
+        if args.provisioned:
+            aws.lambda_.ProvisionedConcurrencyConfig(
+                f"{name}-ready",
+                function_name=function.name,
+                qualifier=alias.name,
+                provisioned_concurrent_executions=args.provisioned,
+                opts=ResourceOptions(parent=self),
+            )
         self.arn, self.function_name = function.arn, function.name
         self.alias_arn, self.alias_invoke_arn = alias.arn, alias.invoke_arn
         self.alias_name = alias.name
@@ -114,6 +124,7 @@ class Function(ComponentResource):
             },
             tracing_config={"mode": "Active"},
             publish=True,
+            snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
             vpc_config=inside and {"subnet_ids": inside.subnet_ids, "security_group_ids": [inside.security_group_id]},
             # Lambda frees its interfaces long after the function is gone, and would hold the group's deletion up.
             replace_security_groups_on_destroy=True if inside else None,

@@ -11,7 +11,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import policies
 from infra.grants import Role
-from infra.place import DataClass, Place
+from infra.place import PROJECT, DataClass, Place
 from infrafabric.bus.keys import public_key_of_der
 
 DELETION_WINDOW_DAYS = 30  # the longest AWS grants: what the key encrypted is gone with it
@@ -46,22 +46,26 @@ class KeysArgs:
     place: Place
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
     auto_scaling: bool = False  # instances with encrypted volumes
+    primary_stack: str | None = None  # a standby's: the name of the stack whose key, and whose role, it works with
     edge: bool = False  # CloudFront reads what the data key encrypted
+    recovery_region: str | None = None  # where data are copied to, and the data key with them
+    data_key_arn: Output[str] | None = None  # a standby's: its primary's data key, as it is in this region
 
 
 class Keys(ComponentResource):
     """The data key and the signing keys."""
 
     data_arn: Output[str]
+    recovery_data_arn: Output[str] | None  # the data key as it is in the recovery region
     signing_arns: dict[str, Output[str]]  # by principal
     auto_scaling_role_arn: Output[str] | None  # what Auto Scaling makes instances as
     registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>"
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
-        self._place = args.place
-        self.auto_scaling_role_arn = self._auto_scaling_role(name) if args.auto_scaling else None
-        self.data_arn = self._data_key(f"{name}-data", edge=args.edge)
+        self._place, self.recovery_data_arn, self._edge = args.place, None, args.edge
+        self.auto_scaling_role_arn = self._auto_scaling_role(name, args) if args.auto_scaling else None
+        self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
         self.signing_arns = {
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
@@ -69,6 +73,19 @@ class Keys(ComponentResource):
             {principal_uri(who): self._public_key(arn) for who, arn in self.signing_arns.items()}, sort_keys=True
         )
         self.register_outputs({"data_arn": self.data_arn, "signing_arns": self.signing_arns, "registry": self.registry})
+
+    def secret_replicas(self, region: str | None) -> Sequence[aws.secretsmanager.SecretReplicaArgsDict] | None:
+        """Where a secret is copied to: nowhere, or ``region`` with the data key as it is there."""
+        if region is None:
+            return None
+        return [{"region": region, "kms_key_id": self.copied_data_arn}]
+
+    @property
+    def copied_data_arn(self) -> Output[str]:
+        """The data key as it is in the recovery region. Raises ``RuntimeError`` when the stack has none."""
+        if self.recovery_data_arn is None:
+            raise RuntimeError("there is no data key in another region: settings.recovery is not set")
+        return self.recovery_data_arn
 
     def grant_use(self, role: Role, *services: str) -> None:
         """Encrypt and decrypt with the data key, but only through each of ``services`` ("s3", "sns" …)."""
@@ -79,6 +96,15 @@ class Keys(ComponentResource):
                 sid, "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", on=self.data_arn, when=via
             )
 
+    def grant_copy(self, role: Role, region: str) -> None:
+        """Decrypt here what S3 copies, and encrypt it there; and the other way round, on the way back."""
+        for sid, arn, where in (
+            ("UseDataKeyHere", self.data_arn, self._place.region),
+            ("UseDataKeyThere", self.copied_data_arn, region),
+        ):
+            via = {"StringEquals": {"kms:ViaService": f"s3.{where}.amazonaws.com"}}
+            role.allow(sid, "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", on=arn, when=via)
+
     def grant_sign(self, role: Role, principal: str) -> None:
         """Sign messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
@@ -87,20 +113,53 @@ class Keys(ComponentResource):
         """The data key, if it is in ``region``: a log group elsewhere is left to AWS's own encryption."""
         return self.data_arn if region == self._place.region else None
 
-    def _auto_scaling_role(self, name: str) -> Output[str]:
+    def _auto_scaling_role(self, name: str, args: KeysArgs) -> Output[str]:
         """A service-linked role of this stack's own: a key policy can only name a role that is there already, and the
-        account's common one appears with its first group."""
+        account's common one appears with its first group. A standby takes its primary's, which the key knows."""
+        place = self._place
+        if args.primary_stack:
+            called = f"AWSServiceRoleForAutoScaling_{PROJECT}-{args.primary_stack}-app"
+            path = f"aws-service-role/autoscaling.amazonaws.com/{called}"
+            return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
         role = aws.iam.ServiceLinkedRole(
             f"{name}-auto-scaling",
             aws_service_name="autoscaling.amazonaws.com",
-            custom_suffix=self._place.named("app"),
-            tags=self._place.tags("keys", DataClass.NONE, "auto-scaling"),
+            custom_suffix=place.named("app"),
+            tags=place.tags("keys", DataClass.NONE, "auto-scaling"),
             opts=ResourceOptions(parent=self),
         )
         return role.arn
 
-    def _data_key(self, name: str, *, edge: bool) -> Output[str]:
+    def _data_key(self, name: str, recovery_region: str | None) -> Output[str]:
         place = self._place
+        key = aws.kms.Key(
+            name,
+            description=f"InfraFabric {place.stack}: data at rest",
+            enable_key_rotation=True,
+            rotation_period_in_days=365,
+            deletion_window_in_days=DELETION_WINDOW_DAYS,
+            multi_region=recovery_region is not None,
+            policy=self._data_policy(place),
+            tags=place.tags("keys", DataClass.SECRET, "data"),
+            opts=ResourceOptions(parent=self, protect=place.prod),
+        )
+        self._alias(name, "data", key.key_id)
+        if recovery_region:
+            # What was encrypted here can be read there with the same key material, and nothing is encrypted anew.
+            copy = aws.kms.ReplicaKey(
+                f"{name}-copy",
+                region=recovery_region,
+                primary_key_arn=key.arn,
+                description=f"InfraFabric {place.stack}: data at rest, in the recovery region",
+                deletion_window_in_days=DELETION_WINDOW_DAYS,
+                policy=self._data_policy(place.elsewhere(recovery_region)),
+                tags=place.tags("keys", DataClass.SECRET, "data"),
+                opts=ResourceOptions(parent=self, protect=place.prod),
+            )
+            self.recovery_data_arn = copy.arn
+        return key.arn
+
+    def _data_policy(self, place: Place) -> Output[str]:
         logs = {
             "Sid": "LogGroupsOfThisAccount",
             "Effect": "Allow",
@@ -109,23 +168,9 @@ class Keys(ComponentResource):
             "Resource": "*",  # in a key policy this means the key itself
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
         }
-        key = aws.kms.Key(
-            name,
-            description=f"InfraFabric {place.stack}: data at rest",
-            enable_key_rotation=True,
-            rotation_period_in_days=365,
-            deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(
-                account_decides(self._place, *_USE_DATA, *_ROTATE, *_LEND),
-                logs,
-                *self._volumes(),
-                *(self._distributions() if edge else ()),
-            ),
-            tags=place.tags("keys", DataClass.SECRET, "data"),
-            opts=ResourceOptions(parent=self, protect=place.prod),
-        )
-        self._alias(name, "data", key)
-        return key.arn
+        shown = self._distributions() if self._edge else ()
+        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND)
+        return policies.document(ours, logs, *self._volumes(), *shown)
 
     def _volumes(self) -> list[policies.Statement]:
         """Auto Scaling encrypts the volumes of instances, and lends the key to the hosts that attach them."""
@@ -167,12 +212,12 @@ class Keys(ComponentResource):
             tags=place.tags("keys", DataClass.SECRET, f"signing-{principal}"),
             opts=ResourceOptions(parent=self),
         )
-        self._alias(name, f"signing-{principal}", key)
+        self._alias(name, f"signing-{principal}", key.key_id)
         return key.arn
 
-    def _alias(self, name: str, what: str, key: aws.kms.Key) -> None:
+    def _alias(self, name: str, what: str, key_id: Output[str]) -> None:
         alias = f"alias/{self._place.named(what)}"
-        aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key.key_id, opts=ResourceOptions(parent=self))
+        aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key_id, opts=ResourceOptions(parent=self))
 
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
         found = aws.kms.get_public_key_output(key_id=key_arn, opts=pulumi.InvokeOutputOptions(parent=self))

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions
 
@@ -25,6 +26,8 @@ class ModelArgs:
     keys: Keys
     settings: settings.Model
     api_key: Output[str] | None = None  # a secret; None: set it with `aws secretsmanager put-secret-value`
+    recovery_region: str | None = None  # where the secret has a replica
+    replica_arn: Output[str | None] | None = None  # a standby's: its primary's secret, as it is in this region
 
 
 class Model(ComponentResource):
@@ -40,7 +43,9 @@ class Model(ComponentResource):
         self._place, self._keys, self._settings = args.place, args.keys, args.settings
         wanted = args.settings
         self.provider, self.agent_id, self.coordinator_id = wanted.provider, wanted.agent_id, wanted.coordinator_id
-        self.api_key_secret_arn = self._secret(name, args) if args.settings.provider == "anthropic" else None
+        self.api_key_secret_arn = None
+        if wanted.provider == "anthropic":
+            self.api_key_secret_arn = _handed_over(args.replica_arn) if args.replica_arn else self._secret(name, args)
         self.register_outputs({"api_key_secret_arn": self.api_key_secret_arn})
 
     def environment(self, model_id: str) -> dict[str, Any]:
@@ -88,6 +93,7 @@ class Model(ComponentResource):
             description="Key of the Anthropic API; its value is never in the stack's outputs",
             kms_key_id=args.keys.data_arn,
             recovery_window_in_days=30 if args.place.prod else 7,
+            replicas=self._keys.secret_replicas(args.recovery_region),
             tags=args.place.tags("model", DataClass.SECRET),
             opts=child,
         )
@@ -96,3 +102,14 @@ class Model(ComponentResource):
                 f"{name}-api-key-value", secret_id=secret.id, secret_string=args.api_key, opts=child
             )
         return secret.arn
+
+
+def _handed_over(arn: Output[str | None]) -> Output[str]:
+    def known(found: str | None) -> str:
+        if found is None:
+            raise pulumi.RunError(
+                "settings.model.provider = 'anthropic', and the primary asks another provider: a standby asks the same"
+            )
+        return found
+
+    return arn.apply(known)

@@ -18,6 +18,8 @@ BY_CREATED = "by_created"  # index: listing → created, for "newest first"
 class SessionsArgs:
     place: Place
     keys: Keys
+    recovery_region: str | None = None  # where the table has a replica
+    replica_name: Output[str] | None = None  # a standby's: its primary's table, whose replica is in this region
 
 
 class Sessions(ComponentResource):
@@ -28,8 +30,18 @@ class Sessions(ComponentResource):
 
     def __init__(self, name: str, args: SessionsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Sessions", name, opts=opts)
-        self._keys = args.keys
-        table = aws.dynamodb.Table(
+        self._keys, place = args.keys, args.place
+        if args.replica_name is not None:
+            self.table_name = args.replica_name
+            self.table_arn = args.replica_name.apply(lambda table: place.arn("dynamodb", f"table/{table}"))
+        else:
+            table = self._table(name, args)
+            self.table_name, self.table_arn = table.name, table.arn
+        self.register_outputs({"table_name": self.table_name, "table_arn": self.table_arn})
+
+    def _table(self, name: str, args: SessionsArgs) -> aws.dynamodb.Table:
+        copied = args.recovery_region is not None
+        return aws.dynamodb.Table(
             f"{name}-table",
             name=args.place.named("sessions"),
             billing_mode="PAY_PER_REQUEST",
@@ -37,8 +49,18 @@ class Sessions(ComponentResource):
             range_key="sk",
             attributes=[{"name": key, "type": "S"} for key in ("pk", "sk", "listing", "created")],
             global_secondary_indexes=[
-                {"name": BY_CREATED, "hash_key": "listing", "range_key": "created", "projection_type": "ALL"}
+                {
+                    "name": BY_CREATED,
+                    "key_schemas": [
+                        {"attribute_name": "listing", "key_type": "HASH"},
+                        {"attribute_name": "created", "key_type": "RANGE"},
+                    ],
+                    "projection_type": "ALL",
+                }
             ],
+            stream_enabled=copied,
+            stream_view_type="NEW_AND_OLD_IMAGES" if copied else None,  # what a replica is fed from
+            replicas=[self._replica(args.recovery_region)] if args.recovery_region else None,
             ttl={"attribute_name": "expires_at", "enabled": True},
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
@@ -46,8 +68,15 @@ class Sessions(ComponentResource):
             tags=args.place.tags("sessions", DataClass.CONFIDENTIAL, "sessions"),
             opts=ResourceOptions(parent=self, protect=args.place.prod),
         )
-        self.table_name, self.table_arn = table.name, table.arn
-        self.register_outputs({"table_name": self.table_name, "table_arn": self.table_arn})
+
+    def _replica(self, region: str) -> aws.dynamodb.TableReplicaArgsDict:
+        return {
+            "region_name": region,
+            "kms_key_arn": self._keys.copied_data_arn,
+            "point_in_time_recovery": True,
+            "deletion_protection_enabled": True,
+            "propagate_tags": True,
+        }
 
     # A transaction is authorised by the actions of its items: there is no permission for TransactWriteItems itself.
 

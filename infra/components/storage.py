@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
@@ -10,6 +11,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from infra import policies
 from infra.components.bucket import Bucket, BucketArgs
 from infra.components.keys import Keys
+from infra.components.replication import Replication, ReplicationArgs
 from infra.grants import Role
 from infra.place import DataClass, Place
 from infrafabric.bus.claim_check import object_key
@@ -21,6 +23,7 @@ APP_ARTIFACTS = "app/"  # prefix in the assets bucket: what the application's in
 PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: what CloudFront shows the world
 TENANTS = "tenants/"  # prefix in the results bucket: a tenant's documents below its name
 CLAIM_DAYS = 15  # a message lives 14 days at most; what it points to outlives it
+CLAIMS_EXPIRE = {CLAIMS: CLAIM_DAYS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,29 @@ class StorageArgs:
     log_retention_days: int
     load_balancer: bool = False  # it delivers its access logs
     edge: bool = False  # CloudFront reads public assets, and delivers its access logs
+    recovery_region: str | None = None  # where the buckets are copied to
+    copies: Copies | None = None  # a standby's: its primary's copies, which are in this region
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """Buckets that the primary made in the standby's region, by name."""
+
+    results: Output[str]
+    assets: Output[str]
+
+
+class _Store(Protocol):
+    """A bucket, made here or found."""
+
+    bucket_id: Output[str]
+    arn: Output[str]
+
+
+class _Found:
+    def __init__(self, bucket_id: Output[str], partition: str) -> None:
+        self.bucket_id = bucket_id
+        self.arn = Output.concat(f"arn:{partition}:s3:::", bucket_id)
 
 
 class Storage(ComponentResource):
@@ -40,16 +66,30 @@ class Storage(ComponentResource):
     logs_bucket: Output[str]
     assets_bucket: Output[str]
     registry_uri: Output[str]  # s3://…/registry/keys.json
+    copies: Copies | None  # in the recovery region
 
     def __init__(self, name: str, args: StorageArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Storage", name, opts=opts)
         self._keys, self._place = args.keys, args.place
         self._logs = self._log_bucket(f"{name}-logs", args)
         self._state = self._bucket(f"{name}-state", "state", DataClass.CONFIDENTIAL)
-        claims = {CLAIMS: CLAIM_DAYS}
-        self._results = self._bucket(f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=claims)
-        # CloudFront's distribution reads the bucket and is named in its policy, so the policy comes after both.
-        self._assets = self._bucket(f"{name}-assets", "assets", DataClass.INTERNAL, policy_later=args.edge)
+        self.copies = None
+        self._results: _Store
+        self._assets: _Store
+        self._assets_made: Bucket | None = None
+        if args.copies:
+            self._results = _Found(args.copies.results, args.place.partition)
+            self._assets = _Found(args.copies.assets, args.place.partition)
+        else:
+            self._results = results = self._bucket(
+                f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=CLAIMS_EXPIRE
+            )
+            # CloudFront's distribution reads the bucket and is named in its policy, so the policy comes after both.
+            self._assets = assets = self._assets_made = self._bucket(
+                f"{name}-assets", "assets", DataClass.INTERNAL, policy_later=args.edge
+            )
+            if args.recovery_region:
+                self.copies = self._copy(name, args, {"results": results, "assets": assets})
         registry = aws.s3.BucketObjectv2(
             f"{name}-registry",
             bucket=self._state.bucket_id,
@@ -132,7 +172,9 @@ class Storage(ComponentResource):
 
     def let_distribution_read(self, distribution_arn: Input[str]) -> None:
         """Let one CloudFront distribution read the public assets."""
-        self._assets.let_in(
+        if self._assets_made is None:
+            raise RuntimeError("a standby's assets are copies, and no distribution reads them")
+        self._assets_made.let_in(
             {
                 "Sid": "PublicAssetsByOurDistribution",
                 "Effect": "Allow",
@@ -160,6 +202,32 @@ class Storage(ComponentResource):
             expire_days=expire_days,
             logs_to=self._logs.bucket_id,
             policy_later=policy_later,
+        )
+        return Bucket(name, args, ResourceOptions(parent=self))
+
+    def _copy(self, name: str, args: StorageArgs, sources: dict[str, Bucket]) -> Copies:
+        """A bucket in the recovery region for each of ``sources``, kept like it.
+
+        State is not copied: it holds the key registry, which each stack's deployment writes for its own principals, and
+        nothing else may write. Logs are not: they tell of one region.
+        """
+        region = args.recovery_region or args.place.region
+        pairs = {what: (source, self._copy_of(f"{name}-{what}-copy", what, region)) for what, source in sources.items()}
+        Replication(
+            f"{name}-replication",
+            ReplicationArgs(place=args.place, keys=args.keys, region=region, pairs=pairs),
+            ResourceOptions(parent=self),
+        )
+        return Copies(results=pairs["results"][1].bucket_id, assets=pairs["assets"][1].bucket_id)
+
+    def _copy_of(self, name: str, what: str, region: str) -> Bucket:
+        args = BucketArgs(
+            place=self._place.elsewhere(region),
+            what=what,
+            data=DataClass.CONFIDENTIAL,
+            kms_key_arn=self._keys.copied_data_arn,
+            expire_days=CLAIMS_EXPIRE if what == "results" else None,
+            elsewhere=True,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 

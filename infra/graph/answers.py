@@ -149,6 +149,11 @@ def _service_linked_role(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
     return {"arn": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/AWSServiceRoleForAutoScaling_{suffix}"}
 
 
+def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    arn = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{inputs['name']}-AbCdEf"
+    return {"id": arn, "arn": arn}
+
+
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "acm/certificate:Certificate": _certificate,
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
@@ -172,6 +177,7 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "rds/instance:Instance": _database,
     "route53/zone:Zone": _zone,
     "s3/bucket:Bucket": _bucket,
+    "secretsmanager/secret:Secret": _secret,
     "secretsmanager/secretVersion:SecretVersion": lambda _, inputs, __: {"secretArn": inputs["secretId"]},
     "sqs/queue:Queue": _queue,
 }

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
-from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from infra import stackfile
@@ -149,8 +149,21 @@ def run(
         pulumi.runtime.set_all_config({**config, **secrets}, secret_keys=list(secrets))
         loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, into)))
     finally:
+        abandon(loop)
         loop.close()
         asyncio.set_event_loop(None)
+
+
+def abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
+    waiting = asyncio.all_tasks(loop)
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+    # Or the next program in this process would meet what this one left.
+    _get_rpc_manager().clear()
+    SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue]  a property over a context variable
 
 
 async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:

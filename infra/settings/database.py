@@ -19,6 +19,7 @@ class Database(Section):
     multi_az: bool = False
     backup_days: int = Field(default=7, ge=1, le=35)
     deletion_protection: bool = False
+    promoted: bool = False  # a standby's: it has let go of the primary's database, and is written to
     password: Literal["managed", "secret"] = "managed"  # noqa: S105  # how it is kept, not what it is
     # Where the functions find the authorities that sign RDS's certificates. No runtime brings them: make package
     # RDS_CA=… puts them into the layer, at this path.

@@ -25,7 +25,8 @@ class Secrets:
         """
         config = pulumi.Config()
         password = config.get_secret("databasePassword")
-        if settings.database and settings.database.password == "secret" and password is None:  # noqa: S105
+        ours = settings.role == "primary" and settings.database and settings.database.password == "secret"  # noqa: S105
+        if ours and password is None:
             raise pulumi.RunError(
                 f"{config.name}:databasePassword is not set, and database.password is 'secret': "
                 "pulumi config set --secret databasePassword, or choose database.password managed"

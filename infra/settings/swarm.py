@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from infra.settings.section import Section
 
 LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]  # what CloudWatch allows
+SNAPSHOT_STORAGE_MB = 512  # AWS Lambda Developer Guide, "SnapStart": no larger /tmp
 
 
 class Fleet(Section):
@@ -18,6 +19,9 @@ class Fleet(Section):
     handler_timeout_s: int = Field(default=300, ge=30, le=900)
     memory_mb: int = Field(default=512, ge=128, le=10_240)
     ephemeral_storage_mb: int = Field(default=512, ge=512, le=10_240)
+    # How an agent's first answer comes sooner. Both cost by the hour for each agent: see docs/configuration.md.
+    start: Literal["cold", "snap-start", "provisioned"] = "cold"
+    provisioned: int = Field(default=1, ge=1, le=1000)  # environments of each agent that are kept ready
     max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations of each agent; SQS's own bounds
     batch_size: int = Field(default=10, ge=1, le=10)  # more would need a batching window to wait for
     max_receives: int = Field(default=5, ge=5, le=1000)  # fewer would send throttled but healthy messages to the DLQ
@@ -29,6 +33,23 @@ class Fleet(Section):
     @property
     def agents(self) -> tuple[str, ...]:
         return tuple(f"h{n:02}" for n in range(1, self.size + 1))
+
+    @model_validator(mode="after")
+    def _a_snapshot_is_small(self) -> Self:
+        if self.start == "snap-start" and self.ephemeral_storage_mb > SNAPSHOT_STORAGE_MB:
+            raise ValueError(
+                f"ephemeralStorageMb = {self.ephemeral_storage_mb}: must be {SNAPSHOT_STORAGE_MB} "
+                "with start 'snap-start'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ready_environments_are_among_those_allowed(self) -> Self:
+        if self.start == "provisioned" and self.provisioned > self.max_concurrency:
+            raise ValueError(
+                f"provisioned = {self.provisioned}: must be at most maxConcurrency ({self.max_concurrency})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_lost_heartbeat_is_no_death(self) -> Self:

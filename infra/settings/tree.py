@@ -51,7 +51,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _prod_survives_a_zone_and_a_slip(self) -> Self:
         if self.environment == "prod" and self.database:
-            if not self.database.multi_az:
+            if not self.database.multi_az and self.role == "primary":
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
@@ -112,6 +112,12 @@ class Settings(Section):
             raise ValueError(f"primary.region = {self.region!r}: a standby stands in another region than its primary")
         if self.recovery:
             raise ValueError("recovery: a standby's data are the copies; leave it out, or leave primary out")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_standby_is_promoted(self) -> Self:
+        if self.role == "primary" and self.database and self.database.promoted:
+            raise ValueError("database.promoted = True: only a standby's database is; leave it out (role is 'primary')")
         return self
 
     @model_validator(mode="after")

@@ -76,6 +76,11 @@ class Model:
         with suppress(errors.ModelError):
             self._ready()
 
+    def forget(self) -> None:
+        """Let go of the client, with its connections and its key: the next call builds another."""
+        with self._lock:
+            self._client = None
+
     def ask(self, prompt: Prompt, output: type[T], *, max_tokens: int, timeout_s: float) -> Answer[T]:
         """One call, without retries: whoever asks knows the deadline.
 

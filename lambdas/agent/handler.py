@@ -15,7 +15,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from infrafabric import cloud, models
+from infrafabric import cloud, models, snapshot
 from infrafabric.environment import AgentEnvironment
 from infrafabric.swarm.agent import attend
 from infrafabric.swarm.ledger import Ledger
@@ -68,6 +68,9 @@ def aws_deps() -> AgentDeps:
 @cache
 def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(env.batch_size, thread_name_prefix="message")
+
+
+snapshot.around(before=model.warm, forget=(model.forget, aws_deps.cache_clear, threads.cache_clear))
 
 
 def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:

@@ -103,6 +103,17 @@ def _invoke_arn(it: Declared, function_arn: str) -> str:
     return f"arn:aws:apigateway:{it.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
 
 
+@creates("aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig")
+def provisioned(it: Declared) -> Made:
+    name, qualifier = it.inputs["functionName"], it.inputs["qualifier"]
+    it.client("lambda").put_provisioned_concurrency_config(
+        FunctionName=name,
+        Qualifier=qualifier,
+        ProvisionedConcurrentExecutions=int(it.inputs["provisionedConcurrentExecutions"]),
+    )
+    return Made(f"{name},{qualifier}")
+
+
 @creates("aws:lambda/alias:Alias")
 def alias(it: Declared) -> Made:
     made = it.client("lambda").create_alias(

@@ -80,6 +80,19 @@ def key(it: Declared) -> Made:
     return Made(made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]})
 
 
+@creates("aws:kms/replicaKey:ReplicaKey")
+def replica_key(it: Declared) -> Made:
+    primary = it.inputs["primaryKeyArn"]
+    home = it.at.client("kms", primary.split(":")[3])
+    made = home.replicate_key(
+        KeyId=primary, ReplicaRegion=it.region, Tags=it.tags("TagKey", "TagValue"),
+        **given(it.inputs, Description="description"),
+    )["ReplicaKeyMetadata"]  # fmt: skip
+    if it.inputs.get("policy"):
+        it.client("kms").put_key_policy(KeyId=made["KeyId"], PolicyName="default", Policy=it.inputs["policy"])
+    return Made(made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]})
+
+
 @creates("aws:kms/alias:Alias")
 def alias(it: Declared) -> Made:
     name = it.physical()
@@ -90,7 +103,10 @@ def alias(it: Declared) -> Made:
 @creates("aws:secretsmanager/secret:Secret")
 def secret(it: Declared) -> Made:
     made = it.client("secretsmanager").create_secret(
-        Name=it.physical(), Tags=it.tags(), **given(it.inputs, Description="description", KmsKeyId="kmsKeyId")
+        Name=it.physical(),
+        Tags=it.tags(),
+        **given(it.inputs, Description="description", KmsKeyId="kmsKeyId"),
+        **({"AddReplicaRegions": _replicas(it.inputs["replicas"])} if it.inputs.get("replicas") else {}),
     )
     return Made(made["ARN"], {"arn": made["ARN"], "name": it.physical()})
 
@@ -100,7 +116,12 @@ def secret_version(it: Declared) -> Made:
     made = it.client("secretsmanager").put_secret_value(
         SecretId=it.inputs["secretId"], SecretString=it.inputs["secretString"]
     )
-    return Made(f"{it.inputs['secretId']}|{made['VersionId']}", {"versionId": made["VersionId"]})
+    outputs = {"versionId": made["VersionId"], "secretArn": made["ARN"], "arn": made["ARN"]}
+    return Made(f"{made['ARN']}|{made['VersionId']}", outputs)
+
+
+def _replicas(wanted: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [given(replica, Region="region", KmsKeyId="kmsKeyId") for replica in wanted]
 
 
 def _document(value: Any) -> str:

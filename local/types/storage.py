@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from local.types import Declared, Made, creates, pascal
+from local.types import Declared, Made, creates, given, pascal
 
 
 @creates("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
@@ -109,6 +109,20 @@ def logging(it: Declared) -> Made:
     return Made(it.inputs["bucket"])
 
 
+@creates("aws:s3/bucketReplicationConfig:BucketReplicationConfig")
+def replication(it: Declared) -> Made:
+    rules = [pascal(rule) for rule in it.inputs["rules"]]
+    for rule in rules:
+        rule["ID"] = rule.pop("Id")
+        encryption = rule["Destination"].get("EncryptionConfiguration")
+        if encryption:
+            encryption["ReplicaKmsKeyID"] = encryption.pop("ReplicaKmsKeyId")
+    it.client("s3").put_bucket_replication(
+        Bucket=it.inputs["bucket"], ReplicationConfiguration={"Role": it.inputs["role"], "Rules": rules}
+    )
+    return Made(it.inputs["bucket"])
+
+
 @creates("aws:s3/bucketObjectv2:BucketObjectv2", "aws:s3/bucketObject:BucketObject")
 def bucket_object(it: Declared) -> Made:
     source = it.inputs.get("source")
@@ -140,6 +154,7 @@ def table(it: Declared) -> Made:
         }
         for index in it.inputs.get("globalSecondaryIndexes") or []
     ]
+    stream = {"StreamEnabled": True, "StreamViewType": it.inputs.get("streamViewType")}
     made = dynamodb.create_table(
         TableName=name,
         BillingMode=it.inputs.get("billingMode") or "PROVISIONED",
@@ -150,6 +165,7 @@ def table(it: Declared) -> Made:
         Tags=it.tags(),
         DeletionProtectionEnabled=bool(it.inputs.get("deletionProtectionEnabled")),
         **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+        **({"StreamSpecification": stream} if it.inputs.get("streamEnabled") else {}),
     )["TableDescription"]
     ttl = it.inputs.get("ttl")
     if ttl and ttl.get("enabled"):
@@ -161,6 +177,11 @@ def table(it: Declared) -> Made:
         dynamodb.update_continuous_backups(
             TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
+    if it.inputs.get("replicas"):
+        copies = [
+            {"Create": given(r, RegionName="regionName", KMSMasterKeyId="kmsKeyArn")} for r in it.inputs["replicas"]
+        ]
+        dynamodb.update_table(TableName=name, ReplicaUpdates=copies)
     return Made(name, {"arn": made["TableArn"], "name": name})
 
 

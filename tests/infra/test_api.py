@@ -30,9 +30,9 @@ HEALTH = "/health"
 
 
 @pytest.fixture
-def table(estate):
+def table(primary):
     """What takes a key or a signature, which is all but the health check."""
-    return {path: verbs for path, verbs in routes(estate).items() if path != HEALTH}
+    return {path: verbs for path, verbs in routes(primary).items() if path != HEALTH}
 
 
 def test_the_same_routes_stand_behind_both_doors(table):
@@ -48,23 +48,23 @@ def test_the_root_takes_a_key_and_the_other_door_a_signature(table):
             assert method["apiKeyRequired"] is not signed
 
 
-def test_every_method_invokes_the_alias(estate, table):
-    integrations = [i for i in estate.of("apigateway/integration:Integration").values() if i["type"] != "MOCK"]
+def test_every_method_invokes_the_alias(primary, table):
+    integrations = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] != "MOCK"]
     assert len(integrations) == sum(len(verbs) for verbs in table.values())
     assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
     assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
-    (permission,) = estate.of("lambda/permission:Permission").values()
+    (permission,) = primary.of("lambda/permission:Permission").values()
     assert (permission["qualifier"], permission["principal"]) == ("live", "apigateway.amazonaws.com")
     assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
 
 
-def test_the_health_check_alone_takes_no_key_and_reaches_no_function(estate):
-    (method,) = routes(estate)[HEALTH].values()
+def test_the_health_check_alone_takes_no_key_and_reaches_no_function(primary):
+    (method,) = routes(primary)[HEALTH].values()
     assert (method["httpMethod"], method["authorization"], method["apiKeyRequired"]) == ("GET", "NONE", False)
-    (mock,) = [i for i in estate.of("apigateway/integration:Integration").values() if i["type"] == "MOCK"]
+    (mock,) = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] == "MOCK"]
     assert mock["resourceId"] == method["resourceId"]
     assert "uri" not in mock
-    (answer,) = estate.of("apigateway/integrationResponse:IntegrationResponse").values()
+    (answer,) = primary.of("apigateway/integrationResponse:IntegrationResponse").values()
     assert json.loads(answer["responseTemplates"]["application/json"]) == {"status": "ok"}
 
 
@@ -76,8 +76,8 @@ def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
     assert api_definition.NEW_SESSION["type"] == "object"
 
 
-def test_every_answer_of_the_gateway_itself_is_a_problem_document(estate):
-    answers = {r["responseType"]: r for r in estate.of("apigateway/response:Response").values()}
+def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
+    answers = {r["responseType"]: r for r in primary.of("apigateway/response:Response").values()}
     assert {"DEFAULT_4XX", "DEFAULT_5XX", "INVALID_API_KEY", "THROTTLED", "BAD_REQUEST_BODY"} <= set(answers)
     for kind, answer in answers.items():
         assert answer["responseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
@@ -92,14 +92,14 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(estate):
         assert document["status"] == int(answer.get("statusCode", 418)), kind
 
 
-def test_a_deployment_follows_every_change_of_the_definition(estate, monkeypatch):
-    (deployment,) = estate.of("apigateway/deployment:Deployment").values()
+def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatch):
+    (deployment,) = primary.of("apigateway/deployment:Deployment").values()
     assert deployment["triggers"] == {"definition": api_definition.digest()}
     monkeypatch.setattr(api_definition, "NEW_SESSION", {"type": "array"})
     assert deployment["triggers"] != {"definition": api_definition.digest()}
 
 
-def test_nothing_is_deployed_before_all_of_it_is_there(estate):
+def test_nothing_is_deployed_before_all_of_it_is_there(primary):
     parts = {
         name
         for kind in (
@@ -109,9 +109,9 @@ def test_nothing_is_deployed_before_all_of_it_is_there(estate):
             "methodResponse:MethodResponse",
             "integrationResponse:IntegrationResponse",
         )
-        for name in estate.of(f"apigateway/{kind}")
+        for name in primary.of(f"apigateway/{kind}")
     }
-    assert parts <= estate.before("api-gateway-deployment")
+    assert parts <= primary.before("api-gateway-deployment")
 
 
 def test_requests_are_throttled_counted_and_traced(dev):
@@ -126,15 +126,15 @@ def test_requests_are_throttled_counted_and_traced(dev):
     assert stage["xrayTracingEnabled"] is True
 
 
-def test_a_line_is_logged_for_each_request_without_addresses(estate):
-    (stage,) = estate.of("apigateway/stage:Stage").values()
+def test_a_line_is_logged_for_each_request_without_addresses(primary):
+    (stage,) = primary.of("apigateway/stage:Stage").values()
     line = json.loads(stage["accessLogSettings"]["format"])
     assert line["request_id"] == "$context.requestId"
     assert not any("sourceIp" in value or "apiKey}" in value for value in line.values())
 
 
-def test_old_tls_is_refused(estate):
-    (api,) = estate.of("apigateway/restApi:RestApi").values()
+def test_old_tls_is_refused(primary):
+    (api,) = primary.of("apigateway/restApi:RestApi").values()
     assert api["securityPolicy"] == "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
     assert api["endpointAccessMode"] == "STRICT"
     assert api["endpointConfiguration"] == {"types": "REGIONAL"}

@@ -36,16 +36,16 @@ def test_what_the_topic_cannot_deliver_ends_in_the_agents_dead_letter_queue(dev)
         assert [s["Resource"] for s in door["Statement"] if s["Effect"] == "Allow"] == [target]
 
 
-def test_no_message_is_published_before_the_doors_are_open(estate):
+def test_no_message_is_published_before_the_doors_are_open(primary):
     """Without the policies SNS drops messages silently."""
     for agent in AGENTS:
-        assert {f"bus-{agent}-policy", f"bus-{agent}-dlq-policy"} <= estate.before(f"bus-{agent}-subscription")
+        assert {f"bus-{agent}-policy", f"bus-{agent}-dlq-policy"} <= primary.before(f"bus-{agent}-subscription")
 
 
-def test_the_topic_is_encrypted_with_our_key_and_refuses_plain_http(estate):
-    (topic,) = estate.of("sns/topic:Topic").values()
+def test_the_topic_is_encrypted_with_our_key_and_refuses_plain_http(primary):
+    (topic,) = primary.of("sns/topic:Topic").values()
     assert topic["kmsMasterKeyId"].endswith("key/keys-data")
-    (policy,) = estate.of("sns/topicPolicy:TopicPolicy").values()
+    (policy,) = primary.of("sns/topicPolicy:TopicPolicy").values()
     (refusal,) = json.loads(policy["policy"])["Statement"]
     assert (refusal["Effect"], refusal["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
@@ -58,6 +58,6 @@ def test_history_stays_in_order_within_a_session_and_sessions_do_not_wait_for_on
     assert dev.of("sqs/queue:Queue")["recorder-dlq-queue"]["fifoQueue"] is True, "a FIFO queue needs a FIFO DLQ"
 
 
-def test_nothing_can_be_redriven_into_the_queue_of_lost_sessions(estate):
-    allow = estate.of("sqs/redriveAllowPolicy:RedriveAllowPolicy")["coordinator-dlq-allow"]
+def test_nothing_can_be_redriven_into_the_queue_of_lost_sessions(primary):
+    allow = primary.of("sqs/redriveAllowPolicy:RedriveAllowPolicy")["coordinator-dlq-allow"]
     assert json.loads(allow["redriveAllowPolicy"]) == {"redrivePermission": "denyAll"}

@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def instance(estate):
-    return estate.of("rds/instance:Instance")["database-instance"]
+def instance(primary):
+    return primary.of("rds/instance:Instance")["database-instance"]
 
 
 def test_the_database_is_encrypted_private_and_signs_in_with_iam(instance):
@@ -17,15 +17,15 @@ def test_the_database_is_encrypted_private_and_signs_in_with_iam(instance):
     assert instance["iamDatabaseAuthenticationEnabled"] is True
 
 
-def test_plain_connections_are_refused_by_the_server(estate, instance):
-    (group,) = estate.of("rds/parameterGroup:ParameterGroup").values()
+def test_plain_connections_are_refused_by_the_server(primary, instance):
+    (group,) = primary.of("rds/parameterGroup:ParameterGroup").values()
     assert {"name": "rds.force_ssl", "value": "1"} in group["parameters"]
     assert group["family"] == f"postgres{instance['engineVersion']}"
     assert instance["parameterGroupName"] == group["name"]
 
 
-def test_it_lies_in_the_isolated_subnets(estate, instance):
-    (group,) = estate.of("rds/subnetGroup:SubnetGroup").values()
+def test_it_lies_in_the_isolated_subnets(primary, instance):
+    (group,) = primary.of("rds/subnetGroup:SubnetGroup").values()
     assert instance["dbSubnetGroupName"] == group["name"]
     assert all(subnet.startswith("network-database-") for subnet in group["subnetIds"])
 
@@ -44,12 +44,12 @@ def test_backups_end_before_maintenance_begins(instance):
     assert instance["maintenanceWindow"] == "sun:04:00-sun:05:00"
 
 
-def test_its_logs_have_an_end_because_the_groups_were_there_before(estate, instance):
+def test_its_logs_have_an_end_because_the_groups_were_there_before(primary, instance):
     exports = instance["enabledCloudwatchLogsExports"]
     assert exports == ["postgresql", "upgrade"]
-    groups = {g["name"] for g in estate.of("cloudwatch/logGroup:LogGroup").values()}
+    groups = {g["name"] for g in primary.of("cloudwatch/logGroup:LogGroup").values()}
     assert {f"/aws/rds/instance/{instance['identifier']}/{export}" for export in exports} <= groups
-    assert {f"database-log-{export}" for export in exports} <= estate.before("database-instance")
+    assert {f"database-log-{export}" for export in exports} <= primary.before("database-instance")
 
 
 def test_old_majors_cost_nothing_extra_because_they_are_not_kept(instance):
@@ -71,8 +71,8 @@ def test_a_password_of_our_own_is_stored_in_the_shape_that_rds_gives_to_its_own(
     assert json.loads(stored["secretString"]) == {"username": "ifadmin", "password": instance["password"]}
 
 
-def test_the_recorder_signs_in_as_itself_and_not_as_the_master(estate):
-    (user,) = estate.granted("recorder")["Connect"]["Resource"]
+def test_the_recorder_signs_in_as_itself_and_not_as_the_master(primary):
+    (user,) = primary.granted("recorder")["Connect"]["Resource"]
     assert user == "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-MOCK/recorder"
-    variables = estate.of("lambda/function:Function")["migrator-function"]["environment"]["variables"]
+    variables = primary.of("lambda/function:Function")["migrator-function"]["environment"]["variables"]
     assert (variables["DB_USER"], variables["RECORDER_USER"]) == ("ifadmin", "recorder")

@@ -24,8 +24,8 @@ LARGEST_ENVIRONMENT = 4096  # bytes (Lambda quotas)
 
 
 @pytest.fixture
-def functions(estate):
-    return estate.of("lambda/function:Function")
+def functions(primary):
+    return primary.of("lambda/function:Function")
 
 
 def module_of(function):
@@ -46,11 +46,11 @@ def test_each_handler_is_there(functions):
         assert importlib.util.find_spec(module_of(function)) is not None, function["handler"]
 
 
-def test_each_function_has_a_role_a_log_group_and_an_alias_of_its_own(estate, functions):
+def test_each_function_has_a_role_a_log_group_and_an_alias_of_its_own(primary, functions):
     assert len(functions) == 14
     assert len({f["role"] for f in functions.values()}) == len(functions)
     assert len({f["loggingConfig"]["logGroup"] for f in functions.values()}) == len(functions)
-    aliases = {a["functionName"]: a for a in estate.of("lambda/alias:Alias").values()}
+    aliases = {a["functionName"]: a for a in primary.of("lambda/alias:Alias").values()}
     assert set(aliases) == {f["name"] for f in functions.values()}
     assert {(a["name"], a["functionVersion"]) for a in aliases.values()} == {("live", "7")}
     assert all(f["publish"] is True for f in functions.values())
@@ -67,22 +67,22 @@ def test_all_functions_run_from_one_archive_and_one_layer(functions):
     assert {(f["runtime"], tuple(f["architectures"])) for f in functions.values()} == {("python3.13", ("arm64",))}
 
 
-def test_no_function_is_made_before_its_policy(estate, functions):
+def test_no_function_is_made_before_its_policy(primary, functions):
     """A function that starts first is refused by AWS, and an event source cannot even be attached to it."""
     for name in functions:
-        assert name.replace("-function", "-policy") in estate.before(name)
+        assert name.replace("-function", "-policy") in primary.before(name)
 
 
-def test_what_one_function_writes_to_its_log_no_other_can(estate, functions):
+def test_what_one_function_writes_to_its_log_no_other_can(primary, functions):
     for name, function in functions.items():
-        granted = estate.granted(name.removesuffix("-function"))["WriteLogs"]
+        granted = primary.granted(name.removesuffix("-function"))["WriteLogs"]
         assert granted["Resource"] == [
             f"arn:aws:logs:us-east-1:123456789012:log-group:{function['loggingConfig']['logGroup']}:*"
         ]
 
 
-def test_an_event_source_reports_single_failures_and_bounds_its_concurrency(estate):
-    sources = estate.of("lambda/eventSourceMapping:EventSourceMapping")
+def test_an_event_source_reports_single_failures_and_bounds_its_concurrency(primary):
+    sources = primary.of("lambda/eventSourceMapping:EventSourceMapping")
     assert len(sources) == 11
     for name, source in sources.items():
         assert source["functionResponseTypes"] == ["ReportBatchItemFailures"], name
@@ -91,10 +91,10 @@ def test_an_event_source_reports_single_failures_and_bounds_its_concurrency(esta
         assert source["batchSize"] <= 10, name
 
 
-def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(estate, functions):
-    queues = {q["name"]: q for q in estate.of("sqs/queue:Queue").values()}
+def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(primary, functions):
+    queues = {q["name"]: q for q in primary.of("sqs/queue:Queue").values()}
     by_arn = {f["name"]: f for f in functions.values()}
-    for source in estate.of("lambda/eventSourceMapping:EventSourceMapping").values():
+    for source in primary.of("lambda/eventSourceMapping:EventSourceMapping").values():
         queue = queues[source["eventSourceArn"].rsplit(":", 1)[-1]]
         function = by_arn[source["functionName"].split(":")[-2]]
         assert queue["visibilityTimeoutSeconds"] == 6 * function["timeout"]
@@ -111,9 +111,9 @@ def test_only_what_touches_the_database_is_in_the_vpc(functions):
     assert {n for n, f in functions.items() if "vpcConfig" in f} == {"migrator-function", "recorder-function"}
 
 
-def test_the_schema_is_there_before_the_first_record_is_written(estate):
-    assert "migrator-run" in estate.before("recorder-feed")
-    assert {"database-instance", "migrator-vpc-database-out", "network-endpoints-secretsmanager"} <= estate.before(
+def test_the_schema_is_there_before_the_first_record_is_written(primary):
+    assert "migrator-run" in primary.before("recorder-feed")
+    assert {"database-instance", "migrator-vpc-database-out", "network-endpoints-secretsmanager"} <= primary.before(
         "migrator-run"
     )
 
@@ -149,3 +149,22 @@ def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(
         assert json.loads(variables["PRICE_TABLE"]) == {
             "claude-next": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
         }
+
+
+def test_agents_start_from_a_snapshot_of_their_published_version_when_the_settings_say_so(stand_up_stack, dev):
+    estate = stand_up_stack("dev", {"fleet.start": "snap-start", "fleet.size": 1})
+    functions = estate.of("lambda/function:Function")
+    assert functions["agents-h01-function"]["snapStart"] == {"applyOn": "PublishedVersions"}
+    assert functions["agents-h01-function"]["publish"] is True, "a snapshot is one of a published version"
+    assert not [n for n, f in functions.items() if f.get("snapStart") and not n.startswith("agents-")]
+    assert not [n for n, f in dev.of("lambda/function:Function").items() if f.get("snapStart")]
+
+
+def test_ready_environments_stand_behind_the_alias_that_callers_use(stand_up_stack):
+    changes = {"fleet.start": "provisioned", "fleet.provisioned": 2, "fleet.size": 1}
+    (ready,) = (
+        stand_up_stack("dev", changes).of("lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig").values()
+    )
+    assert ready["qualifier"] == "live"
+    assert ready["functionName"] == "infrafabric-dev-h01"
+    assert ready["provisionedConcurrentExecutions"] == 2

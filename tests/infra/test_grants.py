@@ -33,38 +33,38 @@ GRANTED = {
 
 
 @pytest.mark.parametrize("role", GRANTED)
-def test_a_role_may_do_what_it_was_granted_and_nothing_else(estate, role):
-    assert set(estate.granted(role)) == GRANTED[role]
+def test_a_role_may_do_what_it_was_granted_and_nothing_else(primary, role):
+    assert set(primary.granted(role)) == GRANTED[role]
 
 
-def test_agents_differ_only_by_whose_things_they_touch(estate):
-    first, second = estate.granted("agents-h01"), estate.granted("agents-h02")
+def test_agents_differ_only_by_whose_things_they_touch(primary):
+    first, second = primary.granted("agents-h01"), primary.granted("agents-h02")
     as_first = str(second).replace("h02", "h01").replace("H02", "H01")
     assert as_first == str(first)
     assert "h02" not in str(first)
 
 
-def test_an_agent_signs_as_itself_alone(estate):
+def test_an_agent_signs_as_itself_alone(primary):
     for agent in ("h01", "h10"):
-        signing = [s for s in estate.granted(f"agents-{agent}").values() if "kms:Sign" in s["Action"]]
+        signing = [s for s in primary.granted(f"agents-{agent}").values() if "kms:Sign" in s["Action"]]
         assert [s["Resource"] for s in signing] == [[f"arn:aws:kms:us-east-1:123456789012:key/keys-{agent}"]]
 
 
-def test_nobody_can_write_the_key_registry(estate):
-    registry = f"{estate.exports['state_bucket']}/registry/keys.json"
-    for role in estate.of("iam/rolePolicy:RolePolicy"):
-        for statement in estate.granted(role.removesuffix("-policy")).values():
+def test_nobody_can_write_the_key_registry(primary):
+    registry = f"{primary.exports['state_bucket']}/registry/keys.json"
+    for role in primary.of("iam/rolePolicy:RolePolicy"):
+        for statement in primary.granted(role.removesuffix("-policy")).values():
             writes = [a for a in statement["Action"] if a.startswith("s3:") and a != "s3:GetObject"]
             hits = [r for r in statement["Resource"] if fnmatchcase(f"arn:aws:s3:::{registry}", r)]
             assert not (writes and hits), f"{role} {statement['Sid']}"
 
 
-def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(estate):
+def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
     """Grants name prefixes, functions compute keys: this holds the two together."""
-    bucket = f"arn:aws:s3:::{estate.exports['results_bucket']}"
+    bucket = f"arn:aws:s3:::{primary.exports['results_bucket']}"
 
     def may(role: str, sid: str, key: str) -> bool:
-        return any(fnmatchcase(f"{bucket}/{key}", pattern) for pattern in estate.granted(role)[sid]["Resource"])
+        return any(fnmatchcase(f"{bucket}/{key}", pattern) for pattern in primary.granted(role)[sid]["Resource"])
 
     own = session.result_key("a-session", "h01", "t001", 1)
     report = session.report_key("a-session")
@@ -80,18 +80,18 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(estate):
     assert may("agents-h01", "FetchClaims", claim)
 
 
-def test_durable_executions_are_named_by_version_never_by_the_bare_function(estate):
+def test_durable_executions_are_named_by_version_never_by_the_bare_function(primary):
     """An unqualified ARN never matches an execution's."""
     bare = "arn:aws:lambda:us-east-1:123456789012:function:"
     for role, sid in (("agents-h01", "CompleteCallbacks"), ("coordinator", "Checkpoint")):
-        (resource,) = estate.granted(role)[sid]["Resource"]
+        (resource,) = primary.granted(role)[sid]["Resource"]
         assert resource.startswith(bare)
         assert resource.endswith("-coordinator:*"), sid
 
 
-def test_the_data_key_serves_only_through_the_services_that_hold_the_data(estate):
+def test_the_data_key_serves_only_through_the_services_that_hold_the_data(primary):
     for role in GRANTED:
-        for sid, statement in estate.granted(role).items():
+        for sid, statement in primary.granted(role).items():
             uses = [action for action in statement["Action"] if action.startswith("kms:")]
             if uses and sid.startswith("UseDataKey"):
                 assert "kms:ViaService" in statement["Condition"]["StringEquals"]

@@ -22,14 +22,14 @@ def test_a_third_zone_leaves_what_is_there_as_it_is(dev, stand_up_stack):
     assert {n: s for n, s in subnets(grown).items() if not n.endswith("-c")} == subnets(dev)
 
 
-def test_without_nat_ipv4_goes_out_from_the_public_subnets_alone(estate):
-    assert not estate.of("ec2/natGateway:NatGateway")
-    out = {n for n, r in estate.of("ec2/route:Route").items() if r.get("destinationCidrBlock") == "0.0.0.0/0"}
+def test_without_nat_ipv4_goes_out_from_the_public_subnets_alone(primary):
+    assert not primary.of("ec2/natGateway:NatGateway")
+    out = {n for n, r in primary.of("ec2/route:Route").items() if r.get("destinationCidrBlock") == "0.0.0.0/0"}
     assert out == {"network-public-out"}
 
 
-def test_ipv6_goes_out_of_the_private_subnets_by_a_gateway_that_lets_nothing_in(estate):
-    ways = {n: r for n, r in estate.of("ec2/route:Route").items() if r.get("destinationIpv6CidrBlock") == "::/0"}
+def test_ipv6_goes_out_of_the_private_subnets_by_a_gateway_that_lets_nothing_in(primary):
+    ways = {n: r for n, r in primary.of("ec2/route:Route").items() if r.get("destinationIpv6CidrBlock") == "::/0"}
     private = {n: r for n, r in ways.items() if n.startswith("network-private-")}
     assert {r["egressOnlyGatewayId"] for r in private.values()} == {"network-egress-id"}
     assert set(ways) - set(private) == {"network-public-out-ipv6"}
@@ -71,30 +71,30 @@ def test_nat_gives_every_private_subnet_a_way_out_and_the_database_none(stand_up
     assert ways == {zone: f"network-nat-{zone if zone in gateways else 'a'}-id" for zone in "abc"}
 
 
-def test_the_default_security_group_lets_nothing_through(estate):
-    (group,) = estate.of("ec2/defaultSecurityGroup:DefaultSecurityGroup").values()
+def test_the_default_security_group_lets_nothing_through(primary):
+    (group,) = primary.of("ec2/defaultSecurityGroup:DefaultSecurityGroup").values()
     assert not {"ingress", "egress"} & set(group)
 
 
-def test_interface_endpoints_are_the_ones_that_functions_inside_may_call_and_no_others(estate):
+def test_interface_endpoints_are_the_ones_that_functions_inside_may_call_and_no_others(primary):
     """Derived a second time, from what the roles of the functions in the VPC were granted."""
     # Reached otherwise: gateway endpoints, services that Lambda or another service calls in the function's stead.
     elsewhere = {"dynamodb", "ec2", "kms", "logs", "rds-db", "s3", "xray"}
-    inside = {n for n, f in estate.of("lambda/function:Function").items() if f.get("vpcConfig")}
+    inside = {n for n, f in primary.of("lambda/function:Function").items() if f.get("vpcConfig")}
     assert inside
     granted = {
         action.split(":")[0]
         for name in inside
-        for statement in estate.granted(name.removesuffix("-function")).values()
+        for statement in primary.granted(name.removesuffix("-function")).values()
         for action in statement["Action"]
     }
-    made = estate.of("ec2/vpcEndpoint:VpcEndpoint")
+    made = primary.of("ec2/vpcEndpoint:VpcEndpoint")
     kinds = {n.removeprefix("network-endpoints-") for n, e in made.items() if e["vpcEndpointType"] == "Interface"}
     assert kinds == granted - elsewhere
 
 
-def test_the_gateway_endpoints_cost_nothing_and_are_always_there(estate):
-    made = estate.of("ec2/vpcEndpoint:VpcEndpoint")
+def test_the_gateway_endpoints_cost_nothing_and_are_always_there(primary):
+    made = primary.of("ec2/vpcEndpoint:VpcEndpoint")
     kinds = {n.removeprefix("network-endpoints-"): e["vpcEndpointType"] for n, e in made.items()}
     assert kinds == {"s3": "Gateway", "dynamodb": "Gateway", "secretsmanager": "Interface", "sqs": "Interface"}
 
@@ -105,15 +105,15 @@ def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(
         assert len(endpoint["subnetIds"]) == zones
 
 
-def test_an_endpoint_carries_nothing_to_anybody_elses_account(estate):
-    for endpoint in estate.of("ec2/vpcEndpoint:VpcEndpoint").values():
+def test_an_endpoint_carries_nothing_to_anybody_elses_account(primary):
+    for endpoint in primary.of("ec2/vpcEndpoint:VpcEndpoint").values():
         (statement,) = json.loads(endpoint["policy"])["Statement"]
         assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
         assert all("infrafabric-" in r or r.endswith(":secret:*") for r in statement["Resource"])
 
 
-def test_the_database_is_reached_by_recorder_and_migrator_on_its_port_alone(estate):
-    incoming = estate.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+def test_the_database_is_reached_by_recorder_and_migrator_on_its_port_alone(primary):
+    incoming = primary.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     doors = {n: r for n, r in incoming.items() if r["securityGroupId"] == "database-group-id"}
     assert {r["referencedSecurityGroupId"] for r in doors.values()} == {
         "migrator-vpc-group-id",
@@ -122,8 +122,8 @@ def test_the_database_is_reached_by_recorder_and_migrator_on_its_port_alone(esta
     assert {(r["fromPort"], r["toPort"], r["ipProtocol"]) for r in doors.values()} == {(5432, 5432, "tcp")}
 
 
-def test_a_function_inside_reaches_the_database_the_endpoints_and_s3_and_nothing_else(estate):
-    outgoing = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+def test_a_function_inside_reaches_the_database_the_endpoints_and_s3_and_nothing_else(primary):
+    outgoing = primary.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
     for function in ("migrator", "recorder"):
         mine = [r for r in outgoing.values() if r["securityGroupId"] == f"{function}-vpc-group-id"]
         reached = {(r.get("referencedSecurityGroupId") or r.get("prefixListId"), r["fromPort"]) for r in mine}
@@ -134,10 +134,10 @@ def test_a_function_inside_reaches_the_database_the_endpoints_and_s3_and_nothing
         }
 
 
-def test_all_traffic_is_logged(estate):
-    (log,) = estate.of("ec2/flowLog:FlowLog").values()
+def test_all_traffic_is_logged(primary):
+    (log,) = primary.of("ec2/flowLog:FlowLog").values()
     assert (log["trafficType"], log["logDestinationType"]) == ("ALL", "cloud-watch-logs")
-    assert "network-flow-policy" in estate.before("network-flow-log")
+    assert "network-flow-policy" in primary.before("network-flow-log")
 
 
 def test_a_stack_without_a_database_has_no_network_no_recorder_and_nothing_that_speaks_of_them(stand_up_stack):

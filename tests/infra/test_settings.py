@@ -25,6 +25,7 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
         ("fleet.maxConcurrency", 1, "fleet.maxConcurrency = 1: Input should be greater than or equal to 2"),
         ("fleet.maxReceives", 2, "fleet.maxReceives = 2: Input should be greater than or equal to 5"),
         ("fleet.heartbeatTimeoutS", 30, "fleet.heartbeatTimeoutS = 30: must be twice heartbeatS (20) or more"),
+        ("fleet.start", "warm", "fleet.start = 'warm': Input should be 'cold', 'snap-start' or 'provisioned'"),
         ("database.backupDays", 90, "database.backupDays = 90: Input should be less than or equal to 35"),
         ("database.maxStorageGb", 21, "database.maxStorageGb = 21: must exceed storageGb (20) by 10 %"),
         ("database.multiAz", "yes", "database.multiAz = 'yes': Input should be a valid boolean"),
@@ -62,6 +63,14 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
+        (
+            {"fleet.start": "snap-start", "fleet.ephemeralStorageMb": 1024},
+            "fleet.ephemeralStorageMb = 1024: must be 512 with start 'snap-start'",
+        ),
+        (
+            {"fleet.start": "provisioned", "fleet.provisioned": 11},
+            "fleet.provisioned = 11: must be at most maxConcurrency (10)",
+        ),
         ({**STANDBY, "primary": None}, "primary: is missing; role is 'standby', so name its stack and region"),
         (
             {**STANDBY, "role": "primary"},

@@ -65,5 +65,31 @@ def test_the_coordinator_loads_the_sdk_only_for_an_execution_that_asks_a_model()
     assert loaded.returncode == 0, loaded.stderr
 
 
+WAKE = """
+import random, sys
+import boto3
+from snapshot_restore_py import get_after_restore, get_before_snapshot
+from lambdas.agent import handler as agent
+
+def run(hooks):
+    for function, args, kwargs in hooks:
+        function(*args, **kwargs)
+
+run(get_before_snapshot())
+assert 'anthropic' in sys.modules, 'the slow import belongs into the snapshot'
+before = (random.getstate(), agent.threads(), agent.model._client, boto3._get_default_session())
+run(get_after_restore())
+after = (random.getstate(), agent.threads(), agent.model._ready(), boto3._get_default_session())
+same = [name for name, old, new in zip(('random', 'threads', 'client', 'session'), before, after) if old == new]
+assert not same, same
+assert agent.aws_deps.cache_info().currsize == 0
+"""
+
+
+def test_an_agent_that_wakes_from_a_snapshot_shares_nothing_with_the_others_that_do() -> None:
+    woken = load("agent", {**ENVIRONMENTS["agent"], "AWS_DEFAULT_REGION": "us-east-1"}, f"exec({WAKE!r})")
+    assert woken.returncode == 0, woken.stderr
+
+
 def test_every_function_is_tested_here() -> None:
     assert {path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py")} == set(ENVIRONMENTS)

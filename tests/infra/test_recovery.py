@@ -1,0 +1,144 @@
+"""Copies of data in another region, and the standby that works with them."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pytest
+
+COPY_KEY = "arn:aws:kms:us-west-2:123456789012:key/keys-data-copy"
+PRIMARY = "organization/infrafabric/prod"
+
+
+def test_the_data_key_is_the_same_key_in_both_regions(prod, dev):
+    assert prod.of("kms/key:Key")["keys-data"]["multiRegion"] is True
+    (copy,) = prod.of("kms/replicaKey:ReplicaKey").values()
+    assert copy["region"] == "us-west-2"
+    assert copy["primaryKeyArn"] == "arn:aws:kms:us-east-1:123456789012:key/keys-data"
+    assert "logs.us-west-2.amazonaws.com" in copy["policy"]
+    assert not dev.of("kms/replicaKey:ReplicaKey")
+    assert dev.of("kms/key:Key")["keys-data"]["multiRegion"] is False
+
+
+@pytest.mark.parametrize("what", ["results", "assets"])
+def test_a_bucket_and_its_copy_are_kept_alike_in_both_directions_deletions_too(prod, what):
+    configs = prod.of("s3/bucketReplicationConfig:BucketReplicationConfig")
+    here, there = (f"infrafabric-prod-{what}-123456789012-{region}" for region in ("us-east-1", "us-west-2"))
+    for direction, source, target, region in (("out", here, there, None), ("back", there, here, "us-west-2")):
+        config = configs[f"storage-replication-{what}-{direction}"]
+        (rule,) = config["rules"]
+        assert (config["bucket"], config.get("region")) == (source, region)
+        assert rule["destination"]["bucket"] == f"arn:aws:s3:::{target}"
+        assert rule["deleteMarkerReplication"] == {"status": "Enabled"}
+        assert rule["sourceSelectionCriteria"]["sseKmsEncryptedObjects"] == {"status": "Enabled"}
+        assert rule["sourceSelectionCriteria"]["replicaModifications"] == {"status": "Enabled"}
+        versioned = {f"storage-{what}-versions", f"storage-{what}-copy-versions", "storage-replication-policy"}
+        assert versioned <= prod.before(f"storage-replication-{what}-{direction}"), "S3 refuses it without versions"
+    key = configs[f"storage-replication-{what}-out"]["rules"][0]["destination"]["encryptionConfiguration"]
+    assert key == {"replicaKmsKeyId": COPY_KEY}
+
+
+def test_the_registry_is_copied_nowhere(prod):
+    """What may write a copy back could forge keys."""
+    state = prod.exports["state_bucket"]
+    assert state not in json.dumps(prod.of("s3/bucketReplicationConfig:BucketReplicationConfig"))
+    assert state not in json.dumps(prod.granted("storage-replication"))
+
+
+def test_a_copy_is_locked_like_its_source(prod):
+    copies = {n: i for n, i in prod.of("s3/bucket:Bucket").items() if i.get("region")}
+    assert set(copies) == {"storage-results-copy-bucket", "storage-assets-copy-bucket"}
+    for kind in ("BucketPublicAccessBlock", "BucketOwnershipControls", "BucketPolicy", "BucketVersioning"):
+        made = prod.of(f"s3/{kind[0].lower()}{kind[1:]}:{kind}").values()
+        there = {i["bucket"] for i in made if i.get("region") == "us-west-2"}
+        assert there == {i["bucket"] for i in copies.values()}, f"{kind} of a copy is declared in the wrong region"
+    encrypted = prod.of("s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
+    for name in ("results", "assets"):
+        (rule,) = encrypted[f"storage-{name}-copy-encryption"]["rules"]
+        assert rule["applyServerSideEncryptionByDefault"]["kmsMasterKeyId"] == COPY_KEY
+
+
+def test_the_sessions_table_is_global_with_a_key_of_the_other_region(prod, dev):
+    (table,) = prod.of("dynamodb/table:Table").values()
+    (replica,) = table["replicas"]
+    assert (replica["regionName"], replica["kmsKeyArn"]) == ("us-west-2", COPY_KEY)
+    assert replica["pointInTimeRecovery"] is replica["deletionProtectionEnabled"] is True
+    assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
+    (alone,) = dev.of("dynamodb/table:Table").values()
+    assert "replicas" not in alone
+
+
+def test_every_secret_has_a_replica_where_the_standby_reads_it(prod):
+    for name, secret in prod.of("secretsmanager/secret:Secret").items():
+        assert secret["replicas"] == [{"region": "us-west-2", "kmsKeyId": COPY_KEY}], name
+
+
+def test_a_standby_makes_no_data_of_its_own(standby):
+    assert not standby.of("dynamodb/table:Table")
+    assert not standby.of("secretsmanager/secret:Secret")
+    assert "keys-data" not in standby.of("kms/key:Key")
+    buckets = {n.removesuffix("-bucket").removeprefix("storage-") for n in standby.of("s3/bucket:Bucket")}
+    assert buckets == {"state", "logs"}
+
+
+def test_a_standby_works_with_what_its_primary_hands_over(standby):
+    variables = standby.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
+    assert variables["RESULTS_BUCKET"] == "infrafabric-prod-results-123456789012-us-west-2"
+    assert variables["SESSIONS_TABLE"] == "infrafabric-prod-sessions"
+    granted = standby.granted("agents-h01")
+    assert granted["Sessions"]["Resource"] == [
+        "arn:aws:dynamodb:us-west-2:123456789012:table/infrafabric-prod-sessions"
+    ]
+    assert granted["UseDataKeyThroughDynamodb"]["Resource"] == [COPY_KEY]
+    (secret,) = granted["ReadApiKey"]["Resource"]
+    assert secret.startswith("arn:aws:secretsmanager:us-west-2:123456789012:secret:infrafabric-prod-anthropic-api-key")
+
+
+def test_a_standbys_principals_have_keys_and_a_registry_of_their_own(standby, prod):
+    assert set(standby.of("kms/key:Key")) == {n for n in prod.of("kms/key:Key") if n != "keys-data"}
+    assert standby.exports["registry_uri"] != prod.exports["registry_uri"]
+
+
+def test_its_database_follows_the_primarys(standby):
+    (instance,) = standby.of("rds/instance:Instance").values()
+    assert instance["replicateSourceDb"] == "arn:aws:rds:us-east-1:123456789012:db:infrafabric-prod-database"
+    assert instance["kmsKeyId"] == COPY_KEY
+    assert not {"username", "password", "dbName", "engineVersion", "allocatedStorage"} & set(instance)
+
+
+def test_until_its_database_is_promoted_records_wait_in_their_queue(standby):
+    assert standby.of("lambda/eventSourceMapping:EventSourceMapping")["recorder-feed"]["enabled"] is False
+    assert "migrator-function" not in standby.of("lambda/function:Function")
+
+
+def test_a_promoted_database_lets_go_and_history_is_written(stand_up_stack, prod):
+    changes = {"database.promoted": True, "fleet.size": 1}
+    estate = stand_up_stack("prod-secondary", changes, stacks={PRIMARY: prod.exports})
+    (instance,) = estate.of("rds/instance:Instance").values()
+    assert "replicateSourceDb" not in instance
+    assert estate.of("lambda/eventSourceMapping:EventSourceMapping")["recorder-feed"]["enabled"] is True
+    (read,) = estate.granted("migrator")["ReadMasterSecret"]["Resource"]
+    assert read.startswith("arn:aws:secretsmanager:us-west-2:")
+
+
+@pytest.mark.parametrize(
+    ("exports", "said"),
+    [
+        ({}, "has no output 'handover': set recovery.region there, and run pulumi up"),
+        ({"handover": {"version": 0}}, "handover is of version 0, and this program reads 1: run pulumi up"),
+        ({"handover": {"version": 1, "results_bucket": "b"}}, "lacks assets_bucket, data_key_arn, sessions_table"),
+    ],
+)  # fmt: skip
+def test_a_primary_of_another_shape_is_named_with_what_to_run(stand_up_stack, exports, said):
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up_stack("prod-secondary", {"fleet.size": 1}, stacks={PRIMARY: exports})
+    assert f"stack '{PRIMARY}' (settings.primary.stack)" in str(refusal.value)
+    assert said in str(refusal.value)
+    assert f"pulumi up --stack {PRIMARY} with this program first" in str(refusal.value)
+
+
+def test_a_standby_with_a_database_needs_a_primary_with_one(stand_up_stack, prod):
+    bare = {key: value for key, value in prod.exports["handover"].items() if not key.startswith("database")}
+    with pytest.raises(pulumi.RunError, match=r"settings.database is set, and the primary has no database to follow"):
+        stand_up_stack("prod-secondary", {"fleet.size": 1}, stacks={PRIMARY: {"handover": bare}})
