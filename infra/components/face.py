@@ -54,7 +54,7 @@ class Face(ComponentResource):
         self._guard()
         if wanted.edge and self.dns:
             behind: tuple[Resource, ...] = tuple(self.names.values())
-            region = wanted.recovery.region if wanted.recovery else None
+            region = wanted.recovery.region if wanted.recovery and wanted.failover else None
             shown = EdgeArgs(base=base, dns=self.dns, settings=wanted.edge, recovery_region=region, needs=behind)
             self.edge = Edge(f"{name}-edge", shown, self._child)
         self.register_outputs({"zone": self.zone})

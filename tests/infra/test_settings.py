@@ -190,3 +190,51 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
     assert stackfile.read("x", {"fleet.size": 2}, tmp_path) == {
         "infrafabric:settings": '{"region": "r", "fleet": {"size": 2}}'
     }
+
+
+@pytest.mark.parametrize(
+    ("stack", "key", "value", "problem"),
+    [
+        ("prod", "app.blueWeight", 120, "app.blueWeight = 120: Input should be less than or equal to 100"),
+        ("prod", "app.instances", 1, "app.instances = 1: must be 2 or more when environment is prod"),
+        ("prod", "app.maxInstances", 1, "app.maxInstances = 1: must be at least instances (2)"),
+        (
+            "prod",
+            "app.green",
+            {"artifactKey": "app/navidocs-2.tar"},
+            "app.green.sha256: is missing; artifactKey and sha256 go together, or leave both out",
+        ),
+        (
+            "prod",
+            "dns",
+            None,
+            "app: needs dns, because its certificate is for a name; set dns.domain, or leave app out",
+        ),
+        ("prod", "app", None, "edge: needs app; set one, or leave edge out"),
+        (
+            "dev",
+            "failover",
+            True,
+            "failover = True: needs names that fail over; set dns.domain, or failover to false",
+        ),
+        (
+            "prod",
+            "recovery",
+            None,
+            "failover = True: needs a second region; set recovery.region (primary.stack and primary.region in a "
+            "standby), or failover to false",
+        ),
+        (
+            "prod-secondary",
+            "dns.zoneId",
+            None,
+            "dns.zoneId: is missing; a standby writes its names into the primary's zone: "
+            "pulumi stack output zone -s <primary>",
+        ),
+    ],
+)
+def test_a_face_that_contradicts_itself_is_refused_with_the_way_out(
+    stand_up_stack, nothing, stack, key, value, problem
+):
+    _, line, _ = said(stand_up_stack, nothing, {key: value}, stack=stack, stacks={})
+    assert line == f"  infrafabric:settings.{problem}"
