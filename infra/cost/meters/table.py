@@ -1,0 +1,51 @@
+"""The table of meters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from infra.cost.lines import Line
+from infra.cost.prices import price
+from infra.cost.traffic import Traffic
+from infra.graph import Graph, Resource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """What a meter may look at besides its resource."""
+
+    graph: Graph
+    traffic: Traffic
+
+    def share(self, it: Resource) -> float:
+        """One resource's part of what all of its type bear together."""
+        return 1 / sum(other.type == it.type for other in self.graph.custom)
+
+
+Meter = Callable[[Resource, Month], Iterator[Line]]
+METERS: dict[str, Meter] = {}
+
+
+def meter(*tokens: str) -> Callable[[Meter], Meter]:
+    """Register a function as the meter of ``tokens``."""
+
+    def register(function: Meter) -> Meter:
+        for token in tokens:
+            if token in METERS:
+                raise ValueError(f"{token} has two meters")
+            METERS[token] = function
+        return function
+
+    return register
+
+
+def lines_of(it: Resource, month: Month) -> Iterator[Line]:
+    """The lines of one resource; none when its type is free."""
+    if it.type in METERS:
+        yield from METERS[it.type](it, month)
+
+
+def line(it: Resource, what: str, quantity: float, price_name: str) -> Line:
+    """A line at a price of the table."""
+    return Line(resource=it.name, type=it.type, what=what, quantity=quantity, unit_usd=price(price_name))

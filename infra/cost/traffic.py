@@ -1,0 +1,76 @@
+"""How much a stack is used a month: what an estimate assumes, in the source document's terms (sections 4.1 and 8.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """A month of a stack."""
+
+    sessions: int
+    tasks_a_session: int  # one agent each
+    task_s: float  # that an agent's function runs for a task: nearly all of it is the model's
+    api_requests: int
+    stored_gb: float  # in all buckets with data
+    s3_puts: int
+    s3_gets: int
+    logs_gb: float  # of functions and databases
+    edge_gb: float  # out of CloudFront
+    edge_requests: int
+    dns_queries: int
+    table_gb: float
+
+    @property
+    def tasks(self) -> int:
+        return self.sessions * self.tasks_a_session
+
+
+# Of one task, as counted at the emulator (make bench): what the functions ask of AWS for it.
+SIGNED, WRITES, READS, PUBLISHED, QUEUED, OPERATIONS = 2, 6, 1, 1, 4, 6
+
+PROD = Traffic(
+    sessions=50,
+    tasks_a_session=10,
+    task_s=300,
+    api_requests=1_000_000,
+    stored_gb=1_000,
+    s3_puts=10_000_000,
+    s3_gets=1_000_000,
+    logs_gb=20,
+    edge_gb=500,
+    edge_requests=5_000_000,
+    dns_queries=1_000_000,
+    table_gb=1,
+)
+DEV = Traffic(
+    sessions=10,
+    tasks_a_session=10,
+    task_s=300,
+    api_requests=100_000,
+    stored_gb=100,
+    s3_puts=100_000,
+    s3_gets=100_000,
+    logs_gb=2,
+    edge_gb=0,
+    edge_requests=0,
+    dns_queries=0,
+    table_gb=0.1,
+)
+# A standby is ready and idle: health checks and its own housekeeping are all that it sees.
+STANDBY = Traffic(
+    sessions=0,
+    tasks_a_session=0,
+    task_s=0,
+    api_requests=90_000,  # Route 53 asks from several places every half minute
+    stored_gb=0,
+    s3_puts=1_000,
+    s3_gets=1_000,
+    logs_gb=1,
+    edge_gb=0,
+    edge_requests=0,
+    dns_queries=0,
+    table_gb=0,
+)
+TRAFFIC = {"dev": DEV, "prod": PROD, "prod-secondary": STANDBY}

@@ -1,0 +1,70 @@
+"""``python -m infra.docs`` (``make docs``): writes what the documentation says of the graph. ``--check`` only compares."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from infra.cost import TRAFFIC, Estimate, estimate
+from infra.cost.page import page
+from infra.graph import Graph, capture
+from infra.graph.diagram import mermaid
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+STACKS = ("dev", "prod", "prod-secondary")
+MOST_USD = {"dev": 60.0, "prod": 300.0, "prod + secondary": 450.0}
+
+
+@cache
+def graph_of(stack: str, *, alone: bool = False) -> Graph:
+    """A stack's graph; ``alone``: without what it does for a second region."""
+    return capture(stack, {"recovery": None, "failover": False} if alone else None)
+
+
+def estimates() -> list[tuple[str, Estimate, float]]:
+    """The estates that docs/cost.md speaks of: dev, prod in one region, prod with its standby."""
+    dev = estimate(graph_of("dev"), TRAFFIC["dev"])
+    prod = estimate(graph_of("prod", alone=True), TRAFFIC["prod"])
+    copying = estimate(graph_of("prod"), TRAFFIC["prod"])
+    standby = estimate(graph_of("prod-secondary"), TRAFFIC["prod-secondary"])
+    both = replace(copying, stack="prod + secondary", lines=(*copying.lines, *standby.lines))
+    found = {"dev": dev, "prod": prod, "prod + secondary": both}
+    return [(name, found[name], most) for name, most in MOST_USD.items()]
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each file that is written, and what belongs in it."""
+    yield DOCS / "cost.md", page(estimates())
+    architecture = DOCS / "architecture.md"
+    text = architecture.read_text()
+    for stack in STACKS:
+        text = _between_marks(text, stack, f"```mermaid\n{mermaid(graph_of(stack))}\n```")
+    yield architecture, text
+
+
+def _between_marks(text: str, stack: str, content: str) -> str:
+    begin, end = f"<!-- graph of {stack}: written by make docs -->", f"<!-- end of {stack} -->"
+    if begin not in text or end not in text:
+        raise ValueError(f"docs/architecture.md lacks the marks {begin} and {end}")
+    return re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{content}\n{end}", text, flags=re.S)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when something would be written")
+    chosen = parser.parse_args()
+    stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        print(f"{'stale' if chosen.check else 'written'}: docs/{path.name}")
+        if not chosen.check:
+            path.write_text(text)
+    return 1 if chosen.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

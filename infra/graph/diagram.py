@@ -1,0 +1,57 @@
+"""A stack as a picture: its outermost components, and which of them is made from which, as Mermaid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from infra.graph.capture import Graph, Resource
+
+SHOWN = 3  # kinds named in a component's box; the rest is a number
+
+
+def mermaid(graph: Graph) -> str:
+    """A flowchart. An arrow points from what something needs to what needs it; what all need is left out."""
+    owners = owners_of(graph)
+    held: dict[str, Counter[str]] = {}
+    for resource in graph.custom:
+        held.setdefault(owners[resource.urn], Counter())[_kind(resource)] += 1
+    arrows = sorted(_arrows(graph, owners))
+    lines = ["flowchart LR"]
+    lines += [f'  {name}["{_box(name, kinds)}"]' for name, kinds in sorted(held.items())]
+    lines += [f"  {source} --> {target}" for source, target in arrows]
+    return "\n".join(lines)
+
+
+def owners_of(graph: Graph) -> dict[str, str]:
+    """The outermost component of each resource, by URN."""
+    by_urn = {resource.urn: resource for resource in graph.resources}
+    return {resource.urn: _outermost(resource, by_urn).name for resource in graph.resources}
+
+
+def _outermost(resource: Resource, by_urn: Mapping[str, Resource]) -> Resource:
+    while resource.parent in by_urn:
+        resource = by_urn[resource.parent]
+    return resource
+
+
+def _arrows(graph: Graph, owners: Mapping[str, str]) -> set[tuple[str, str]]:
+    found = {
+        (owners[urn], owners[resource.urn])
+        for resource in graph.custom
+        for urn in {*resource.depends_on, *(u for urns in resource.by_property.values() for u in urns)}
+        if urn in owners and owners[urn] != owners[resource.urn]
+    }
+    used_by = Counter(source for source, _ in found)
+    everywhere = {name for name, count in used_by.items() if count > len(set(owners.values())) * 2 / 3}
+    return {(source, target) for source, target in found if source not in everywhere}
+
+
+def _box(name: str, kinds: Counter[str]) -> str:
+    listed = [f"{count} × {kind}" if count > 1 else kind for kind, count in kinds.most_common(SHOWN)]
+    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(SHOWN))
+    return "<br/>".join([f"<b>{name}</b>", *listed, *([f"and {rest} more"] if rest else [])])
+
+
+def _kind(resource: Resource) -> str:
+    return f"{resource.service} {resource.type.rpartition(':')[2]}"
