@@ -28,6 +28,9 @@ ROUTES = (
     Route("report", ("sessions", "{id}", "report"), ("GET",)),
 )
 
+HEALTH_PATH = "/health"  # beside the routes: it takes no key, and the gateway answers it itself
+HEALTHY = json.dumps({"status": "ok"})
+
 # The gateway's own messages do not name the member that has a wrong type, so types inside are the function's to check.
 NEW_SESSION = {
     "$schema": "http://json-schema.org/draft-04/schema#",
@@ -97,6 +100,7 @@ def digest() -> str:
     """Changes with anything that a deployment of the API must pick up."""
     definition = [
         [[route.name, route.path, route.methods] for route in ROUTES],
+        [HEALTH_PATH, HEALTHY],
         NEW_SESSION,
         [[refusal.response_type, problem(refusal)] for refusal in REFUSALS],
         PROBLEM_HEADERS,

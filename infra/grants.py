@@ -31,8 +31,21 @@ class _Granted:
 class Role:
     """A role for one principal of AWS, and the grants it has been given so far."""
 
-    def __init__(self, name: str, tags: Mapping[str, str], opts: ResourceOptions, *, service: str) -> None:
-        """``name`` is the logical prefix; the role is called after ``tags["Name"]``, which carries the stack."""
+    def __init__(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        opts: ResourceOptions,
+        *,
+        service: str | None = None,
+        trust: Input[str] | None = None,
+    ) -> None:
+        """``name`` is the logical prefix; the role is called after ``tags["Name"]``, which carries the stack.
+
+        Either ``service`` may take the role, or whom the trust policy ``trust`` names.
+        """
+        if (service is None) == (trust is None):
+            raise ValueError(f"{name}: a role is trusted by a service or by a policy, and by one of them")
         self.name = name
         self._opts = opts
         self._granted: dict[str, _Granted] = {}
@@ -40,7 +53,7 @@ class Role:
         self._role = aws.iam.Role(
             f"{name}-role",
             name=tags["Name"],
-            assume_role_policy=policies.assumed_by(service),
+            assume_role_policy=trust if trust is not None else policies.assumed_by(str(service)),
             tags=tags,
             opts=opts,
         )

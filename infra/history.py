@@ -1,9 +1,10 @@
-"""The part of a stack that keeps history: the network, the database in it, and the functions that reach it."""
+"""The part of a stack that keeps history: the database in the network, and the functions that reach it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import pulumi
 from pulumi import ResourceOptions
@@ -11,7 +12,7 @@ from pulumi import ResourceOptions
 from infra.base import Base
 from infra.components.database import DB_NAME, Database, DatabaseArgs, Origin
 from infra.components.migrator import Migrator, MigratorArgs
-from infra.components.network import Network, NetworkArgs
+from infra.components.network import Network
 from infra.components.recorder import Recorder, RecorderArgs
 from infra.handover import Handover
 from infra.settings import Secrets, Settings
@@ -21,19 +22,23 @@ from infra.settings import Secrets, Settings
 class History:
     """Not a component: what stands, or does not, by the setting ``database``."""
 
+    calls: ClassVar[Sequence[str]] = sorted({*Migrator.calls, *Recorder.calls})  # services, from inside the VPC
     network: Network
     database: Database
     recorder: Recorder
 
     @classmethod
     def declare(
-        cls, settings: Settings, secrets: Secrets, base: Base, given: Handover | None, here: ResourceOptions
+        cls,
+        settings: Settings,
+        secrets: Secrets,
+        base: Base,
+        network: Network,
+        given: Handover | None,
+        here: ResourceOptions,
     ) -> Self:
         """Declare it; ``given`` is what a standby's primary handed over."""
         assert settings.database is not None, "asked for only where the settings have a database"
-        called = sorted({*Migrator.calls, *Recorder.calls})
-        inside = NetworkArgs(base=base, settings=settings.network, interface_endpoints=called)
-        network = Network("network", inside, here)
         kept = DatabaseArgs(
             base=base,
             network=network,

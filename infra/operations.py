@@ -24,6 +24,7 @@ from infra.components.dashboards import Dashboards, DashboardsArgs
 from infra.components.database import Database
 from infra.components.detection import Detection, DetectionArgs
 from infra.components.github import GithubOidc, GithubOidcArgs
+from infra.components.keys import Keys
 from infra.components.queries import Queries, QueriesArgs
 from infra.components.spending import Spending, SpendingArgs
 from infra.components.swarm import Swarm
@@ -67,11 +68,20 @@ class Parts:
         return {"sessions": self.swarm.sessions.table_arn, **instance}
 
 
-def observe(it: Parts, settings: Settings, secrets: Secrets, here: ResourceOptions) -> Alerts | None:
-    """The watchdog, alarms, dashboards and saved queries. Returns where all that goes wrong is told."""
-    wanted, place = settings.observability, it.base.place
-    if wanted is None:
+def tell(settings: Settings, secrets: Secrets, place: Place, keys: Keys, here: ResourceOptions) -> Alerts | None:
+    """Where all that goes wrong is told."""
+    if settings.observability is None:
         return None
+    pager = secrets.pager_duty_endpoint
+    told = AlertsArgs(place=place, keys=keys, settings=settings.observability, pager_duty_endpoint=pager)
+    return Alerts("alerts", told, here)
+
+
+def observe(it: Parts, alerts: Alerts | None, settings: Settings, here: ResourceOptions) -> None:
+    """The watchdog, alarms, dashboards and saved queries."""
+    wanted, place = settings.observability, it.base.place
+    if wanted is None or alerts is None:
+        return
     watching = WatchdogArgs(
         base=it.base,
         coordinator=it.coordinator,
@@ -89,14 +99,10 @@ def observe(it: Parts, settings: Settings, secrets: Secrets, here: ResourceOptio
         database=it.database,
         replica=settings.role == "standby" and not (settings.database and settings.database.promoted),
     )
-    pager = secrets.pager_duty_endpoint
-    told = AlertsArgs(place=place, keys=it.base.keys, settings=wanted, pager_duty_endpoint=pager)
-    alerts = Alerts("alerts", told, here)
     Alarms("alarms", AlarmsArgs(place=place, alerts=alerts, watched=seen, thresholds=wanted.thresholds), here)
     Queries("queries", QueriesArgs(place=place, watched=seen), here)
     if wanted.dashboards != "none":
         Dashboards("dashboards", DashboardsArgs(place=place, watched=seen, layout=wanted.dashboards), here)
-    return alerts
 
 
 def guard(

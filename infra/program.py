@@ -12,8 +12,10 @@ from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.components.api import Api, ApiArgs
 from infra.components.bus import Bus, BusArgs
 from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
+from infra.components.face import Face, FaceArgs
 from infra.components.keys import Keys, KeysArgs, principal_uri
 from infra.components.model import Model, ModelArgs
+from infra.components.network import Network, NetworkArgs
 from infra.components.runtime import Runtime, RuntimeArgs
 from infra.components.sessions import Sessions, SessionsArgs
 from infra.components.storage import Copies, Storage, StorageArgs
@@ -41,9 +43,13 @@ def stack() -> None:
     here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
     given = Handover.read(settings.primary) if settings.primary else None
 
+    app, edge = settings.app is not None, settings.edge is not None
     keys = Keys("keys", _keys(settings, place, given), here)
     copies = Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None
-    kept = StorageArgs(place=place, keys=keys, log_retention_days=log_days, recovery_region=recovery, copies=copies)
+    kept = StorageArgs(
+        place=place, keys=keys, log_retention_days=log_days, recovery_region=recovery, copies=copies,
+        load_balancer=app, edge=edge,
+    )  # fmt: skip
     storage = Storage("storage", kept, here)
     runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
     base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
@@ -57,22 +63,29 @@ def stack() -> None:
     )  # fmt: skip
     model = Model("model", asked, here)
     bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
-    history = History.declare(settings, secrets, base, given, here) if settings.database else None
+    network = _network(settings, base, here)
+    history = History.declare(settings, secrets, base, network, given, here) if settings.database and network else None
 
     swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
     coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
     api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
 
+    alerts = operations.tell(settings, secrets, place, keys, here)
+    shown = FaceArgs(
+        base=base, network=network, api=api, settings=settings, alerts=alerts,
+        primary_zone_id=given.zone_id.apply(_there_is_a_zone) if given else None,
+    )  # fmt: skip
+    face = Face("face", shown, here)
     parts = operations.Parts(
         base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api,
         database=history and history.database, boundary=boundary,
     )  # fmt: skip
-    alerts = operations.observe(parts, settings, secrets, here)
+    operations.observe(parts, alerts, settings, here)
     operations.guard(parts, alerts, settings, here, unbounded)
 
     if recovery:
-        _hand_over(place, recovery, base, swarm, history).export()
+        _hand_over(place, recovery, base, swarm, history, face).export()
     pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
     pulumi.export("api_key", api.api_key)
     pulumi.export("api_url", api.url)
@@ -84,6 +97,15 @@ def stack() -> None:
     pulumi.export("results_bucket", storage.results_bucket)
     pulumi.export("sessions_table", sessions.table_name)
     pulumi.export("state_bucket", storage.state_bucket)
+    pulumi.export("zone", face.zone)
+
+
+def _network(settings: Settings, base: Base, here: ResourceOptions) -> Network | None:
+    """The VPC, where something has to be in one."""
+    if not (settings.database or settings.app):
+        return None
+    called = History.calls if settings.database else ()
+    return Network("network", NetworkArgs(base=base, settings=settings.network, interface_endpoints=called), here)
 
 
 def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
@@ -93,10 +115,13 @@ def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
         recovery_region=settings.recovery.region if settings.recovery else None,
         data_key_arn=given.data_key_arn if given else None,
         lent=operations.lent_keys(place, settings),
+        auto_scaling=settings.app is not None,
+        primary_stack=settings.primary.stack.rpartition("/")[2] if settings.primary else None,
+        edge=settings.edge is not None,
     )
 
 
-def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: History | None) -> Handover:
+def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: History | None, face: Face) -> Handover:
     """What a standby in ``region`` could not know by itself."""
     copies = base.storage.copies
     assert copies is not None, "with recovery, storage has copies"
@@ -114,8 +139,17 @@ def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: His
         model_api_key_secret_arn=there(swarm.model.api_key_secret_arn),
         database_arn=Output.from_input(history.database.instance.arn if history else None),
         database_secret_arn=there(history.database.master_secret_arn if history else None),
-        zone_id=Output.from_input(None),
+        zone_id=Output.from_input(face.dns.zone_id if face.dns else None),
     )
+
+
+def _there_is_a_zone(found: str | None) -> str:
+    if found is None:
+        raise pulumi.RunError(
+            "settings.dns is set, and the primary has no zone to write names into: leave it out here, or set it there "
+            "and run pulumi up in that stack first"
+        )
+    return found
 
 
 def _describe(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:

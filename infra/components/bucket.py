@@ -33,6 +33,7 @@ class BucketArgs:
     statements: Sequence[policies.Statement] = ()  # beside TLS-only
     component: str = "storage"  # whose it is
     lock_days: int | None = None  # nobody may delete an object sooner; can't be taken back from a bucket
+    policy_later: bool = False  # whoever made the bucket calls ``let_in`` when it knows whom
     elsewhere: bool = False  # ``place`` is in another region than the stack
 
 
@@ -41,11 +42,12 @@ class Bucket(ComponentResource):
 
     bucket_id: Output[str]
     arn: Output[str]
-    door: aws.s3.BucketPolicy  # a service that writes here in its own name waits for it
+    door: aws.s3.BucketPolicy  # a service that delivers into the bucket in its own name waits for it
     versions: aws.s3.BucketVersioning  # replication waits for it
 
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Bucket", name, opts=opts)
+        self._name = name
         child = ResourceOptions(parent=self)
         self._region = args.place.region if args.elsewhere else None
         bucket = aws.s3.Bucket(
@@ -105,7 +107,7 @@ class Bucket(ComponentResource):
             rule={"object_ownership": "BucketOwnerEnforced"},
             opts=child,
         )
-        closed = aws.s3.BucketPublicAccessBlock(
+        self._closed = aws.s3.BucketPublicAccessBlock(
             f"{name}-private",
             region=self._region,
             bucket=self.bucket_id,
@@ -115,13 +117,18 @@ class Bucket(ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
+        if not args.policy_later:
+            self.let_in(*args.statements)
+
+    def let_in(self, *statements: policies.Statement) -> None:
+        """Write the bucket's policy: TLS only, and ``statements``."""
         everything = self.arn.apply(lambda arn: f"{arn}/*")
         self.door = aws.s3.BucketPolicy(
-            f"{name}-policy",
+            f"{self._name}-policy",
             region=self._region,
             bucket=self.bucket_id,
-            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *args.statements),
-            opts=ResourceOptions(parent=self, depends_on=[closed]),  # S3 refuses both changes at the same moment
+            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
+            opts=ResourceOptions(parent=self, depends_on=[self._closed]),  # S3 refuses both changes at one moment
         )
 
     def _encrypt(self, name: str, args: BucketArgs) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import api_definition, settings
-from infra.api_definition import PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
+from infra.api_definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
 from infra.base import Base
 from infra.components.function import Function
 from infra.place import DataClass
@@ -46,7 +47,9 @@ class Gateway(ComponentResource):
     url: Output[str]
     api_key: Output[str]  # a secret
     api_name: Output[str]
+    rest_api_id: Output[str]
     stage_name: Output[str]
+    stage_arn: Output[str]
 
     def __init__(self, name: str, args: GatewayArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:api:Gateway", name, opts=opts)
@@ -63,7 +66,7 @@ class Gateway(ComponentResource):
             opts=self._child,
         )
         self._body_check = self._check_of_bodies()
-        parts = [*self._methods(), *self._refusals()]
+        parts = [*self._methods(), *self._health(), *self._refusals()]
         deployment = aws.apigateway.Deployment(
             f"{name}-deployment",
             rest_api=self._rest.id,
@@ -74,7 +77,8 @@ class Gateway(ComponentResource):
         stage = self._stage(deployment)
         self.api_key = Output.secret(self._usage(stage))
         self.url = stage.invoke_url
-        self.api_name, self.stage_name = self._rest.name, stage.stage_name
+        self.api_name, self.rest_api_id = self._rest.name, self._rest.id
+        self.stage_name, self.stage_arn = stage.stage_name, stage.arn
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
     def _methods(self) -> list[Resource]:
@@ -151,6 +155,34 @@ class Gateway(ComponentResource):
             opts=self._child,
         )
         return [method, integration]
+
+    def _health(self) -> list[Resource]:
+        """The one route without a key: Route 53 has none to show. The gateway answers itself, so it costs no invocation
+        and tells nothing but that the gateway is there."""
+        resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
+        of: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
+        name = f"{self._name}-health-get"
+        method = aws.apigateway.Method(name, **of, authorization="NONE", api_key_required=False, opts=self._child)
+        after = ResourceOptions(parent=self, depends_on=[method])
+        mock = aws.apigateway.Integration(
+            f"{name}-mock",
+            **of,
+            type="MOCK",
+            request_templates={"application/json": '{"statusCode": 200}'},
+            passthrough_behavior="WHEN_NO_MATCH",
+            opts=after,
+        )
+        answer = aws.apigateway.MethodResponse(
+            f"{name}-answer", **of, status_code="200", response_models={"application/json": "Empty"}, opts=after
+        )
+        body = aws.apigateway.IntegrationResponse(
+            f"{name}-body",
+            **of,
+            status_code="200",
+            response_templates={"application/json": HEALTHY},
+            opts=ResourceOptions(parent=self, depends_on=[mock, answer]),
+        )
+        return [method, mock, answer, body]
 
     def _refusals(self) -> list[Resource]:
         return [

@@ -11,7 +11,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import policies
 from infra.grants import Role
-from infra.place import DataClass, Place
+from infra.place import PROJECT, DataClass, Place
 from infrafabric.bus.keys import public_key_of_der
 
 DELETION_WINDOW_DAYS = 30  # the longest AWS grants: what the key encrypted is gone with it
@@ -46,6 +46,9 @@ class KeysArgs:
     place: Place
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
     lent: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
+    auto_scaling: bool = False  # instances with encrypted volumes
+    primary_stack: str | None = None  # a standby's: the name of the stack whose key, and whose role, it works with
+    edge: bool = False  # CloudFront reads what the data key encrypted
     recovery_region: str | None = None  # where data are copied to, and the data key with them
     data_key_arn: Output[str] | None = None  # a standby's: its primary's data key, as it is in this region
 
@@ -56,11 +59,14 @@ class Keys(ComponentResource):
     data_arn: Output[str]
     recovery_data_arn: Output[str] | None  # the data key as it is in the recovery region
     signing_arns: dict[str, Output[str]]  # by principal
+    auto_scaling_role_arn: Output[str] | None  # what Auto Scaling makes instances as
     registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>"
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
-        self._place, self._lent, self.recovery_data_arn = args.place, args.lent, None
+        self._place, self._lent, self._edge = args.place, args.lent, args.edge
+        self.recovery_data_arn = None
+        self.auto_scaling_role_arn = self._auto_scaling_role(name, args) if args.auto_scaling else None
         self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
         self.signing_arns = {
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
@@ -105,6 +111,27 @@ class Keys(ComponentResource):
         """Sign messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
 
+    def arn_in(self, region: str) -> Output[str] | None:
+        """The data key, if it is in ``region``: a log group elsewhere is left to AWS's own encryption."""
+        return self.data_arn if region == self._place.region else None
+
+    def _auto_scaling_role(self, name: str, args: KeysArgs) -> Output[str]:
+        """A service-linked role of this stack's own: a key policy can only name a role that is there already, and the
+        account's common one appears with its first group. A standby takes its primary's, which the key knows."""
+        place = self._place
+        if args.primary_stack:
+            called = f"AWSServiceRoleForAutoScaling_{PROJECT}-{args.primary_stack}-app"
+            path = f"aws-service-role/autoscaling.amazonaws.com/{called}"
+            return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
+        role = aws.iam.ServiceLinkedRole(
+            f"{name}-auto-scaling",
+            aws_service_name="autoscaling.amazonaws.com",
+            custom_suffix=place.named("app"),
+            tags=place.tags("keys", DataClass.NONE, "auto-scaling"),
+            opts=ResourceOptions(parent=self),
+        )
+        return role.arn
+
     def _data_key(self, name: str, recovery_region: str | None) -> Output[str]:
         place = self._place
         key = aws.kms.Key(
@@ -143,7 +170,36 @@ class Keys(ComponentResource):
             "Resource": "*",  # in a key policy this means the key itself
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
         }
-        return policies.document(self._account(*_USE_DATA, *_ROTATE, *_LEND), logs, *self._lent)
+        shown = self._distributions() if self._edge else ()
+        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND)
+        return policies.document(ours, logs, *self._volumes(), *shown, *self._lent)
+
+    def _volumes(self) -> list[policies.Statement]:
+        """Auto Scaling encrypts the volumes of instances, and lends the key to the hosts that attach them."""
+        if self.auto_scaling_role_arn is None:
+            return []
+        who = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}  # the key itself
+        use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+        lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        return [
+            {"Sid": "VolumesOfInstances", "Action": use, **who},
+            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **who},
+        ]
+
+    def _distributions(self) -> list[policies.Statement]:
+        place = self._place
+        ours = place.account_id.apply(lambda account: f"arn:{place.partition}:cloudfront::{account}:distribution/*")
+        return [
+            {
+                "Sid": "DistributionsOfThisAccount",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudfront.amazonaws.com"},
+                "Action": "kms:Decrypt",
+                "Resource": "*",  # in a key policy this means the key itself
+                # The key is older than the distribution; which objects it may read, the bucket's policy says.
+                "Condition": {"ArnLike": {"aws:SourceArn": ours}},
+            }
+        ]
 
     def _signing_key(self, name: str, principal: str) -> Output[str]:
         place = self._place
@@ -154,7 +210,7 @@ class Keys(ComponentResource):
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(self._account(*_SIGN)),
+            policy=policies.document(account_decides(self._place, *_SIGN)),
             tags=place.tags("keys", DataClass.SECRET, f"signing-{principal}"),
             opts=ResourceOptions(parent=self),
         )
@@ -165,20 +221,21 @@ class Keys(ComponentResource):
         alias = f"alias/{self._place.named(what)}"
         aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key_id, opts=ResourceOptions(parent=self))
 
-    def _account(self, *uses: str) -> Mapping[str, object]:
-        """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
-        root = self._place.account_id.apply(lambda account: f"arn:{self._place.partition}:iam::{account}:root")
-        return {
-            "Sid": "IamOfThisAccountDecides",
-            "Effect": "Allow",
-            "Principal": {"AWS": root},
-            "Action": sorted({*_ADMINISTER, *uses}),
-            "Resource": "*",  # in a key policy this means the key itself
-        }
-
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
         found = aws.kms.get_public_key_output(key_id=key_arn, opts=pulumi.InvokeOutputOptions(parent=self))
         return found.public_key.apply(public_key_of_der)
+
+
+def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
+    """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
+    root = place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:root")
+    return {
+        "Sid": "IamOfThisAccountDecides",
+        "Effect": "Allow",
+        "Principal": {"AWS": root},
+        "Action": sorted({*_ADMINISTER, *uses}),
+        "Resource": "*",  # in a key policy this means the key itself
+    }
 
 
 def principal_uri(principal: str) -> str:

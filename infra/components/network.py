@@ -31,6 +31,7 @@ class Network(ComponentResource):
     """Public, private and isolated database subnets over two or three zones."""
 
     vpc_id: Output[str]
+    ipv6: bool
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
@@ -38,7 +39,7 @@ class Network(ComponentResource):
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Network", name, opts=opts)
-        self._name, self._args = name, args
+        self._name, self._args, self.ipv6 = name, args, args.settings.ipv6
         child = ResourceOptions(parent=self)
         vpc = aws.ec2.Vpc(
             f"{name}-vpc",

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
+from infra import policies
 from infra.components.bucket import Bucket, BucketArgs
 from infra.components.keys import Keys
 from infra.components.replication import Replication, ReplicationArgs
@@ -17,6 +18,10 @@ from infrafabric.bus.claim_check import object_key
 
 REGISTRY_KEY = "registry/keys.json"
 CLAIMS = object_key("").split("/", 1)[0] + "/"  # the prefix below which the bus leaves large content
+LOAD_BALANCER_LOGS = "alb"  # prefix in the logs bucket
+APP_ARTIFACTS = "app/"  # prefix in the assets bucket: what the application's instances fetch
+PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: what CloudFront shows the world
+TENANTS = "tenants/"  # prefix in the results bucket: a tenant's documents below its name
 CLAIM_DAYS = 15  # a message lives 14 days at most; what it points to outlives it
 CLAIMS_EXPIRE = {CLAIMS: CLAIM_DAYS}
 
@@ -26,6 +31,8 @@ class StorageArgs:
     place: Place
     keys: Keys
     log_retention_days: int
+    load_balancer: bool = False  # it delivers its access logs
+    edge: bool = False  # CloudFront reads public assets, and delivers its access logs
     recovery_region: str | None = None  # where the buckets are copied to
     copies: Copies | None = None  # a standby's: its primary's copies, which are in this region
 
@@ -69,6 +76,7 @@ class Storage(ComponentResource):
         self.copies = None
         self._results: _Store
         self._assets: _Store
+        self._assets_made: Bucket | None = None
         if args.copies:
             self._results = _Found(args.copies.results, args.place.partition)
             self._assets = _Found(args.copies.assets, args.place.partition)
@@ -76,7 +84,10 @@ class Storage(ComponentResource):
             self._results = results = self._bucket(
                 f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=CLAIMS_EXPIRE
             )
-            self._assets = assets = self._bucket(f"{name}-assets", "assets", DataClass.INTERNAL)
+            # CloudFront's distribution reads the bucket and is named in its policy, so the policy comes after both.
+            self._assets = assets = self._assets_made = self._bucket(
+                f"{name}-assets", "assets", DataClass.INTERNAL, policy_later=args.edge
+            )
             if args.recovery_region:
                 self.copies = self._copy(name, args, {"results": results, "assets": assets})
         registry = aws.s3.BucketObjectv2(
@@ -132,7 +143,57 @@ class Storage(ComponentResource):
         role.allow("FetchClaims", "s3:GetObject", on=_below(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
-    def _bucket(self, name: str, what: str, data: DataClass, expire_days: dict[str, int] | None = None) -> Bucket:
+    @property
+    def log_delivery(self) -> Resource:
+        """What lets AWS deliver logs: a service that checks its way in first is switched on after this."""
+        return self._logs.door
+
+    @property
+    def logs_bucket_arn(self) -> Output[str]:
+        return self._logs.arn
+
+    @property
+    def assets_domain(self) -> Output[str]:
+        """The assets bucket as an origin of CloudFront's; known before the bucket exists."""
+        return self._place.bucket("assets").apply(lambda bucket: f"{bucket}.s3.{self._place.region}.amazonaws.com")
+
+    def grant_read_app_artifacts(self, role: Role) -> None:
+        """Fetch what the application runs."""
+        role.allow("ReadAppArtifacts", "s3:GetObject", on=_below(self._assets.arn, f"{APP_ARTIFACTS}*"))
+        self._keys.grant_use(role, "s3")
+
+    def grant_own_tenant(self, role: Role) -> None:
+        """Read and write below the prefix of the tenant that the session is tagged with, and list it."""
+        own = f"{TENANTS}${{aws:PrincipalTag/tenant}}/*"
+        role.allow("OwnTenantsObjects", "s3:GetObject", "s3:PutObject", on=_below(self._results.arn, own))
+        listed = {"StringLike": {"s3:prefix": own}}
+        role.allow("ListOwnTenant", "s3:ListBucket", on=self._results.arn, when=listed)
+        self._keys.grant_use(role, "s3")
+
+    def let_distribution_read(self, distribution_arn: Input[str]) -> None:
+        """Let one CloudFront distribution read the public assets."""
+        if self._assets_made is None:
+            raise RuntimeError("a standby's assets are copies, and no distribution reads them")
+        self._assets_made.let_in(
+            {
+                "Sid": "PublicAssetsByOurDistribution",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudfront.amazonaws.com"},
+                "Action": "s3:GetObject",
+                "Resource": _below(self._assets.arn, f"{PUBLIC_ASSETS}*"),
+                "Condition": {"StringEquals": {"aws:SourceArn": distribution_arn}},
+            }
+        )
+
+    def _bucket(
+        self,
+        name: str,
+        what: str,
+        data: DataClass,
+        *,
+        expire_days: dict[str, int] | None = None,
+        policy_later: bool = False,
+    ) -> Bucket:
         args = BucketArgs(
             place=self._place,
             what=what,
@@ -140,6 +201,7 @@ class Storage(ComponentResource):
             kms_key_arn=self._keys.data_arn,
             expire_days=expire_days,
             logs_to=self._logs.bucket_id,
+            policy_later=policy_later,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 
@@ -187,9 +249,54 @@ class Storage(ComponentResource):
             kms_key_arn=None,  # S3 delivers access logs only into buckets without a KMS key of ours
             expire_days={"": args.log_retention_days},
             tiering=False,  # they expire before tiering pays
-            statements=[s3_delivers],
+            statements=[s3_delivers, *_deliveries(args)],
         )
         return Bucket(name, logs, ResourceOptions(parent=self))
+
+
+def _deliveries(args: StorageArgs) -> list[policies.Statement]:
+    """What the logs bucket lets the public face's services deliver; their paths are AWS's own."""
+    place = args.place
+
+    def into(path: str) -> Output[str]:
+        return Output.all(place.bucket("logs"), place.account_id).apply(
+            lambda known: f"arn:{place.partition}:s3:::{known[0]}/{path}AWSLogs/{known[1]}/*"
+        )
+
+    found: list[policies.Statement] = []
+    if args.load_balancer:
+        found.append(
+            {
+                "Sid": "AccessLogsOfOurLoadBalancer",
+                "Effect": "Allow",
+                "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+                "Action": "s3:PutObject",
+                "Resource": into(f"{LOAD_BALANCER_LOGS}/"),
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": place.account_id},
+                    "ArnLike": {"aws:SourceArn": place.arn("elasticloadbalancing", "loadbalancer/*")},
+                },
+            }
+        )
+    if args.edge:
+        sources = place.account_id.apply(lambda account: f"arn:{place.partition}:logs:us-east-1:{account}")
+        found.append(
+            {
+                "Sid": "AccessLogsOfOurDistribution",
+                "Effect": "Allow",
+                "Principal": {"Service": "delivery.logs.amazonaws.com"},
+                "Action": "s3:PutObject",
+                "Resource": into(""),
+                "Condition": {
+                    "StringEquals": {
+                        "aws:SourceAccount": place.account_id,
+                        "s3:x-amz-acl": "bucket-owner-full-control",
+                    },
+                    "ArnLike": {"aws:SourceArn": Output.concat(sources, ":delivery-source:", place.named("edge"))},
+                },
+            }
+        )
+    return found
 
 
 def _below(arn: Input[str], key: str) -> Output[str]:

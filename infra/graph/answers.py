@@ -101,25 +101,82 @@ def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
     }
 
 
+def _certificate(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
+    """ACM's questions, in an order that is not the names'."""
+    names = sorted({inputs["domainName"], *inputs.get("subjectAlternativeNames", ())}, reverse=True)
+    asked = [
+        {
+            "domainName": name,
+            "resourceRecordName": f"_{hashlib.sha256(name.encode()).hexdigest()[:32]}.{name}.",
+            "resourceRecordType": "CNAME",
+            "resourceRecordValue": f"_{hashlib.sha256(name.encode()).hexdigest()[32:]}.acm-validations.aws.",
+        }
+        for name in names
+    ]
+    return {"domainValidationOptions": asked}
+
+
+def _domain_name(name: str, _: Mapping[str, Any], region: str) -> Answer:
+    return {"regionalDomainName": f"d-{name}.execute-api.{region}.amazonaws.com", "regionalZoneId": "Z1UJRXOUMOOFQ8"}
+
+
+def _load_balancer(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    arn = f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:loadbalancer/app/{inputs['name']}/50dc6c495c0c9188"
+    return {"arn": arn, "dnsName": f"{inputs['name']}-1.{region}.elb.amazonaws.com", "zoneId": "Z35SXDOTRQ7X7K"}
+
+
+def _target_group(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    name = inputs["name"]
+    return {"arn": f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:targetgroup/{name}/6d0ecf831eec9f09"}
+
+
+def _distribution(name: str, _: Mapping[str, Any], __: str) -> Answer:
+    arn = f"arn:aws:cloudfront::{ACCOUNT}:distribution/{name}-id"
+    return {"arn": arn, "domainName": "d111111abcdef8.cloudfront.net", "hostedZoneId": "Z2FDTNDATAQYW2"}
+
+
+def _zone(name: str, _: Mapping[str, Any], __: str) -> Answer:
+    servers = [f"ns-{n}.awsdns-{n:02}.{tld}" for n, tld in enumerate(("com", "net", "org", "co.uk"))]
+    return {"zoneId": f"{name}-id", "arn": f"arn:aws:route53:::hostedzone/{name}-id", "nameServers": servers}
+
+
+def _log_group(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+    return {"arn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{inputs['name']}"}
+
+
+def _service_linked_role(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
+    service, suffix = inputs["awsServiceName"], inputs.get("customSuffix", "")
+    return {"arn": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/AWSServiceRoleForAutoScaling_{suffix}"}
+
+
 def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
     arn = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{inputs['name']}-AbCdEf"
     return {"id": arn, "arn": arn}
 
 
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
+    "acm/certificate:Certificate": _certificate,
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
+    "apigateway/domainName:DomainName": _domain_name,
     "apigateway/restApi:RestApi": _rest_api,
     "apigateway/stage:Stage": _stage,
     "cloudwatch/compositeAlarm:CompositeAlarm": lambda _, inputs, *__: {"arn": f"arn:mock:{inputs['alarmName']}"},
+    "cloudfront/distribution:Distribution": _distribution,
+    "cloudwatch/logGroup:LogGroup": _log_group,
     "ec2/eip:Eip": lambda name, *_: {"allocationId": f"eipalloc-{name}"},
+    "ec2/launchTemplate:LaunchTemplate": lambda *_: {"latestVersion": 3},
     "ec2/vpc:Vpc": _vpc,
     "ec2/vpcEndpoint:VpcEndpoint": lambda name, *_: {"prefixListId": f"pl-{name}"},
+    "iam/serviceLinkedRole:ServiceLinkedRole": _service_linked_role,
     "kms/key:Key": lambda name, *_: {"keyId": f"{name}-id"},
     "kms/replicaKey:ReplicaKey": lambda name, *_: {"keyId": f"{name}-id"},
     "lambda/alias:Alias": _alias,
     "lambda/function:Function": lambda *_: {"version": "7"},
     "lambda/invocation:Invocation": lambda *_: {"result": '{"applied": []}'},
+    "lb/loadBalancer:LoadBalancer": _load_balancer,
+    "lb/targetGroup:TargetGroup": _target_group,
     "rds/instance:Instance": _database,
+    "route53/zone:Zone": _zone,
     "s3/bucket:Bucket": _bucket,
     "secretsmanager/secret:Secret": _secret,
     "secretsmanager/secretVersion:SecretVersion": lambda _, inputs, __: {"secretArn": inputs["secretId"]},

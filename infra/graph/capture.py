@@ -74,9 +74,11 @@ class Recorder(Mocks):
     stacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # exports of other stacks, by full name
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name
+    outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by type and logical name
+    secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # inputs that are, likewise
     options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
-    urns: dict[str, str] = field(default_factory=dict)  # by logical name
+    # By type and logical name: a component and a part of it may share a name.
+    registered: dict[tuple[str, str], tuple[Any, str]] = field(default_factory=dict)  # what was asked for, and its URN
     exports: dict[str, Any] = field(default_factory=dict)
     secret_exports: set[str] = field(default_factory=set)
 
@@ -89,8 +91,10 @@ class Recorder(Mocks):
             raise ValueError(f"{args.typ} {args.name} was declared twice")
         self.inputs.setdefault(args.typ, {})[args.name] = plain
         self.raw[args.name] = args.inputs
-        id_, self.outputs[args.name] = answers.made(args.typ, args.name, plain, plain.get("region") or self.region)
-        return id_, self.outputs[args.name]
+        key = args.typ, args.name
+        self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
+        id_, self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
+        return id_, self.outputs[key]
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         return answers.invoked(args.token, args.args), []
@@ -102,16 +106,16 @@ class Recorder(Mocks):
         return Graph(stack=stack, resources=in_order, exports=dict(self.exports))
 
     def _resource(self, type_: str, name: str) -> Resource:
-        asked = self.options[name]
+        asked, urn = self.registered[type_, name]
         return Resource(
             type=type_,
             name=name,
-            urn=self.urns[name],
+            urn=urn,
             parent=asked.parent,
             custom=asked.custom,
             inputs=self.inputs[type_][name],
-            secret=frozenset(key for key, value in self.raw[name].items() if is_secret(value)),
-            outputs=self.outputs[name],
+            secret=self.secret[type_, name],
+            outputs=self.outputs[type_, name],
             protect=asked.protect,
             aliases=tuple(alias.spec.name or alias.urn for alias in asked.aliases),
             depends_on=frozenset(asked.dependencies),
@@ -130,7 +134,7 @@ class _Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  Pulumi's name
         self._recorder.options[request.name] = request
         response = super().RegisterResource(request)
-        self._recorder.urns[request.name] = response.urn
+        self._recorder.registered[request.type, request.name] = request, response.urn
         return response
 
 

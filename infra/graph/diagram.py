@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from infra.graph.capture import Graph, Resource
 
+MANY = 0.35  # a part that more of the others need than this is the ground that the picture stands on
 SHOWN = 3  # kinds named in a component's box; the rest is a number
 
 
@@ -43,7 +44,8 @@ def _arrows(graph: Graph, owners: Mapping[str, str]) -> set[tuple[str, str]]:
         if urn in owners and owners[urn] != owners[resource.urn]
     }
     used_by = Counter(source for source, _ in found)
-    everywhere = {name for name, count in used_by.items() if count > len(set(owners.values())) * 2 / 3}
+    parts = {owners[resource.urn] for resource in graph.custom}
+    everywhere = {name for name, count in used_by.items() if count > MANY * len(parts)}
     return {(source, target) for source, target in found if source not in everywhere}
 
 

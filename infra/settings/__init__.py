@@ -7,6 +7,7 @@ configuration keys of their own, see ``Secrets``. docs/configuration.md lists al
 from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
+from infra.settings.front import App, Dns, Edge, Release
 from infra.settings.network import Network
 from infra.settings.operations import Backup, GithubOidc, Guardrails, Observability, Thresholds
 from infra.settings.regions import Primary, Recovery
@@ -19,9 +20,12 @@ __all__ = [
     "LONGEST_STACK_NAME",
     "STACK_NAME",
     "Api",
+    "App",
     "Backup",
     "Budget",
     "Database",
+    "Dns",
+    "Edge",
     "Fleet",
     "GithubOidc",
     "Guardrails",
@@ -31,6 +35,7 @@ __all__ = [
     "Price",
     "Primary",
     "Recovery",
+    "Release",
     "Runtime",
     "Secrets",
     "Section",

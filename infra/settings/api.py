@@ -15,3 +15,5 @@ class Api(Section):
     monthly_quota: int = Field(default=100_000, ge=1)  # requests per key
     # The role that API Gateway writes logs with is one per account and region: only one stack there may own it.
     account_log_role: bool = True
+    waf: bool = False  # about 10 USD a month: a web ACL and its rules
+    rate_limit_per_ip: int = Field(default=2_000, ge=10, le=2_000_000_000)  # requests in five minutes, with waf

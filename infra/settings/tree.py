@@ -16,6 +16,7 @@ from infra.explain import explain
 from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
+from infra.settings.front import App, Dns, Edge
 from infra.settings.network import Network
 from infra.settings.operations import Guardrails, Observability
 from infra.settings.regions import REGION, Primary, Recovery
@@ -41,6 +42,10 @@ class Settings(Section):
     network: Network = Network()
     database: Database | None = None
     api: Api = Api()
+    dns: Dns | None = None
+    app: App | None = None
+    edge: Edge | None = None
+    failover: bool = False
     observability: Observability | None = None
     guardrails: Guardrails | None = None
     budget: Budget = Budget()
@@ -62,6 +67,35 @@ class Settings(Section):
         if heard and self.observability is None:
             key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(heard, heard)
             raise ValueError(f"guardrails.{key} = True: needs an observability section, whose topic it speaks to")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_public_has_a_name(self) -> Self:
+        if self.app and not self.dns:
+            raise ValueError("app: needs dns, because its certificate is for a name; set dns.domain, or leave app out")
+        if self.edge and not (self.dns and self.app):
+            missing = "app" if self.dns else "dns"
+            raise ValueError(f"edge: needs {missing}; set one, or leave edge out")
+        if self.app and self.environment == "prod" and self.app.instances < 2:
+            raise ValueError(f"app.instances = {self.app.instances}: must be 2 or more when environment is prod")
+        return self
+
+    @model_validator(mode="after")
+    def _names_fail_over_between_two_stacks(self) -> Self:
+        if self.failover and not self.dns:
+            raise ValueError("failover = True: needs names that fail over; set dns.domain, or failover to false")
+        if self.failover and not (self.recovery or self.primary):
+            raise ValueError(
+                "failover = True: needs a second region; set recovery.region (primary.stack and primary.region in a "
+                "standby), or failover to false"
+            )
+        if self.role == "standby" and self.edge:
+            raise ValueError("edge: CloudFront is in no region and belongs to the primary; leave it out of a standby")
+        if self.role == "standby" and self.dns and self.dns.zone_id:
+            raise ValueError(
+                f"dns.zoneId = {self.dns.zone_id!r}: a standby writes its names into the zone that its primary hands "
+                "over; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

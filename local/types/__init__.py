@@ -114,7 +114,19 @@ def creates(*tokens: str) -> Callable[[Create], Create]:
 @cache
 def table() -> Mapping[str, Create]:
     """Every type that can be created, by token."""
-    for module in ("api", "compute", "database", "guard", "messaging", "network", "security", "storage", "watch"):
+    for module in (
+        "api",
+        "compute",
+        "database",
+        "edge",
+        "front",
+        "guard",
+        "messaging",
+        "network",
+        "security",
+        "storage",
+        "watch",
+    ):
         importlib.import_module(f"local.types.{module}")
     return _TABLE
 

@@ -81,6 +81,54 @@ def integration(it: Declared) -> Made:
     return Made(f"agi-{it.inputs['restApi']}-{it.inputs['resourceId']}-{it.inputs['httpMethod']}")
 
 
+@creates("aws:apigateway/methodResponse:MethodResponse")
+def method_response(it: Declared) -> Made:
+    inputs = it.inputs
+    it.client("apigateway").put_method_response(
+        restApiId=inputs["restApi"],
+        resourceId=inputs["resourceId"],
+        httpMethod=inputs["httpMethod"],
+        statusCode=inputs["statusCode"],
+        **given(inputs, responseModels="responseModels", responseParameters="responseParameters"),
+    )
+    return Made(f"agmr-{inputs['restApi']}-{inputs['resourceId']}-{inputs['httpMethod']}-{inputs['statusCode']}")
+
+
+@creates("aws:apigateway/integrationResponse:IntegrationResponse")
+def integration_response(it: Declared) -> Made:
+    inputs = it.inputs
+    it.client("apigateway").put_integration_response(
+        restApiId=inputs["restApi"],
+        resourceId=inputs["resourceId"],
+        httpMethod=inputs["httpMethod"],
+        statusCode=inputs["statusCode"],
+        **given(inputs, responseTemplates="responseTemplates", responseParameters="responseParameters"),
+    )
+    return Made(f"agir-{inputs['restApi']}-{inputs['resourceId']}-{inputs['httpMethod']}-{inputs['statusCode']}")
+
+
+@creates("aws:apigateway/domainName:DomainName")
+def domain_name(it: Declared) -> Made:
+    name = it.inputs["domainName"]
+    made = it.client("apigateway").create_domain_name(
+        domainName=name,
+        regionalCertificateArn=it.inputs["regionalCertificateArn"],
+        endpointConfiguration={"types": [it.inputs["endpointConfiguration"]["types"]]},
+        securityPolicy="TLS_1_2",  # the emulator is older than the policies that the program asks for
+        tags=it.tag_map(),
+    )
+    address = {"regionalDomainName": made["regionalDomainName"], "regionalZoneId": made["regionalHostedZoneId"]}
+    return Made(name, {"domainName": name, **address})
+
+
+@creates("aws:apigateway/basePathMapping:BasePathMapping")
+def base_path_mapping(it: Declared) -> Made:
+    it.client("apigateway").create_base_path_mapping(
+        domainName=it.inputs["domainName"], restApiId=it.inputs["restApi"], stage=it.inputs["stageName"]
+    )
+    return Made(f"{it.inputs['domainName']}/")
+
+
 @creates("aws:apigateway/response:Response")
 def gateway_response(it: Declared) -> Made:
     it.client("apigateway").put_gateway_response(

@@ -42,6 +42,22 @@ def policy(it: Declared) -> Made:
     return Made(made["Policy"]["Arn"], {"arn": made["Policy"]["Arn"], "name": it.physical()})
 
 
+@creates("aws:iam/serviceLinkedRole:ServiceLinkedRole")
+def service_linked_role(it: Declared) -> Made:
+    made = it.client("iam").create_service_linked_role(
+        AWSServiceName=it.inputs["awsServiceName"], **given(it.inputs, CustomSuffix="customSuffix")
+    )["Role"]
+    return Made(made["Arn"], {"arn": made["Arn"], "name": made["RoleName"]})
+
+
+@creates("aws:iam/instanceProfile:InstanceProfile")
+def instance_profile(it: Declared) -> Made:
+    iam, name = it.client("iam"), it.physical()
+    made = iam.create_instance_profile(InstanceProfileName=name, Tags=it.tags())["InstanceProfile"]
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=it.inputs["role"])
+    return Made(name, {"arn": made["Arn"], "name": name})
+
+
 @creates("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
 def role_policy_attachment(it: Declared) -> Made:
     it.client("iam").attach_role_policy(RoleName=it.inputs["role"], PolicyArn=it.inputs["policyArn"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,10 @@ def replication(it: Declared) -> Made:
 def bucket_object(it: Declared) -> Made:
     source = it.inputs.get("source")
     path = getattr(source, "path", None)
-    body = Path(path).read_bytes() if path else (it.inputs.get("content") or "").encode()
+    if "contentBase64" in it.inputs:
+        body = base64.b64decode(it.inputs["contentBase64"])
+    else:
+        body = Path(path).read_bytes() if path else (it.inputs.get("content") or "").encode()
     kind = it.inputs.get("contentType") or "application/octet-stream"
     it.client("s3").put_object(Bucket=it.inputs["bucket"], Key=it.inputs["key"], Body=body, ContentType=kind)
     return Made(

@@ -121,3 +121,32 @@ def dashboard(it: Declared) -> Made:
     name = it.inputs["dashboardName"]
     it.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=it.inputs["dashboardBody"])
     return Made(name, {"dashboardArn": it.arn("cloudwatch", f"dashboard/{name}", regional=False)})
+
+
+@creates("aws:cloudwatch/logDeliverySource:LogDeliverySource")
+def log_delivery_source(it: Declared) -> Made:
+    made = it.client("logs").put_delivery_source(
+        name=it.physical(), resourceArn=it.inputs["resourceArn"], logType=it.inputs["logType"], tags=it.tag_map()
+    )["deliverySource"]
+    return Made(it.physical(), {"arn": made["arn"], "name": it.physical()})
+
+
+@creates("aws:cloudwatch/logDeliveryDestination:LogDeliveryDestination")
+def log_delivery_destination(it: Declared) -> Made:
+    made = it.client("logs").put_delivery_destination(
+        name=it.physical(),
+        deliveryDestinationConfiguration=it.inputs["deliveryDestinationConfiguration"],
+        tags=it.tag_map(),
+        **given(it.inputs, outputFormat="outputFormat"),
+    )["deliveryDestination"]
+    return Made(it.physical(), {"arn": made["arn"], "name": it.physical()})
+
+
+@creates("aws:cloudwatch/logDelivery:LogDelivery")
+def log_delivery(it: Declared) -> Made:
+    made = it.client("logs").create_delivery(
+        deliverySourceName=it.inputs["deliverySourceName"],
+        deliveryDestinationArn=it.inputs["deliveryDestinationArn"],
+        tags=it.tag_map(),
+    )["delivery"]
+    return Made(made["id"], {"arn": made["arn"]})

@@ -26,9 +26,13 @@ WANTED = {
 }
 
 
+HEALTH = "/health"
+
+
 @pytest.fixture
-def table(estate):
-    return routes(estate)
+def table(primary):
+    """What takes a key or a signature, which is all but the health check."""
+    return {path: verbs for path, verbs in routes(primary).items() if path != HEALTH}
 
 
 def test_the_same_routes_stand_behind_both_doors(table):
@@ -45,13 +49,23 @@ def test_the_root_takes_a_key_and_the_other_door_a_signature(table):
 
 
 def test_every_method_invokes_the_alias(primary, table):
-    integrations = primary.of("apigateway/integration:Integration").values()
+    integrations = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] != "MOCK"]
     assert len(integrations) == sum(len(verbs) for verbs in table.values())
     assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
     assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
     permission = primary.of("lambda/permission:Permission")["api-gateway-invoke"]
     assert (permission["qualifier"], permission["principal"]) == ("live", "apigateway.amazonaws.com")
     assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
+
+
+def test_the_health_check_alone_takes_no_key_and_reaches_no_function(primary):
+    (method,) = routes(primary)[HEALTH].values()
+    assert (method["httpMethod"], method["authorization"], method["apiKeyRequired"]) == ("GET", "NONE", False)
+    (mock,) = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] == "MOCK"]
+    assert mock["resourceId"] == method["resourceId"]
+    assert "uri" not in mock
+    (answer,) = primary.of("apigateway/integrationResponse:IntegrationResponse").values()
+    assert json.loads(answer["responseTemplates"]["application/json"]) == {"status": "ok"}
 
 
 def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
@@ -88,7 +102,13 @@ def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatc
 def test_nothing_is_deployed_before_all_of_it_is_there(primary):
     parts = {
         name
-        for kind in ("method:Method", "integration:Integration", "response:Response")
+        for kind in (
+            "method:Method",
+            "integration:Integration",
+            "response:Response",
+            "methodResponse:MethodResponse",
+            "integrationResponse:IntegrationResponse",
+        )
         for name in primary.of(f"apigateway/{kind}")
     }
     assert parts <= primary.before("api-gateway-deployment")

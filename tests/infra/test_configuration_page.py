@@ -46,7 +46,7 @@ def rows(heading):
 def written(default):
     if default is PydanticUndefined:
         return "–"
-    if default is None or default == {}:
+    if default is None or default in ({}, ()):
         return "none"
     return str(default).lower() if isinstance(default, bool) else str(default)
 

@@ -46,7 +46,7 @@ def test_nothing_is_both_metered_and_free():
 def test_a_database_is_paid_by_the_hour_in_each_zone_and_by_the_gigabyte(estates):
     prod, _ = estates["prod"]
     hours = next(line for what, line in lines(prod, "database-instance").items() if what.startswith("hours"))
-    assert (hours.quantity, hours.unit_usd) == (2 * prices.HOURS, prices.price("rds.db.t4g.small"))
+    assert (hours.quantity, hours.unit_usd) == (2 * prices.HOURS, prices.price("rds.db.t4g.micro"))
     dev, _ = estates["dev"]
     hours = next(line for what, line in lines(dev, "database-instance").items() if what.startswith("hours"))
     assert (hours.quantity, hours.unit_usd) == (prices.HOURS, prices.price("rds.db.t4g.micro"))

@@ -24,6 +24,12 @@ def takes_tags(type_: str) -> bool:
     return "tags" in inspect.signature(made._internal_init).parameters
 
 
+def tags_of(inputs):
+    """A group of Auto Scaling has a list of them, each with a word on its instances."""
+    tags = inputs.get("tags") or {}
+    return tags if isinstance(tags, dict) else {tag["key"]: tag["value"] for tag in tags}
+
+
 def policies(estate):
     """Logical name and statements of every policy document, whatever it is attached to."""
     for _, name, inputs in estate.resources:
@@ -42,9 +48,9 @@ def as_list(value):
 
 def test_everything_that_can_carries_all_tags(estate):
     bare = {
-        name: sorted(TAGS - set(inputs.get("tags") or {}))
+        name: sorted(TAGS - set(tags_of(inputs)))
         for type_, name, inputs in estate.resources
-        if takes_tags(type_) and not set(inputs.get("tags") or {}) >= TAGS
+        if takes_tags(type_) and not set(tags_of(inputs)) >= TAGS
     }
     assert bare == {}
 
@@ -62,11 +68,12 @@ def test_everything_belongs_to_a_component_that_gives_it_its_name(estate):
 
 
 def test_no_action_is_a_wildcard_and_no_resource_without_a_reason(estate):
+    keys = {*estate.of("kms/key:Key"), *estate.of("kms/replicaKey:ReplicaKey")}
     for name, statements in grants(estate):
         for statement in (s for s in statements if s["Effect"] == "Allow"):
             actions, resources = as_list(statement["Action"]), as_list(statement["Resource"])
             assert not [a for a in actions if a == "*" or a.endswith(":*")], f"{name} {statement['Sid']}"
-            if "*" in resources and not name.startswith("keys-"):  # in a key policy "*" means the key itself
+            if "*" in resources and name not in keys:  # in its policy "*" means the key itself
                 assert set(actions) == WIDE.get(statement["Sid"]), f"{name} {statement['Sid']} is allowed on everything"
 
 
@@ -133,14 +140,22 @@ def test_every_log_group_ends_its_logs_and_is_encrypted_with_our_key(estate):
         assert group["kmsKeyId"].endswith(("key/keys-data", f"{estate.region}:123456789012:key/keys-data-copy")), name
 
 
-def test_no_security_group_is_open_to_addresses(estate):
+# Rules that name addresses: the application's public door, and its instances' way to AWS over IPv6.
+OPEN = {
+    **{f"face-app-front-from-world-{port}-{v}": port for port in (80, 443) for v in ("v4", "v6")},
+    "face-app-to-aws": 443,
+}
+
+
+def test_no_security_group_is_open_to_addresses_without_a_reason(estate):
     for type_ in (
         "vpc/securityGroupIngressRule:SecurityGroupIngressRule",
         "vpc/securityGroupEgressRule:SecurityGroupEgressRule",
     ):
         assert estate.of(type_), type_
         for name, rule in estate.of(type_).items():
-            assert not {"cidrIpv4", "cidrIpv6"} & set(rule), name
+            if {"cidrIpv4", "cidrIpv6"} & set(rule):
+                assert OPEN.get(name) == rule["fromPort"], f"{name} is open"
             assert rule["fromPort"] == rule["toPort"], name
     for group in estate.of("ec2/securityGroup:SecurityGroup").values():
         assert not {"ingress", "egress"} & set(group), "rules are resources of their own"
@@ -199,7 +214,7 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
     assert set(estate.exports) | less - more == more | {
         "agents", "api_key", "api_url", "bus_topic_arn", "coordinator_arn", "database", "migrations",
         "model_api_key_secret_arn", "record_queue_url", "registry_uri", "results_bucket", "sessions_table",
-        "state_bucket",
+        "state_bucket", "zone",
     }  # fmt: skip
     assert set(estate.exports["agents"]) == {f"h{n:02}" for n in range(1, 11)}
     assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}

@@ -79,7 +79,7 @@ def test_what_one_function_writes_to_its_log_no_other_can(primary, functions):
     for name, function in functions.items():
         granted = primary.granted(name.removesuffix("-function"))["WriteLogs"]
         assert granted["Resource"] == [
-            f"arn:aws:cloudwatch:us-east-1:123456789012:{function['loggingConfig']['logGroup']}:*"
+            f"arn:aws:logs:us-east-1:123456789012:log-group:{function['loggingConfig']['logGroup']}:*"
         ]
 
 

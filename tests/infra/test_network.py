@@ -99,8 +99,8 @@ def test_the_gateway_endpoints_cost_nothing_and_are_always_there(primary):
     assert kinds == {"s3": "Gateway", "dynamodb": "Gateway", "secretsmanager": "Interface", "sqs": "Interface"}
 
 
-def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(dev, prod):
-    for estate, zones in ((dev, 1), (prod, 2)):
+def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(dev, stand_up_stack):
+    for estate, zones in ((dev, 1), (stand_up_stack("prod", {"network.endpointZones": 2, "fleet.size": 1}), 2)):
         endpoint = estate.of("ec2/vpcEndpoint:VpcEndpoint")["network-endpoints-sqs"]
         assert len(endpoint["subnetIds"]) == zones
 

@@ -153,7 +153,7 @@ def test_a_missing_key_is_named_with_those_that_belong_there(stand_up, nothing):
     config = {"infrafabric:settings": json.dumps({"region": "us-east-1"})}
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up(Settings.load, config=config, into=nothing)
-    assert "  infrafabric:settings.environment: is missing; allowed here: api, budget, " in str(refusal.value)
+    assert "  infrafabric:settings.environment: is missing; allowed here: api, app, budget, " in str(refusal.value)
 
 
 def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing):
@@ -190,3 +190,51 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
     assert stackfile.read("x", {"fleet.size": 2}, tmp_path) == {
         "infrafabric:settings": '{"region": "r", "fleet": {"size": 2}}'
     }
+
+
+@pytest.mark.parametrize(
+    ("stack", "key", "value", "problem"),
+    [
+        ("prod", "app.blueWeight", 120, "app.blueWeight = 120: Input should be less than or equal to 100"),
+        ("prod", "app.instances", 1, "app.instances = 1: must be 2 or more when environment is prod"),
+        ("prod", "app.maxInstances", 1, "app.maxInstances = 1: must be at least instances (2)"),
+        (
+            "prod",
+            "app.green",
+            {"artifactKey": "app/navidocs-2.tar"},
+            "app.green.sha256: is missing; artifactKey and sha256 go together, or leave both out",
+        ),
+        (
+            "prod",
+            "dns",
+            None,
+            "app: needs dns, because its certificate is for a name; set dns.domain, or leave app out",
+        ),
+        ("prod", "app", None, "edge: needs app; set one, or leave edge out"),
+        (
+            "dev",
+            "failover",
+            True,
+            "failover = True: needs names that fail over; set dns.domain, or failover to false",
+        ),
+        (
+            "prod",
+            "recovery",
+            None,
+            "failover = True: needs a second region; set recovery.region (primary.stack and primary.region in a "
+            "standby), or failover to false",
+        ),
+        (
+            "prod-secondary",
+            "dns.zoneId",
+            "Z0123456789ABC",
+            "dns.zoneId = 'Z0123456789ABC': a standby writes its names into the zone that its primary hands over; "
+            "leave it out",
+        ),
+    ],
+)
+def test_a_face_that_contradicts_itself_is_refused_with_the_way_out(
+    stand_up_stack, nothing, stack, key, value, problem
+):
+    _, line, _ = said(stand_up_stack, nothing, {key: value}, stack=stack, stacks={})
+    assert line == f"  infrafabric:settings.{problem}"

@@ -46,7 +46,7 @@ def database(it: Resource, month: Month) -> Iterator[Line]:
     yield line(it, "GB of gp3", size, "rds.gb_multi_az" if zones == 2 else "rds.gb_single_az")
 
 
-PRIMARY_GB = 50  # a replica is as large as its source, which its own inputs do not say; a test compares
+PRIMARY_GB = 20  # a replica is as large as its source, which its own inputs do not say; a test compares
 
 
 @meter("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")

@@ -1,0 +1,146 @@
+"""Face: what the world sees of a stack, each part after what it stands on; all of it is off unless the settings ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import api_definition
+from infra.base import Base
+from infra.components.alerts import Alerts
+from infra.components.api import Api
+from infra.components.api_domain import ApiDomain, ApiDomainArgs
+from infra.components.app import App, AppArgs
+from infra.components.dns import GLOBAL_REGION, Dns, DnsArgs
+from infra.components.edge import Edge, EdgeArgs
+from infra.components.load_balancer import HEALTH_PATH
+from infra.components.network import Network
+from infra.components.public_name import PublicName, PublicNameArgs
+from infra.components.web_acl import WebAcl, WebAclArgs
+from infra.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceArgs:
+    base: Base
+    network: Network | None
+    api: Api
+    settings: Settings
+    primary_zone_id: Output[str] | None = None  # a standby's: the zone that it writes its names into
+    alerts: Alerts | None = None
+
+
+class Face(ComponentResource):
+    """Names, application, edge, and the web ACL of what stands in the region."""
+
+    zone: dict[str, object] | None  # id, and the name servers of a zone that was made here
+    dns: Dns | None = None
+    app: App | None = None
+    edge: Edge | None = None
+    web_acl: WebAcl | None = None
+    names: dict[str, PublicName]  # api, app
+
+    def __init__(self, name: str, args: FaceArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:front:Face", name, opts=opts)
+        self._name, self._args = name, args
+        self._child, self._standby = ResourceOptions(parent=self), args.settings.role == "standby"
+        self.names, self.zone = {}, None
+        wanted, base = args.settings, args.base
+        if wanted.dns:
+            self.dns = Dns(
+                f"{name}-dns",
+                DnsArgs(base=base, settings=wanted.dns, primary_zone_id=args.primary_zone_id),
+                self._child,
+            )
+            self.zone = {"id": self.dns.zone_id, "name_servers": self.dns.name_servers}
+            self._name_api(self.dns)
+            if args.network:
+                self._put_up_app(self.dns, args.network)
+        self._guard()
+        if wanted.edge and self.dns:
+            behind: tuple[Resource, ...] = tuple(self.names.values())
+            region = wanted.recovery.region if wanted.recovery and wanted.failover else None
+            shown = EdgeArgs(base=base, dns=self.dns, settings=wanted.edge, recovery_region=region, needs=behind)
+            self.edge = Edge(f"{name}-edge", shown, self._child)
+        self.register_outputs({"zone": self.zone})
+
+    @property
+    def _part(self) -> Literal["alone", "PRIMARY", "SECONDARY", "none"]:
+        if self._args.settings.failover:
+            return "SECONDARY" if self._standby else "PRIMARY"
+        return "none" if self._standby else "alone"
+
+    @property
+    def _tell(self) -> Alerts | None:
+        """Who hears of a name that cannot be reached: its alarm is in us-east-1, and alarms tell their own region."""
+        alerts, region = self._args.alerts, self._args.base.place.region
+        return alerts if region == GLOBAL_REGION else None
+
+    def _name_api(self, dns: Dns) -> None:
+        place = self._args.base.place
+        domain = ApiDomain(
+            f"{self._name}-api",
+            ApiDomainArgs(place=place, dns=dns, gateway=self._args.api.gateway, standby=self._standby),
+            self._child,
+        )
+        self.names["api"] = PublicName(
+            f"{self._name}-api-name",
+            PublicNameArgs(
+                place=place,
+                dns=dns,
+                what="api",
+                health_path=api_definition.HEALTH_PATH,
+                regional=domain.regional,
+                shared=domain.shared,
+                part=self._part,
+                tell=self._tell,
+            ),
+            self._child,
+        )
+
+    def _put_up_app(self, dns: Dns, network: Network) -> None:
+        args = self._args
+        if not args.settings.app:
+            return
+        made = AppArgs(base=args.base, network=network, dns=dns, settings=args.settings.app, standby=self._standby)
+        self.app = App(f"{self._name}-app", made, self._child)
+        self.names["app"] = PublicName(
+            f"{self._name}-app-name",
+            PublicNameArgs(
+                place=args.base.place,
+                dns=dns,
+                what="app",
+                health_path=HEALTH_PATH,
+                regional=self.app.target,
+                shared=self.app.target,
+                part=self._part,
+                tell=self._tell,
+                ipv6=network.ipv6,
+            ),
+            self._child,
+        )
+
+    def _guard(self) -> None:
+        """One ACL for all that stands in the region: it is paid for by the ACL and by the rule."""
+        wanted = self._args.settings
+        guards_app = wanted.app is not None and wanted.app.waf
+        if not (wanted.api.waf or guards_app):
+            return
+        acl = WebAcl(
+            f"{self._name}-waf",
+            WebAclArgs(
+                base=self._args.base,
+                what="region",
+                scope="REGIONAL",
+                rate_limit_per_ip=wanted.api.rate_limit_per_ip,
+                behind_cloudfront=wanted.edge is not None,
+            ),
+            self._child,
+        )
+        self.web_acl = acl
+        if wanted.api.waf:
+            acl.protect(f"{self._name}-waf-api", self._args.api.gateway.stage_arn, acl)
+        if self.app and guards_app:
+            acl.protect(f"{self._name}-waf-app", self.app.balancer.arn, acl)

@@ -1,0 +1,97 @@
+"""The public face: names, the application behind a load balancer, and the edge in front of both."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from infra.settings.section import Section
+
+# ACM refuses the reserved names of RFC 2606 under .com and the like, but only when it is asked.
+DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
+ZONE_ID = r"^Z[A-Z0-9]{7,31}$"
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]  # ISO 3166-1 alpha-2
+PathPattern = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_.$/~\"'@:+*?-]{0,254}$")]  # what CloudFront takes
+
+_GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the processor's letter stands right behind the generation
+
+
+class Dns(Section):
+    """The zone that the stack's names lie in."""
+
+    domain: str = Field(pattern=DOMAIN, max_length=230)  # app-<region>. comes before it
+    zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # None: the stack makes the zone
+    parent_zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # where a new zone is delegated from
+    caa: bool = True
+    dnssec: bool = False
+
+    @model_validator(mode="after")
+    def _only_a_zone_of_our_own_is_set_up(self) -> Self:
+        if self.zone_id is None:
+            return self
+        if self.parent_zone_id:
+            raise ValueError("parentZoneId: only a zone that this stack makes is delegated; leave it or zoneId out")
+        if self.dnssec:
+            raise ValueError(
+                "dnssec = True: only for a zone that this stack makes; set it to false or leave zoneId out"
+            )
+        return self
+
+
+class Release(Section):
+    """Which artifact a colour runs: a tar archive in the assets bucket, with an executable ``run`` at its root."""
+
+    artifact_key: str | None = Field(default=None, pattern=r"^app/[A-Za-z0-9._/-]{1,200}\.tar$")  # None: a placeholder
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _what_is_fetched_is_checked(self) -> Self:
+        if (self.artifact_key is None) != (self.sha256 is None):
+            missing = "sha256" if self.sha256 is None else "artifactKey"
+            raise ValueError(f"{missing}: is missing; artifactKey and sha256 go together, or leave both out")
+        return self
+
+
+class App(Section):
+    """The application: two colours of one fleet, so that a release is a change of weight."""
+
+    instance_type: str = Field(default="t4g.small", pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9]+$")
+    instances: int = Field(default=1, ge=1, le=50)  # of each colour that has weight, at least
+    max_instances: int = Field(default=4, ge=1, le=100)
+    blue_weight: int = Field(default=100, ge=0, le=100)  # per cent of the requests; green has the rest
+    blue: Release = Release()
+    green: Release = Release()
+    cpu_target: int = Field(default=60, ge=10, le=90)  # per cent, what scaling aims at
+    volume_gb: int = Field(default=20, ge=8, le=1024)
+    waf: bool = True
+
+    @model_validator(mode="after")
+    def _the_fleet_can_grow(self) -> Self:
+        if self.max_instances < self.instances:
+            raise ValueError(f"maxInstances = {self.max_instances}: must be at least instances ({self.instances})")
+        return self
+
+    @property
+    def architecture(self) -> Literal["arm64", "x86_64"]:
+        return "arm64" if _GRAVITON.match(self.instance_type) else "x86_64"
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return {"blue": self.blue_weight, "green": 100 - self.blue_weight}
+
+    @property
+    def releases(self) -> dict[str, Release]:
+        return {"blue": self.blue, "green": self.green}
+
+
+class Edge(Section):
+    """CloudFront: one distribution in front of app, API and assets."""
+
+    rate_limit_per_ip: int = Field(default=2_000, ge=10, le=2_000_000_000)  # requests in five minutes
+    price_class: Literal["PriceClass_100", "PriceClass_200", "PriceClass_All"] = "PriceClass_100"
+    blocked_countries: tuple[Country, ...] = Field(default=(), max_length=50, strict=False)
+    # Paths of the app that take writes. CloudFront retries another region only for reads, so these go to the name that
+    # Route 53 fails over.
+    write_paths: tuple[PathPattern, ...] = Field(default=(), max_length=10, strict=False)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from infra import user_data
+from infra.settings import App
+
+RELEASED = {"artifactKey": "app/navidocs-2.tar", "sha256": "ab" * 32}
+
+
+def one(estate, type_):
+    (inputs,) = estate.of(type_).values()
+    return inputs
+
+
+def script(estate, colour):
+    template = estate.of("ec2/launchTemplate:LaunchTemplate")[f"face-app-{colour}-template"]
+    return base64.b64decode(template["userData"]).decode()
+
+
+def test_https_is_tls_1_3_or_1_2_and_http_is_sent_there(prod):
+    listeners = prod.of("lb/listener:Listener")
+    https = listeners["face-app-front-https"]
+    assert (https["port"], https["protocol"]) == (443, "HTTPS")
+    assert https["sslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+    (action,) = listeners["face-app-front-http"]["defaultActions"]
+    assert action["redirect"] == {"port": "443", "protocol": "HTTPS", "statusCode": "HTTP_301"}
+
+
+def test_what_asks_for_another_name_is_not_found(prod):
+    (default,) = prod.of("lb/listener:Listener")["face-app-front-https"]["defaultActions"]
+    assert default["fixedResponse"]["statusCode"] == "404"
+    (condition,) = one(prod, "lb/listenerRule:ListenerRule")["conditions"]
+    assert condition["hostHeader"]["values"] == ["app-us-east-1.infrafabric.example", "app.infrafabric.example"]
+
+
+def test_the_load_balancer_is_hardened_logged_and_protected(prod):
+    balancer = one(prod, "lb/loadBalancer:LoadBalancer")
+    assert balancer["dropInvalidHeaderFields"] is True
+    assert balancer["desyncMitigationMode"] == "defensive"
+    assert balancer["enableDeletionProtection"] is True
+    assert balancer["ipAddressType"] == "dualstack"
+    assert balancer["accessLogs"]["enabled"] is True
+    assert "storage-logs-policy" in prod.before("face-app-front-balancer"), "it tests its way into the bucket first"
+    written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])["Statement"]
+    (let_in,) = [s for s in written if s["Sid"] == "AccessLogsOfOurLoadBalancer"]
+    bucket, prefix = balancer["accessLogs"]["bucket"], balancer["accessLogs"]["prefix"]
+    assert let_in["Resource"] == f"arn:aws:s3:::{bucket}/{prefix}/AWSLogs/123456789012/*"
+    assert let_in["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
+
+
+def test_names_of_load_balancer_and_target_groups_fit_in_the_longest_stack_name(prod):
+    longest = len("a" * 15) - len("prod")
+    for type_ in ("lb/loadBalancer:LoadBalancer", "lb/targetGroup:TargetGroup"):
+        assert all(len(i["name"]) + longest <= 32 for i in prod.of(type_).values()), type_
+
+
+@pytest.mark.parametrize(("weight", "sizes"), [(100, (2, 0)), (0, (0, 2)), (90, (2, 2))])
+def test_the_weight_of_blue_decides_who_answers_and_who_runs(stand_up_stack, weight, sizes):
+    estate = stand_up_stack("prod", {"app.blueWeight": weight, "fleet.size": 1})
+    (action,) = one(estate, "lb/listenerRule:ListenerRule")["actions"]
+    assert [group["weight"] for group in action["forward"]["targetGroups"]] == [weight, 100 - weight]
+    groups = estate.of("autoscaling/group:Group")
+    assert tuple(groups[f"face-app-{colour}-group"]["minSize"] for colour in ("blue", "green")) == sizes
+    assert all("desiredCapacity" not in group for group in groups.values()), "scaling sets it"
+
+
+def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):
+    for template in prod.of("ec2/launchTemplate:LaunchTemplate").values():
+        assert "keyName" not in template
+        assert template["metadataOptions"]["httpTokens"] == "required"
+        assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
+        (interface,) = template["networkInterfaces"]
+        assert interface["associatePublicIpAddress"] == "false"
+        (disk,) = template["blockDeviceMappings"]
+        assert (disk["ebs"]["encrypted"], disk["ebs"]["volumeType"]) == ("true", "gp3")
+        assert disk["ebs"]["kmsKeyId"].endswith("key/keys-data")
+
+
+def test_the_data_key_lets_auto_scaling_encrypt_and_lend_and_nobody_else(prod):
+    roles = {g["serviceLinkedRoleArn"] for g in prod.of("autoscaling/group:Group").values()}
+    (role,) = roles
+    written = json.loads(prod.of("kms/key:Key")["keys-data"]["policy"])["Statement"]
+    lend = next(s for s in written if s["Sid"] == "AttachVolumesOfInstances")
+    assert (lend["Principal"], lend["Action"]) == ({"AWS": role}, "kms:CreateGrant")
+    assert lend["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"),
+    [("t4g.small", "arm64"), ("m7gd.large", "arm64"), ("t3.small", "x86_64"), ("g5.xlarge", "x86_64")],
+)
+def test_the_image_follows_the_instance_type(kind, image):
+    assert App(instance_type=kind).architecture == image
+
+
+def test_an_instance_checks_the_digest_before_it_unpacks(stand_up_stack):
+    estate = stand_up_stack("prod", {"app.green": RELEASED, "app.blueWeight": 50, "fleet.size": 1})
+    green = script(estate, "green")
+    assert f"{'ab' * 32}  /opt/app/artifact.tar" in green
+    assert "s3://infrafabric-prod-assets-123456789012-us-east-1/app/navidocs-2.tar" in green
+    assert green.index("sha256sum --check --strict") < green.index("tar --extract")
+    assert user_data.placeholder_digest() in script(estate, "blue"), "what is not released yet runs the placeholder"
+
+
+def test_user_data_takes_nothing_that_would_break_out_of_its_line():
+    with pytest.raises(ValueError, match="user data cannot hold"):
+        user_data.render(
+            region="r", bucket="b", key="k", sha256="s", environment={"A": "x\nUser=root"}, over_ipv6=False
+        )
+
+
+def test_the_placeholder_is_stored_under_its_digest(prod):
+    stored = prod.of("s3/bucketObjectv2:BucketObjectv2")["face-app-placeholder"]
+    assert stored["key"] == f"app/placeholder-{user_data.placeholder_digest()[:16]}.tar"
+    assert base64.b64decode(stored["contentBase64"]) == user_data.placeholder()
+
+
+def test_an_instance_may_fetch_artifacts_and_become_one_tenant_and_nothing_else(prod):
+    granted = prod.granted("face-app")
+    assert set(granted) == {"BecomeOneTenant", "ReadAppArtifacts", "UseDataKeyThroughS3"}
+    assert granted["ReadAppArtifacts"]["Resource"] == [
+        "arn:aws:s3:::infrafabric-prod-assets-123456789012-us-east-1/app/*"
+    ]
+
+
+def test_a_tenants_session_reaches_its_own_prefix_and_carries_the_tag(prod):
+    granted = prod.granted("face-app-tenant")
+    own = "tenants/${aws:PrincipalTag/tenant}/*"
+    assert granted["OwnTenantsObjects"]["Resource"] == [
+        f"arn:aws:s3:::infrafabric-prod-results-123456789012-us-east-1/{own}"
+    ]
+    assert granted["ListOwnTenant"]["Condition"] == {"StringLike": {"s3:prefix": own}}
+    trust = json.loads(prod.of("iam/role:Role")["face-app-tenant-role"]["assumeRolePolicy"])
+    (statement,) = trust["Statement"]
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:role/infrafabric-prod-app"}
+    assert statement["Condition"] == {
+        "StringLike": {"aws:RequestTag/tenant": "?*"},
+        "StringNotLike": {"aws:RequestTag/tenant": "*/*"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["tenant"]},
+    }
+
+
+def test_the_application_is_reached_from_the_load_balancer_alone(prod):
+    into = prod.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    rules = [rule for rule in into.values() if rule["securityGroupId"] == "face-app-instances-id"]
+    assert [(r["fromPort"], r["referencedSecurityGroupId"]) for r in rules] == [(8080, "face-app-front-group-id")]

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+DOMAIN = "infrafabric.example"
+
+
+def records(estate):
+    return {(i["name"], i["type"]): i for i in estate.of("route53/record:Record").values()}
+
+
+def origins(distribution):
+    return {o["originId"]: o["domainName"] for o in distribution["origins"]}
+
+
+@pytest.fixture(scope="module")
+def primary_of_two():
+    from tests.conftest import _stand_up_stack
+
+    return _stand_up_stack("prod", {"fleet.size": 1})
+
+
+@pytest.fixture(scope="module")
+def distribution(primary_of_two):
+    (made,) = primary_of_two.of("cloudfront/distribution:Distribution").values()
+    return made
+
+
+def test_every_name_is_proved_by_its_own_record_wherever_acm_lists_it(prod):
+    found = records(prod)
+    for name in ("api", "api-us-east-1", "app", "app-us-east-1"):
+        asked = [(n, i) for (n, kind), i in found.items() if kind == "CNAME" and n.endswith(f".{name}.{DOMAIN}.")]
+        assert len(asked) == 1, name
+    for certificate in prod.of("acm/certificate:Certificate").values():
+        assert certificate["domainName"] in certificate["subjectAlternativeNames"]
+
+
+def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(stand_up_stack):
+    estate = stand_up_stack("prod", {"region": "eu-west-1", "fleet.size": 1, "recovery": None, "failover": False})
+    assert estate.of("acm/certificate:Certificate")["face-edge-tls-certificate"]["region"] == "us-east-1"
+    assert estate.of("wafv2/webAcl:WebAcl")["face-edge-waf-acl"]["region"] == "us-east-1"
+    for kind in ("logDelivery:LogDelivery", "logDeliverySource:LogDeliverySource"):
+        assert {i["region"] for i in estate.of(f"cloudwatch/{kind}").values()} == {"us-east-1"}
+    group = estate.of("cloudwatch/logGroup:LogGroup")["face-edge-waf-logs"]
+    assert "kmsKeyId" not in group, "a key in another region cannot encrypt it"
+    assert "region" not in estate.of("wafv2/webAcl:WebAcl")["face-waf-acl"]
+
+
+def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(primary_of_two):
+    found = records(primary_of_two)
+    for what in ("api", "app"):
+        shared, regional = found[f"{what}.{DOMAIN}", "A"], found[f"{what}-us-east-1.{DOMAIN}", "A"]
+        assert shared["failoverRoutingPolicies"] == [{"type": "PRIMARY"}]
+        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{what}-name-check-id")
+        assert "failoverRoutingPolicies" not in regional
+        check = primary_of_two.of("route53/healthCheck:HealthCheck")[f"face-{what}-name-check"]
+        assert (check["type"], check["fqdn"]) == ("HTTPS", f"{what}-us-east-1.{DOMAIN}")
+        alarm = primary_of_two.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{what}-name-unhealthy"]
+        assert (alarm["region"], alarm["metricName"]) == ("us-east-1", "HealthCheckStatus")
+
+
+def test_without_failover_a_shared_name_is_a_plain_alias(stand_up_stack):
+    estate = stand_up_stack("prod", {"failover": False, "fleet.size": 1})
+    shared = records(estate)[f"api.{DOMAIN}", "A"]
+    assert not {"setIdentifier", "failoverRoutingPolicies", "healthCheckId"} & set(shared)
+
+
+def test_reads_go_to_the_second_region_when_the_first_is_in_trouble(distribution):
+    found = origins(distribution)
+    assert found["app-primary"] == f"app-us-east-1.{DOMAIN}"
+    assert found["app-secondary"] == f"app-us-west-2.{DOMAIN}"
+    groups = {g["originId"]: g for g in distribution["originGroups"]}
+    assert groups["app-regions"]["failoverCriteria"] == {"statusCodes": [500, 502, 503, 504]}
+    assert distribution["defaultCacheBehavior"]["targetOriginId"] == "app-regions"
+
+
+def test_no_group_of_origins_takes_writes_which_cloudfront_would_refuse(distribution):
+    groups = {g["originId"] for g in distribution["originGroups"]}
+    for behavior in [distribution["defaultCacheBehavior"], *distribution["orderedCacheBehaviors"]]:
+        if behavior["targetOriginId"] in groups:
+            assert set(behavior["allowedMethods"]) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_the_edge_speaks_modern_tls_and_http_3_and_so_do_its_origins(distribution):
+    assert distribution["viewerCertificate"]["minimumProtocolVersion"] == "TLSv1.2_2021"
+    assert (distribution["httpVersion"], distribution["isIpv6Enabled"]) == ("http2and3", True)
+    for origin in (o for o in distribution["origins"] if "customOriginConfig" in o):
+        assert origin["customOriginConfig"]["originProtocolPolicy"] == "https-only"
+        assert origin["customOriginConfig"]["originSslProtocols"] == ["TLSv1.2"]
+
+
+def test_our_distribution_alone_reads_the_public_assets_and_nothing_else_of_the_bucket(prod):
+    written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-assets-policy"]["policy"])["Statement"]
+    assert written[0]["Effect"] == "Deny"
+    (let_in,) = written[1:]
+    assert let_in["Resource"] == "arn:aws:s3:::infrafabric-prod-assets-123456789012-us-east-1/assets/*"
+    ours = "arn:aws:cloudfront::123456789012:distribution/face-edge-distribution-id"
+    assert let_in["Condition"] == {"StringEquals": {"aws:SourceArn": ours}}
+
+
+def test_both_web_acls_limit_addresses_and_carry_awss_rules(prod):
+    for acl in prod.of("wafv2/webAcl:WebAcl").values():
+        assert [rule["name"] for rule in acl["rules"]] == [
+            "rate",
+            "AWSManagedRulesAmazonIpReputationList",
+            "AWSManagedRulesKnownBadInputsRuleSet",
+            "AWSManagedRulesCommonRuleSet",
+        ]
+        assert acl["rules"][0]["statement"]["rateBasedStatement"]["limit"] == 2000
+    for logging in prod.of("wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration").values():
+        (group,) = logging["logDestinationConfigs"]
+        assert ":log-group:aws-waf-logs-infrafabric-prod-" in group
+        hidden = {field["singleHeader"]["name"] for field in logging["redactedFields"]}
+        assert hidden == {"authorization", "cookie", "x-api-key"}
+
+
+def test_the_api_answers_under_its_own_names_without_the_stage_in_the_path(prod):
+    domains = prod.of("apigateway/domainName:DomainName").values()
+    assert {d["domainName"] for d in domains} == {f"api.{DOMAIN}", f"api-us-east-1.{DOMAIN}"}
+    for mapping in prod.of("apigateway/basePathMapping:BasePathMapping").values():
+        assert (mapping["restApi"], mapping["stageName"]) == ("api-gateway-rest-id", "v1")
+        assert "basePath" not in mapping
+
+
+def test_amazon_alone_may_issue_certificates(prod):
+    assert records(prod)[DOMAIN, "CAA"]["records"] == ['0 issue "amazon.com"', '0 issuewild "amazon.com"']
+
+
+def test_a_zone_is_signed_with_a_key_where_route_53_looks_for_it(stand_up_stack):
+    estate = stand_up_stack("prod", {"dns.dnssec": True, "fleet.size": 1})
+    key = estate.of("kms/key:Key")["face-dns-signing"]
+    assert (key["customerMasterKeySpec"], key["region"]) == ("ECC_NIST_P256", "us-east-1")
+    (signer,) = estate.of("route53/keySigningKey:KeySigningKey").values()
+    assert signer["name"] == "infrafabric_prod_ksk"
+    assert len(estate.of("route53/hostedZoneDnsSec:HostedZoneDnsSec")) == 1
+
+
+def test_a_zone_that_is_there_is_used_and_not_made(stand_up_stack):
+    estate = stand_up_stack("prod", {"dns.zoneId": "Z0123456789ABC", "fleet.size": 1})
+    assert not estate.of("route53/zone:Zone")
+    assert {i["zoneId"] for i in estate.of("route53/record:Record").values()} == {"Z0123456789ABC"}
+    assert estate.exports["zone"] == {"id": "Z0123456789ABC", "name_servers": None}
+
+
+def test_dev_shows_no_face(dev):
+    for type_, _, _ in dev.resources:
+        assert type_.split(":")[1].split("/")[0] not in ("acm", "cloudfront", "lb", "route53", "wafv2", "autoscaling")
+
+
+def test_a_standby_has_its_part_of_the_names_and_proves_only_its_own(stand_up_stack, prod):
+    shown = {"app": {"instances": 2}, "fleet.size": 1}
+    standby = stand_up_stack("prod-secondary", shown, stacks={"organization/infrafabric/prod": prod.exports})
+    found = records(standby)
+    assert found[f"api.{DOMAIN}", "A"]["failoverRoutingPolicies"] == [{"type": "SECONDARY"}]
+    proofs = {name.split(".", 1)[1] for name, kind in found if kind == "CNAME"}
+    assert proofs == {f"api-us-west-2.{DOMAIN}.", f"app-us-west-2.{DOMAIN}."}
+    assert (DOMAIN, "CAA") not in found
+    roles = {g["serviceLinkedRoleArn"].rpartition("_")[2] for g in standby.of("autoscaling/group:Group").values()}
+    assert roles == {"infrafabric-prod-app"}, "the key's policy is the primary's, and names its role"
+    assert not standby.of("iam/serviceLinkedRole:ServiceLinkedRole")
+
+
+def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby):
+    """An alarm tells topics of its own region only, and Route 53's are in us-east-1."""
+    topic = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
+    names = {n: a for n, a in prod.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")}
+    assert len(names) == 2
+    assert all((a["alarmActions"], a["okActions"]) == ([topic], [topic]) for a in names.values())
+    theirs = [a for n, a in standby.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")]
+    assert theirs
+    assert not any(alarm.get("alarmActions") for alarm in theirs)
+
+
+def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):
+    assert standby.of("route53/record:Record")
+    assert {r["zoneId"] for r in standby.of("route53/record:Record").values()} == {prod.exports["handover"]["zone_id"]}
+    assert not standby.of("route53/zone:Zone")
