@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format test-unit test-infra test-e2e bench docs package lock clean
+.PHONY: help setup demo test lint format test-unit test-infra test-engine test-e2e bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ $(EMULATOR)/.ready: requirements/emulator.txt
 demo: setup ## deploy the dev stack on this machine, run a ten-agent session, print its report
 	@$(BIN)/fabric demo
 
-test: lint test-unit test-infra test-e2e ## everything CI runs
+test: lint test-unit test-infra test-engine test-e2e ## everything CI runs
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
@@ -46,6 +46,9 @@ test-unit: setup ## pure logic, no platform
 
 test-infra: setup ## the program's graph under mocks
 	$(BIN)/pytest tests/infra -n 2
+
+test-engine: setup ## the provider on the emulator; the real engine too, where the Pulumi CLI is on the PATH
+	$(BIN)/pytest tests/engine -n 2 --dist loadfile -rs
 
 test-e2e: setup ## the whole platform on this machine
 	$(BIN)/pytest tests/e2e

@@ -166,8 +166,6 @@ def test_what_is_deleted_is_gone_from_the_service(engine: Engine) -> None:
     role = engine.create(ROLE, "short", {"name": "short", "assumeRolePolicy": TRUST})
     inputs = {"role": "short", "name": "p", "policy": _policy("x", "s3:PutObject")}
     engine.create("aws:iam/rolePolicy:RolePolicy", "p", inputs)
-        "aws:iam/rolePolicy:RolePolicy", "p", {"role": "short", "name": "p", "policy": _policy("x", "s3:PutObject")}
-    )
 
     engine.delete(role)
 
