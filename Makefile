@@ -62,8 +62,9 @@ test-e2e: setup ## the whole platform on this machine
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
 
-docs: setup ## write what the documentation says of the graph: cost, diagrams
+docs: setup ## write what the documentation says of the graph: cost, diagrams, rules
 	$(BIN)/python -m infra.docs
+	$(BIN)/python -m policy.page
 
 package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
 	$(BIN)/python -m infra.packaging $(if $(RDS_CA),--rds-ca $(RDS_CA),)

@@ -90,8 +90,8 @@ def _looked_at(type_: str) -> bool:
 def _resource(rule: Rule) -> Any:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         it = Subject(type=args.resource_type, name=args.name, props=args.props, urn=args.urn)
-        if not _looked_at(it.type):
-            return
+        if not _looked_at(it.type) or (rule.types and it.type not in rule.types):
+            return  # before the settings are read: every rule is asked of every resource
         for text in rule.texts(it, config_of(args.get_config(), pulumi.runtime.get_config_env())):
             report(f"{it.name} {text}. {rule.remediation}", it.urn)
 

@@ -74,10 +74,19 @@ def also(key: str, **statement: Any) -> Break:
     return change
 
 
+def both(**values: Any) -> Break:
+    """Several inputs at once."""
+    return lambda props: props.update(values)
+
+
 def without_refusal(props: Props) -> None:
     document = json.loads(props["policy"])
     kept = [one for one in document["Statement"] if one["Effect"] != "Deny"]
     props["policy"] = json.dumps({**document, "Statement": kept})
+
+
+def variables(**values: str) -> Props:
+    return {"environment": {"variables": values}}
 
 
 TABLE, BUCKET, DATABASE = "dynamodb/table:Table", "s3/bucket:Bucket", "rds/instance:Instance"
@@ -88,6 +97,8 @@ TEMPLATE, FUNCTION, GROUP = (
 )
 DISTRIBUTION, LISTENER, ROLE = "cloudfront/distribution:Distribution", "lb/listener:Listener", "iam/role:Role"
 TRAIL, BALANCER, TOPIC = "cloudtrail/trail:Trail", "lb/loadBalancer:LoadBalancer", "sns/topic:Topic"
+DOOR = "vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+GITHUB = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
 # What the pack has to see: the rule, the type of a resource that prod has, and what is wrong with the first of them.
 WRONG: list[tuple[str, str, Break]] = [
     ("our-key", TOPIC, drop("kmsMasterKeyId")),
@@ -104,14 +115,14 @@ WRONG: list[tuple[str, str, Break]] = [
     ("volume-encrypted", TEMPLATE, put("blockDeviceMappings", 0, "ebs", "encrypted", "false")),
     ("volume-encrypted", TEMPLATE, drop("blockDeviceMappings")),
     ("bucket-encrypted", BUCKET, put("bucket", "another")),
-    ("key-rotates", "kms/key:Key", lambda it: it.update(customerMasterKeySpec="SYMMETRIC_DEFAULT", enableKeyRotation=False)),
+    ("key-rotates", "kms/key:Key", both(customerMasterKeySpec="SYMMETRIC_DEFAULT", enableKeyRotation=False)),
     ("database-private", DATABASE, put("publiclyAccessible", True)),
-    ("ingress-closed", "vpc/securityGroupIngressRule:SecurityGroupIngressRule", lambda it: it.update(cidrIpv4="0.0.0.0/0", fromPort=22, toPort=22)),
-    ("ingress-closed", "vpc/securityGroupIngressRule:SecurityGroupIngressRule", lambda it: it.update(cidrIpv6="::/0", fromPort=80, toPort=443)),
-    ("ingress-apart", "ec2/securityGroup:SecurityGroup", put("ingress", [{"fromPort": 22, "cidrBlocks": ["0.0.0.0/0"]}])),
+    ("ingress-closed", DOOR, both(cidrIpv4="0.0.0.0/0", fromPort=22, toPort=22)),
+    ("ingress-closed", DOOR, both(cidrIpv6="::/0", fromPort=80, toPort=443)),
+    ("ingress-apart", "ec2/securityGroup:SecurityGroup", put("ingress", [{"cidrBlocks": ["0.0.0.0/0"]}])),
     ("bucket-closed", BUCKET, put("bucket", "another")),
     ("policy-names-principals", "sqs/queuePolicy:QueuePolicy", also("policy", Principal="*", Action="sqs:SendMessage")),
-    ("policy-names-principals", "s3/bucketPolicy:BucketPolicy", also("policy", Principal={"AWS": "*"}, Action="s3:GetObject")),
+    ("policy-names-principals", "s3/bucketPolicy:BucketPolicy", also("policy", Principal={"AWS": "*"})),
     ("function-invoked-by-ours", "lambda/permission:Permission", drop("sourceArn")),
     ("function-invoked-by-ours", "lambda/permission:Permission", put("principal", "*")),
     ("instance-hardened", TEMPLATE, put("metadataOptions", "httpTokens", "optional")),
@@ -123,8 +134,8 @@ WRONG: list[tuple[str, str, Break]] = [
     ("tls-only", BUCKET, put("bucket", "another")),
     ("tls-only", "sqs/queue:Queue", put("url", "another")),
     ("tls-only", TOPIC, put("arn", "another")),
-    ("listener-tls", "lb/listener:Listener", lambda it: it.update(protocol="HTTP", defaultActions=[{"type": "forward"}])),
-    ("listener-tls", "lb/listener:Listener", lambda it: it.update(protocol="HTTPS", sslPolicy="ELBSecurityPolicy-2016-08")),
+    ("listener-tls", LISTENER, both(protocol="HTTP", defaultActions=[{"type": "forward"}])),
+    ("listener-tls", LISTENER, both(protocol="HTTPS", sslPolicy="ELBSecurityPolicy-2016-08")),
     ("distribution-tls", DISTRIBUTION, put("defaultCacheBehavior", "viewerProtocolPolicy", "allow-all")),
     ("distribution-tls", DISTRIBUTION, put("viewerCertificate", "minimumProtocolVersion", "TLSv1")),
     ("database-tls", "rds/parameterGroup:ParameterGroup", put("parameters", [])),
@@ -133,7 +144,7 @@ WRONG: list[tuple[str, str, Break]] = [
     ("actions-named", "iam/rolePolicy:RolePolicy", also("policy", NotAction="iam:*", Resource="arn:aws:s3:::a")),
     ("resources-named", "iam/rolePolicy:RolePolicy", also("policy", Action=["s3:GetObject"], Resource=["*"])),
     ("trust-named", ROLE, also("assumeRolePolicy", Principal={"AWS": "*"}, Action="sts:AssumeRole")),
-    ("trust-named", ROLE, also("assumeRolePolicy", Principal={"Federated": "arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com"})),
+    ("trust-named", ROLE, also("assumeRolePolicy", Principal={"Federated": GITHUB})),
     ("role-bounded", ROLE, drop("permissionsBoundary")),
     ("tagged", "sqs/queue:Queue", drop("tags", "DataClass")),
     ("tagged", FUNCTION, drop("tags")),
@@ -215,11 +226,11 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
         ("eu-resources", "aws:secretsmanager/secret:Secret", {"replicas": [{"region": "us-west-2"}]}, EU),
         ("eu-resources", "aws:rds/instance:Instance", {"replicateSourceDb": "arn:aws:rds:us-east-1:1:db:a"}, EU),
         ("eu-resources", PROVIDER, {"region": "us-east-1"}, EU),
-        ("eu-models", "aws:lambda/function:Function", {"environment": {"variables": {"MODEL_PROVIDER": "anthropic"}}}, EU),
+        ("eu-models", "aws:lambda/function:Function", variables(MODEL_PROVIDER="anthropic"), EU),
         (
             "eu-models",
             "aws:lambda/function:Function",
-            {"environment": {"variables": {"MODEL_PROVIDER": "bedrock", "MODEL_ID": "us.anthropic.claude"}}},
+            variables(MODEL_PROVIDER="bedrock", MODEL_ID="us.anthropic.claude"),
             EU,
         ),
     ],
@@ -232,6 +243,19 @@ def test_a_rule_sees_what_no_stack_of_ours_has(rule, type_, props, told):
 def test_no_rule_is_without_a_case_that_breaks_it():
     elsewhere = {"dead-letters", "no-lasting-credentials", "no-gateway-in-dev", "eu-resources", "eu-models"}
     assert {case[0] for case in WRONG} | elsewhere == set(NAMED)
+
+
+@pytest.mark.parametrize(
+    "kind", ["s3/bucketPolicy:BucketPolicy", "sqs/queuePolicy:QueuePolicy", "sns/topicPolicy:TopicPolicy"]
+)
+def test_a_policy_that_takes_plain_http_is_seen_at_what_it_belongs_to(subjects, kind):
+    stack, _ = broken(subjects, kind, without_refusal)
+    assert len(list(NAMED["tls-only"].over(stack, PROD))) == 1
+
+
+def test_a_public_access_block_with_an_open_lock_is_none(subjects):
+    stack, _ = broken(subjects, "s3/bucketPublicAccessBlock:BucketPublicAccessBlock", put("ignorePublicAcls", False))
+    assert len(list(NAMED["bucket-closed"].over(stack, PROD))) == 1
 
 
 def test_a_boundary_may_allow_widely_because_it_grants_nothing(subjects):
