@@ -31,6 +31,7 @@ class Resource:
     type: str  # aws:sqs/queue:Queue
     name: str  # logical
     urn: str
+    id: str  # as AWS would name it
     parent: str  # URN; "" for the stack
     custom: bool  # False: a component
     inputs: Mapping[str, Any]  # secrets in clear
@@ -75,6 +76,7 @@ class Recorder(Mocks):
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by type and logical name
+    ids: dict[tuple[str, str], str] = field(default_factory=dict)  # likewise
     secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # inputs that are, likewise
     options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
     # By type and logical name: a component and a part of it may share a name.
@@ -93,8 +95,8 @@ class Recorder(Mocks):
         self.raw[args.name] = args.inputs
         key = args.typ, args.name
         self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
-        id_, self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
-        return id_, self.outputs[key]
+        self.ids[key], self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
+        return self.ids[key], self.outputs[key]
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         return answers.invoked(args.token, args.args), []
@@ -111,6 +113,7 @@ class Recorder(Mocks):
             type=type_,
             name=name,
             urn=urn,
+            id=self.ids[type_, name],
             parent=asked.parent,
             custom=asked.custom,
             inputs=self.inputs[type_][name],
@@ -210,15 +213,21 @@ def _primary_of(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str
     return {full_name: capture(full_name.rpartition("/")[2], secrets=secrets).exports}
 
 
-def capture(stack: str, changes: Mapping[str, Any] | None = None, *, secrets: Mapping[str, str] = PRETENDED) -> Graph:
-    """The graph of ``Pulumi.<stack>.yaml``.
+def capture(
+    stack: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    secrets: Mapping[str, str] = PRETENDED,
+    stacks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Graph:
+    """The graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``fill``.
 
     Raises:
         FileNotFoundError: there is no such stack file.
         pulumi.RunError: the settings do not describe a stack.
     """
     recorder = Recorder()
-    fill(recorder, stack, changes, secrets)
+    fill(recorder, stack, changes, secrets, stacks)
     return recorder.graph(stack)
 
 
