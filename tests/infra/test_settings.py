@@ -108,6 +108,13 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
         ),
         (
+            {
+                **EU, "dns": {"domain": "fabric.example"}, "app": {"instances": 2}, "edge": {},
+            },
+            "edge: residency is 'eu', and CloudFront answers everywhere, with its web ACL's logs in us-east-1; "
+            "leave edge out",
+        ),
+        (
             EU,
             "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
             "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>",
