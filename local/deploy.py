@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime import rpc, settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
-from infra.graph.capture import abandon
+from infra.graph.capture import abandon, uncollected
 from local import types
 
 PROJECT = "infrafabric"
@@ -169,7 +169,8 @@ def deploy(
         pulumi.Output.from_input(root.outputs).apply(deployment.outputs.update)  # pyright: ignore
 
     try:
-        loop.run_until_complete(stack.run_pulumi_func(run))
+        with uncollected():
+            loop.run_until_complete(stack.run_pulumi_func(run))
     finally:
         abandon(loop)
         loop.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -145,6 +147,26 @@ def run(
     program: Callable[[], Any], into: Recorder, *, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
 ) -> None:
     """Run ``program`` to its end, all applies included; raises what any of it raised."""
+    with uncollected():
+        _run(program, into, stack, config, secrets)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile: it goes through all that a program has made, again and again, and takes
+    two thirds of the time (prod: 6.8 and 2.3 s in one process)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _run(
+    program: Callable[[], Any], into: Recorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+) -> None:
     loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
     asyncio.set_event_loop(loop)
     loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
@@ -163,6 +185,7 @@ def run(
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:
     """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
+    loop.set_exception_handler(lambda *_: None)  # what failed has been raised; its futures need not say it once more
     waiting = asyncio.all_tasks(loop)
     for task in waiting:
         task.cancel()

@@ -12,7 +12,7 @@ from infra.settings import Settings
 def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
     """What the program says to ``changes``, having declared nothing."""
     with pytest.raises(pulumi.RunError) as refusal:
-        stand_up_stack(stack, changes, into=nothing, **more)
+        stand_up_stack(stack, changes, into=nothing, **{"stacks": {}, **more})
     assert nothing.inputs == {}, "it declared something before it refused"
     return str(refusal.value).splitlines()
 
