@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint validate format test-unit test-infra test-e2e bench docs package lock clean
+.PHONY: help setup demo test lint validate format test-unit test-infra test-engine test-e2e bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ $(CHECKOV)/.ready: requirements/checkov.txt
 demo: setup ## deploy the dev stack on this machine, run a ten-agent session, print its report
 	@$(BIN)/fabric demo
 
-test: lint validate test-unit test-infra test-e2e ## everything CI runs
+test: lint validate test-unit test-infra test-engine test-e2e ## everything CI runs
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
@@ -55,6 +55,9 @@ test-unit: setup ## pure logic, no platform
 
 test-infra: setup ## the program's graph under mocks
 	$(BIN)/pytest tests/infra -n 2
+
+test-engine: setup ## the resource provider on the emulator, and the real engine where the pulumi CLI is
+	$(BIN)/pytest tests/engine
 
 test-e2e: setup ## the whole platform on this machine
 	$(BIN)/pytest tests/e2e

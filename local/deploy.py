@@ -7,7 +7,6 @@ returned here becomes the resource's outputs. No CLI and no plugin take part.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
-from botocore.exceptions import BotoCoreError, ClientError
-from pulumi.runtime import rpc, settings, stack
+from pulumi.runtime import settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
 from infra.graph.capture import abandon, uncollected
-from local import types
+from local import invokes, types
+from local.wire import clear
 
 PROJECT = "infrafabric"
 _AT_ONCE = 16  # resources made side by side; asyncio alone would take six on two cores
@@ -50,19 +49,6 @@ class Deployment:
         return Counter(step.type for step in self.steps if step.outcome == outcome)
 
 
-def clear(value: Any) -> Any:
-    """``value`` with secrets unwrapped at any depth, and whole numbers whole: on the wire all are floats."""
-    if rpc.is_rpc_secret(value):
-        return clear(rpc.unwrap_rpc_secret(value))
-    if isinstance(value, Mapping):
-        return {name: clear(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [clear(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
 class _Emulated(Mocks):
     """Creates each resource on the emulator."""
 
@@ -81,37 +67,16 @@ class _Emulated(Mocks):
             return f"{args.name}-id", {"arn": f"arn:aws:local:::{args.typ}/{args.name}", **inputs}
         try:
             made = create(types.Declared(args.typ, args.name, inputs, self.at))
-        except (ClientError, BotoCoreError, RuntimeError, KeyError) as error:
+        except types.REFUSALS as error:
             raise types.CreationFailedError(f"{args.typ} {args.name} was refused: {error}") from error
         self.outcomes[args.typ, args.name] = "created"
         return made.id, {**inputs, **made.outputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        answer = _INVOKES.get(args.token)
+        answer = invokes.ANSWERS.get(args.token)
         if answer is None:
-            raise types.CreationFailedError(f"the program invokes {args.token}: give local.deploy an answer for it")
+            raise types.CreationFailedError(f"the program invokes {args.token}: give local.invokes an answer for it")
         return answer(self.at, args.args), []
-
-
-def _public_key(at: types.Surroundings, args: Mapping[str, Any]) -> dict[str, Any]:
-    made = at.client("kms").get_public_key(KeyId=args["keyId"])
-    text = base64.b64encode(made["PublicKey"]).decode()
-    return {**args, "id": args["keyId"], "publicKey": text, "arn": made["KeyId"]}
-
-
-_INVOKES: dict[str, Callable[[types.Surroundings, Mapping[str, Any]], dict[str, Any]]] = {
-    "aws:index/getCallerIdentity:getCallerIdentity": lambda at, _: {
-        "accountId": at.account_id, "arn": f"arn:aws:iam::{at.account_id}:root", "id": at.account_id,
-        "userId": at.account_id,
-    },
-    "aws:index/getRegion:getRegion": lambda at, _: {"id": at.region, "region": at.region, "name": at.region},
-    "aws:index/getPartition:getPartition": lambda _, __: {
-        "id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"
-    },
-    "aws:kms/getPublicKey:getPublicKey": _public_key,
-    "aws:ec2/getPrefixList:getPrefixList": lambda _, args: {**args, "id": "pl-63a5400a", "cidrBlocks": []},
-    "aws:ec2/getManagedPrefixList:getManagedPrefixList": lambda _, args: {**args, "id": "pl-63a5400a", "entries": []},
-}  # fmt: skip
 
 
 class _Monitor(MockMonitor):

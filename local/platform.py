@@ -113,8 +113,11 @@ class Platform:
         return cls(**{**state, "home": Path(state["home"]), "scratch": Path(state["scratch"]), "parts": parts})
 
 
-def start(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Platform:
+def start(home: Path, *, progress: Callable[[str], None] = lambda _: None, only_emulator: bool = False) -> Platform:
     """Bring up emulator, PostgreSQL and the model's stand-in, empty, on free ports of 127.0.0.1.
+
+    Args:
+        only_emulator: leave out what only functions that run need.
 
     Raises:
         PartFailedError: a part did not come up; those already up are stopped again.
@@ -134,10 +137,13 @@ def start(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Pl
         database_port=database_port,
     )
     try:
-        progress("PostgreSQL")
-        platform.parts += postgres.start(scratch / "pg", port=database_port, log=platform.log("postgres"))
+        if not only_emulator:
+            progress("PostgreSQL")
+            platform.parts += postgres.start(scratch / "pg", port=database_port, log=platform.log("postgres"))
         progress("AWS emulator")
         platform.parts.append(_start_emulator(platform, emulator_port))
+        if only_emulator:
+            return platform
         progress("model stand-in")
         command = [sys.executable, "-m", "local.model_server", "--port", str(model_port)]
         ready = processes.answers(f"{platform.model_url}/health")
@@ -149,9 +155,11 @@ def start(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Pl
 
 
 @contextmanager
-def running(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[Platform]:
+def running(
+    home: Path, *, progress: Callable[[str], None] = lambda _: None, only_emulator: bool = False
+) -> Iterator[Platform]:
     """A platform for as long as the block lasts, also when it ends by an error or Ctrl-C."""
-    platform = start(home, progress=progress)
+    platform = start(home, progress=progress, only_emulator=only_emulator)
     try:
         yield platform
     finally:

@@ -44,6 +44,20 @@ def changes(platform: Platform) -> dict[str, Any]:
     }
 
 
+def surroundings(platform: Platform) -> types.Surroundings:
+    """What creators of resources need to know of ``platform``."""
+    work = platform.scratch / "work"
+    work.mkdir(exist_ok=True)
+    return types.Surroundings(
+        endpoint_url=platform.endpoint_url,
+        region=REGION,
+        account_id=ACCOUNT,
+        work=work,
+        database_port=platform.database_port,
+        on_database=platform.on_database,
+    )
+
+
 def put_up(
     platform: Platform, stack: str = "dev", *, report: Callable[[deploy.Step], None] = lambda _: None, **more: Any
 ) -> Deployed:
@@ -57,16 +71,7 @@ def put_up(
         packaging.PackagingError, types.CreationFailedError, pulumi.RunError
     """
     built = packaging.build(packaging.Target.here())
-    work = platform.scratch / "work"
-    work.mkdir(exist_ok=True)
-    at = types.Surroundings(
-        endpoint_url=platform.endpoint_url,
-        region=REGION,
-        account_id=ACCOUNT,
-        work=work,
-        database_port=platform.database_port,
-        on_database=platform.on_database,
-    )
+    at = surroundings(platform)
     wanted = {**changes(platform), **{path.replace("__", "."): value for path, value in more.items()}}
     # A stack that keeps the password itself has it encrypted in its file, where only the engine can read it.
     config = {**stackfile.read(stack, wanted), "infrafabric:databasePassword": secrets.token_urlsafe(24)}

@@ -21,6 +21,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+# What a creator raises when the emulator, or what was declared, will not do.
+REFUSALS = (ClientError, BotoCoreError, RuntimeError, KeyError)
 
 
 class CreationFailedError(Exception):
@@ -94,21 +98,59 @@ class Made:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Standing(Declared):
+    """A resource that was made before, and what the program wants of it now (``inputs``; at a removal: what it was)."""
+
+    id: str
+    outputs: Mapping[str, Any]  # as they were
+    changed: frozenset[str] = frozenset()  # inputs that differ from before, top level
+
+
 Create = Callable[[Declared], Made]
+Change = Callable[[Standing], Mapping[str, Any]]  # returns the outputs that the change alters
+Remove = Callable[[Standing], object]
+Look = Callable[[Standing], object]  # raises the service's own "not found"
 _TABLE: dict[str, Create] = {}
+CHANGES: dict[str, Change] = {}  # types that can be changed in place; local.types.change
+REMOVALS: dict[str, Remove] = {}  # types that leave something behind unless removed; local.types.removal
+LOOKS: dict[str, Look] = {}  # types whose presence is cheap to ask for; local.types.removal
 
 
-def creates(*tokens: str) -> Callable[[Create], Create]:
-    """Register a function as the way to create ``tokens``."""
+def _registers(table: dict[str, Any], what: str) -> Callable[..., Callable[[Any], Any]]:
+    def tokens_of(*tokens: str) -> Callable[[Any], Any]:
+        def register(function: Any) -> Any:
+            for token in tokens:
+                if token in table:
+                    raise ValueError(f"{token} has two ways to be {what}")
+                table[token] = function
+            return function
+
+        return register
+
+    return tokens_of
+
+
+def put_again(create: Create) -> Change:
+    """The update of what AWS has one call for, first time or not: create it again."""
+    return lambda it: create(it).outputs
+
+
+def creates(*tokens: str, update: Callable[[Create], Change] | None = None) -> Callable[[Create], Create]:
+    """Register a function as the way to create ``tokens`` and, with ``update=put_again``, to change them in place."""
 
     def register(create: Create) -> Create:
-        for token in tokens:
-            if token in _TABLE:
-                raise ValueError(f"{token} has two ways to be created")
-            _TABLE[token] = create
+        _registers(_TABLE, "created")(*tokens)(create)
+        if update:
+            _registers(CHANGES, "changed")(*tokens)(update(create))
         return create
 
     return register
+
+
+changes = _registers(CHANGES, "changed")
+removes = _registers(REMOVALS, "removed")
+looks = _registers(LOOKS, "looked at")
 
 
 @cache
@@ -116,6 +158,7 @@ def table() -> Mapping[str, Create]:
     """Every type that can be created, by token."""
     for module in (
         "api",
+        "change",
         "compute",
         "database",
         "edge",
@@ -123,6 +166,7 @@ def table() -> Mapping[str, Create]:
         "guard",
         "messaging",
         "network",
+        "removal",
         "security",
         "storage",
         "watch",

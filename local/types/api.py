@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from local.types import Declared, Made, creates, given
+from local.types import Declared, Made, creates, given, put_again
 
 
 @creates("aws:apigateway/restApi:RestApi")
@@ -52,7 +52,7 @@ def model(it: Declared) -> Made:
     return Made(made["id"], {"name": name})
 
 
-@creates("aws:apigateway/method:Method")
+@creates("aws:apigateway/method:Method", update=put_again)
 def method(it: Declared) -> Made:
     it.client("apigateway").put_method(
         restApiId=it.inputs["restApi"],
@@ -68,7 +68,7 @@ def method(it: Declared) -> Made:
     return Made(f"agm-{it.inputs['restApi']}-{it.inputs['resourceId']}-{it.inputs['httpMethod']}")
 
 
-@creates("aws:apigateway/integration:Integration")
+@creates("aws:apigateway/integration:Integration", update=put_again)
 def integration(it: Declared) -> Made:
     it.client("apigateway").put_integration(
         restApiId=it.inputs["restApi"],
@@ -83,7 +83,7 @@ def integration(it: Declared) -> Made:
     return Made(f"agi-{it.inputs['restApi']}-{it.inputs['resourceId']}-{it.inputs['httpMethod']}")
 
 
-@creates("aws:apigateway/methodResponse:MethodResponse")
+@creates("aws:apigateway/methodResponse:MethodResponse", update=put_again)
 def method_response(it: Declared) -> Made:
     inputs = it.inputs
     it.client("apigateway").put_method_response(
@@ -96,7 +96,7 @@ def method_response(it: Declared) -> Made:
     return Made(f"agmr-{inputs['restApi']}-{inputs['resourceId']}-{inputs['httpMethod']}-{inputs['statusCode']}")
 
 
-@creates("aws:apigateway/integrationResponse:IntegrationResponse")
+@creates("aws:apigateway/integrationResponse:IntegrationResponse", update=put_again)
 def integration_response(it: Declared) -> Made:
     inputs = it.inputs
     it.client("apigateway").put_integration_response(
@@ -131,7 +131,7 @@ def base_path_mapping(it: Declared) -> Made:
     return Made(f"{it.inputs['domainName']}/")
 
 
-@creates("aws:apigateway/response:Response")
+@creates("aws:apigateway/response:Response", update=put_again)
 def gateway_response(it: Declared) -> Made:
     it.client("apigateway").put_gateway_response(
         restApiId=it.inputs["restApiId"],

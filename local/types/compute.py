@@ -11,13 +11,14 @@ from typing import Any
 import pulumi
 
 from infra.packaging import zipped
-from local.types import Declared, Made, creates, given, pascal
+from local.types import Declared, Made, creates, given, pascal, put_again
 
 _zipping = threading.Lock()
 
 
-def _zipped(it: Declared, archive: Any) -> bytes:
-    """The bytes of an archive input; a folder is zipped once for all functions, and deployments, that share it."""
+def zipped_code(it: Declared) -> bytes:
+    """The bytes of the input ``code``; a folder is zipped once for all functions, and deployments, that share it."""
+    archive = it.inputs["code"]
     if not isinstance(archive, pulumi.FileArchive):
         raise TypeError(f"{it.name}: code must be a FileArchive, not {type(archive).__name__}")
     path = Path(archive.path)
@@ -31,63 +32,70 @@ def _zipped(it: Declared, archive: Any) -> bytes:
 def layer_version(it: Declared) -> Made:
     made = it.client("lambda").publish_layer_version(
         LayerName=it.inputs["layerName"],
-        Content={"ZipFile": _zipped(it, it.inputs["code"])},
+        Content={"ZipFile": zipped_code(it)},
         **given(it.inputs, CompatibleRuntimes="compatibleRuntimes", CompatibleArchitectures="compatibleArchitectures"),
     )
     arn = made["LayerVersionArn"]
     return Made(arn, {"arn": arn, "layerArn": made["LayerArn"], "version": str(made["Version"])})
 
 
-@creates("aws:lambda/function:Function")
-def function(it: Declared) -> Made:
-    inputs, name = it.inputs, it.physical()
-    environment = inputs.get("environment") or {}
-    durable = inputs.get("durableConfig")
-    extra: dict[str, Any] = {}
-    if durable:
-        extra["DurableConfig"] = {
+def function_configuration(it: Declared) -> dict[str, Any]:
+    """What a function is apart from its code: the same at its creation and at a change."""
+    inputs = it.inputs
+    wanted = given(
+        inputs, Role="role", Handler="handler", Runtime="runtime", Timeout="timeout", MemorySize="memorySize",
+        Layers="layers", Description="description", KMSKeyArn="kmsKeyArn",
+    )  # fmt: skip
+    wanted["Environment"] = {"Variables": dict((inputs.get("environment") or {}).get("variables") or {})}
+    if inputs.get("durableConfig"):
+        durable = inputs["durableConfig"]
+        wanted["DurableConfig"] = {
             "ExecutionTimeout": int(durable["executionTimeout"]),
             "RetentionPeriodInDays": int(durable.get("retentionPeriod") or 14),
         }
     if inputs.get("vpcConfig"):
         vpc = inputs["vpcConfig"]
-        extra["VpcConfig"] = {"SubnetIds": vpc["subnetIds"], "SecurityGroupIds": vpc["securityGroupIds"]}
-    if inputs.get("deadLetterConfig"):
-        extra["DeadLetterConfig"] = pascal(inputs["deadLetterConfig"])
-    if inputs.get("loggingConfig"):
-        extra["LoggingConfig"] = pascal(inputs["loggingConfig"])
-    client = it.client("lambda")
+        wanted["VpcConfig"] = {"SubnetIds": vpc["subnetIds"], "SecurityGroupIds": vpc["securityGroupIds"]}
+    for name in ("deadLetterConfig", "loggingConfig", "tracingConfig"):
+        if inputs.get(name):
+            wanted[name[:1].upper() + name[1:]] = pascal(inputs[name])
+    return wanted
+
+
+def function_outputs(it: Declared, name: str, version: str) -> dict[str, Any]:
+    arn = it.arn("lambda", f"function:{name}")
+    return {
+        "name": name,
+        "arn": arn,
+        "version": version,
+        "qualifiedArn": f"{arn}:{version}",
+        "invokeArn": _invoke_arn(it, arn),
+        "qualifiedInvokeArn": _invoke_arn(it, f"{arn}:{version}"),
+    }
+
+
+@creates("aws:lambda/function:Function")
+def function(it: Declared) -> Made:
+    inputs, name, client = it.inputs, it.physical(), it.client("lambda")
     made = client.create_function(
         FunctionName=name,
-        Code={"ZipFile": _zipped(it, inputs["code"])},
-        Environment={"Variables": dict(environment.get("variables") or {})},
+        Code={"ZipFile": zipped_code(it)},
         Publish=bool(inputs.get("publish")),
         Tags=it.tag_map(),
-        **given(
-            inputs, Role="role", Handler="handler", Runtime="runtime", Timeout="timeout", MemorySize="memorySize",
-            Layers="layers", Architectures="architectures", Description="description", KMSKeyArn="kmsKeyArn",
-        ),
-        **({"TracingConfig": pascal(inputs["tracingConfig"])} if inputs.get("tracingConfig") else {}),
-        **extra,
-    )  # fmt: skip
+        **given(inputs, Architectures="architectures"),
+        **function_configuration(it),
+    )
     _until_active(client, name)
     if inputs.get("reservedConcurrentExecutions", -1) >= 0:
         client.put_function_concurrency(
             FunctionName=name, ReservedConcurrentExecutions=int(inputs["reservedConcurrentExecutions"])
         )
-    arn = it.arn("lambda", f"function:{name}")
-    version = made.get("Version") or "$LATEST"
-    return Made(
-        name,
-        {
-            "name": name,
-            "arn": arn,
-            "version": version,
-            "qualifiedArn": f"{arn}:{version}",
-            "invokeArn": _invoke_arn(it, arn),
-            "qualifiedInvokeArn": _invoke_arn(it, f"{arn}:{version}"),
-        },
-    )
+    return Made(name, function_outputs(it, name, made.get("Version") or "$LATEST"))
+
+
+def function_name(given_: str) -> str:
+    """A function's name, from it or its ARN."""
+    return given_.rsplit(":function:", maxsplit=1)[-1]
 
 
 def _until_active(client: Any, name: str, within_s: float = 60) -> None:
@@ -103,7 +111,7 @@ def _invoke_arn(it: Declared, function_arn: str) -> str:
     return f"arn:aws:apigateway:{it.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
 
 
-@creates("aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig")
+@creates("aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig", update=put_again)
 def provisioned(it: Declared) -> Made:
     name, qualifier = it.inputs["functionName"], it.inputs["qualifier"]
     it.client("lambda").put_provisioned_concurrency_config(
@@ -117,7 +125,7 @@ def provisioned(it: Declared) -> Made:
 @creates("aws:lambda/alias:Alias")
 def alias(it: Declared) -> Made:
     made = it.client("lambda").create_alias(
-        FunctionName=it.inputs["functionName"].split(":function:")[-1],
+        FunctionName=function_name(it.inputs["functionName"]),
         Name=it.inputs["name"],
         FunctionVersion=it.inputs["functionVersion"],
     )
@@ -154,7 +162,7 @@ def event_source_mapping(it: Declared) -> Made:
     return Made(made["UUID"], {"uuid": made["UUID"]})
 
 
-@creates("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig")
+@creates("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", update=put_again)
 def event_invoke_config(it: Declared) -> Made:
     it.client("lambda").put_function_event_invoke_config(
         FunctionName=it.inputs["functionName"],

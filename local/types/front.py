@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from local.types import Declared, Made, creates, given, pascal
+from local.types import Declared, Made, creates, given, pascal, put_again
 
 
 @creates("aws:acm/certificate:Certificate")
@@ -232,7 +232,7 @@ def group(it: Declared) -> Made:
     return Made(name, {"name": name, "arn": it.arn("autoscaling", f"autoScalingGroup::autoScalingGroupName/{name}")})
 
 
-@creates("aws:autoscaling/policy:Policy")
+@creates("aws:autoscaling/policy:Policy", update=put_again)
 def scaling_policy(it: Declared) -> Made:
     wanted = it.inputs["targetTrackingConfiguration"]
     made = it.client("autoscaling").put_scaling_policy(

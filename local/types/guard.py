@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.types import Declared, Made, creates, given, pascal
+from local.types import Declared, Made, creates, given, pascal, put_again
 
 
 @creates("aws:cloudtrail/trail:Trail")
@@ -100,7 +100,7 @@ def selection(it: Declared) -> Made:
     return Made(made["SelectionId"])
 
 
-@creates("aws:cfg/recorder:Recorder")
+@creates("aws:cfg/recorder:Recorder", update=put_again)
 def recorder(it: Declared) -> Made:
     name = it.physical()
     group = it.inputs.get("recordingGroup") or {}
@@ -113,7 +113,7 @@ def recorder(it: Declared) -> Made:
     return Made(name, {"name": name})
 
 
-@creates("aws:cfg/deliveryChannel:DeliveryChannel")
+@creates("aws:cfg/deliveryChannel:DeliveryChannel", update=put_again)
 def channel(it: Declared) -> Made:
     name, every = it.physical(), it.inputs.get("snapshotDeliveryProperties") or {}
     wanted = {"name": name, **given(it.inputs, s3BucketName="s3BucketName", s3KeyPrefix="s3KeyPrefix")}
@@ -123,7 +123,7 @@ def channel(it: Declared) -> Made:
     return Made(name, {"name": name})
 
 
-@creates("aws:cfg/recorderStatus:RecorderStatus")
+@creates("aws:cfg/recorderStatus:RecorderStatus", update=put_again)
 def recorder_status(it: Declared) -> Made:
     name = it.physical()
     if it.inputs["isEnabled"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.types import Declared, Made, creates
+from local.types import Declared, Made, creates, put_again
 
 _QUEUE_ATTRIBUTES = {
     "visibilityTimeoutSeconds": "VisibilityTimeout",
@@ -21,37 +21,61 @@ _QUEUE_ATTRIBUTES = {
     "deduplicationScope": "DeduplicationScope",
     "fifoThroughputLimit": "FifoThroughputLimit",
 }
+_TOPIC_ATTRIBUTES = {
+    "kmsMasterKeyId": "KmsMasterKeyId",
+    "policy": "Policy",
+    "fifoTopic": "FifoTopic",
+    "displayName": "DisplayName",
+    "signatureVersion": "SignatureVersion",
+    "tracingConfig": "TracingConfig",
+}
+_SUBSCRIPTION_ATTRIBUTES = {
+    "rawMessageDelivery": "RawMessageDelivery",
+    "filterPolicy": "FilterPolicy",
+    "filterPolicyScope": "FilterPolicyScope",
+    "redrivePolicy": "RedrivePolicy",
+}
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _attributes(it: Declared, names: dict[str, str]) -> dict[str, str]:
-    return {names[key]: _text(value) for key, value in it.inputs.items() if key in names and value is not None}
+    return {names[key]: text(value) for key, value in it.inputs.items() if key in names and value is not None}
+
+
+def queue_attributes(it: Declared) -> dict[str, str]:
+    return _attributes(it, _QUEUE_ATTRIBUTES)
+
+
+def topic_attributes(it: Declared) -> dict[str, str]:
+    return _attributes(it, _TOPIC_ATTRIBUTES)
+
+
+def subscription_attributes(it: Declared) -> dict[str, str]:
+    return _attributes(it, _SUBSCRIPTION_ATTRIBUTES)
 
 
 @creates("aws:sqs/queue:Queue")
 def queue(it: Declared) -> Made:
     name = it.physical()
-    made = it.client("sqs").create_queue(
-        QueueName=name, Attributes=_attributes(it, _QUEUE_ATTRIBUTES), tags=it.tag_map()
-    )
+    made = it.client("sqs").create_queue(QueueName=name, Attributes=queue_attributes(it), tags=it.tag_map())
     url = made["QueueUrl"]
     return Made(url, {"url": url, "name": name, "arn": it.arn("sqs", name)})
 
 
-@creates("aws:sqs/queuePolicy:QueuePolicy")
+@creates("aws:sqs/queuePolicy:QueuePolicy", update=put_again)
 def queue_policy(it: Declared) -> Made:
     return _set_queue(it, "Policy", "policy")
 
 
-@creates("aws:sqs/redriveAllowPolicy:RedriveAllowPolicy")
+@creates("aws:sqs/redriveAllowPolicy:RedriveAllowPolicy", update=put_again)
 def redrive_allow_policy(it: Declared) -> Made:
     return _set_queue(it, "RedriveAllowPolicy", "redriveAllowPolicy")
 
 
-@creates("aws:sqs/redrivePolicy:RedrivePolicy")
+@creates("aws:sqs/redrivePolicy:RedrivePolicy", update=put_again)
 def redrive_policy(it: Declared) -> Made:
     return _set_queue(it, "RedrivePolicy", "redrivePolicy")
 
@@ -65,19 +89,11 @@ def _set_queue(it: Declared, attribute: str, key: str) -> Made:
 @creates("aws:sns/topic:Topic")
 def topic(it: Declared) -> Made:
     name = it.physical()
-    names = {
-        "kmsMasterKeyId": "KmsMasterKeyId",
-        "policy": "Policy",
-        "fifoTopic": "FifoTopic",
-        "displayName": "DisplayName",
-        "signatureVersion": "SignatureVersion",
-        "tracingConfig": "TracingConfig",
-    }
-    arn = it.client("sns").create_topic(Name=name, Attributes=_attributes(it, names), Tags=it.tags())["TopicArn"]
+    arn = it.client("sns").create_topic(Name=name, Attributes=topic_attributes(it), Tags=it.tags())["TopicArn"]
     return Made(arn, {"arn": arn, "name": name})
 
 
-@creates("aws:sns/topicPolicy:TopicPolicy")
+@creates("aws:sns/topicPolicy:TopicPolicy", update=put_again)
 def topic_policy(it: Declared) -> Made:
     it.client("sns").set_topic_attributes(
         TopicArn=it.inputs["arn"], AttributeName="Policy", AttributeValue=it.inputs["policy"]
@@ -87,17 +103,11 @@ def topic_policy(it: Declared) -> Made:
 
 @creates("aws:sns/topicSubscription:TopicSubscription")
 def subscription(it: Declared) -> Made:
-    names = {
-        "rawMessageDelivery": "RawMessageDelivery",
-        "filterPolicy": "FilterPolicy",
-        "filterPolicyScope": "FilterPolicyScope",
-        "redrivePolicy": "RedrivePolicy",
-    }
     made = it.client("sns").subscribe(
         TopicArn=it.inputs["topic"],
         Protocol=it.inputs["protocol"],
         Endpoint=it.inputs["endpoint"],
-        Attributes=_attributes(it, names),
+        Attributes=subscription_attributes(it),
         ReturnSubscriptionArn=True,
     )
     return Made(made["SubscriptionArn"], {"arn": made["SubscriptionArn"]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.types import Declared, Made, creates, given
+from local.types import Declared, Made, creates, given, put_again
 
 _NO_IPV6 = "2001:db8::/56"  # the emulator gives a VPC none; RFC 3849's range for examples lets subnets be computed
 
@@ -125,7 +125,7 @@ def security_group(it: Declared) -> Made:
     return Made(made["GroupId"], {"arn": it.arn("ec2", f"security-group/{made['GroupId']}"), "name": name})
 
 
-@creates("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
+@creates("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", update=put_again)
 def default_security_group(it: Declared) -> Made:
     """Adopts the VPC's own group and takes every rule out, as the provider does."""
     ec2 = it.client("ec2")

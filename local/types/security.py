@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from local.types import Declared, Made, creates, given
+from local.types import Declared, Made, creates, given, put_again
 
 
 @creates("aws:iam/role:Role")
@@ -25,7 +25,7 @@ def role(it: Declared) -> Made:
     return Made(name, {"arn": made["Arn"], "name": name, "uniqueId": made["RoleId"]})
 
 
-@creates("aws:iam/rolePolicy:RolePolicy")
+@creates("aws:iam/rolePolicy:RolePolicy", update=put_again)
 def role_policy(it: Declared) -> Made:
     name = it.physical()
     it.client("iam").put_role_policy(

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from local.types import Declared, Made, creates, given, pascal
+from local.types import Declared, Made, creates, given, pascal, put_again
 
 
 @creates("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
@@ -29,7 +29,7 @@ def bucket(it: Declared) -> Made:
     )
 
 
-@creates("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+@creates("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", update=put_again)
 def public_access_block(it: Declared) -> Made:
     names = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
     block = pascal({name: bool(it.inputs.get(name)) for name in names})
@@ -37,21 +37,21 @@ def public_access_block(it: Declared) -> Made:
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketOwnershipControls:BucketOwnershipControls")
+@creates("aws:s3/bucketOwnershipControls:BucketOwnershipControls", update=put_again)
 def ownership(it: Declared) -> Made:
     rules = {"Rules": [pascal(it.inputs["rule"])]}
     it.client("s3").put_bucket_ownership_controls(Bucket=it.inputs["bucket"], OwnershipControls=rules)
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketVersioning:BucketVersioning", "aws:s3/bucketVersioningV2:BucketVersioningV2")
+@creates("aws:s3/bucketVersioning:BucketVersioning", "aws:s3/bucketVersioningV2:BucketVersioningV2", update=put_again)
 def versioning(it: Declared) -> Made:
     wanted = {"Status": it.inputs["versioningConfiguration"]["status"]}
     it.client("s3").put_bucket_versioning(Bucket=it.inputs["bucket"], VersioningConfiguration=wanted)
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
+@creates("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration", update=put_again)
 def object_lock(it: Declared) -> Made:
     bucket, rule = it.inputs["bucket"], it.inputs.get("rule")
     wanted = {"ObjectLockEnabled": "Enabled", **({"Rule": pascal(rule)} if rule else {})}
@@ -62,6 +62,7 @@ def object_lock(it: Declared) -> Made:
 @creates(
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2",
+    update=put_again,
 )
 def encryption(it: Declared) -> Made:
     rules = []
@@ -79,7 +80,7 @@ def encryption(it: Declared) -> Made:
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketPolicy:BucketPolicy")
+@creates("aws:s3/bucketPolicy:BucketPolicy", update=put_again)
 def bucket_policy(it: Declared) -> Made:
     it.client("s3").put_bucket_policy(Bucket=it.inputs["bucket"], Policy=it.inputs["policy"])
     return Made(it.inputs["bucket"])
@@ -88,6 +89,7 @@ def bucket_policy(it: Declared) -> Made:
 @creates(
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2",
+    update=put_again,
 )
 def lifecycle(it: Declared) -> Made:
     rules = [_lifecycle_rule(rule) for rule in it.inputs["rules"]]
@@ -110,14 +112,14 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-@creates("aws:s3/bucketLogging:BucketLogging", "aws:s3/bucketLoggingV2:BucketLoggingV2")
+@creates("aws:s3/bucketLogging:BucketLogging", "aws:s3/bucketLoggingV2:BucketLoggingV2", update=put_again)
 def logging(it: Declared) -> Made:
     enabled = {"TargetBucket": it.inputs["targetBucket"], "TargetPrefix": it.inputs.get("targetPrefix") or ""}
     it.client("s3").put_bucket_logging(Bucket=it.inputs["bucket"], BucketLoggingStatus={"LoggingEnabled": enabled})
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketReplicationConfig:BucketReplicationConfig")
+@creates("aws:s3/bucketReplicationConfig:BucketReplicationConfig", update=put_again)
 def replication(it: Declared) -> Made:
     rules = [pascal(rule) for rule in it.inputs["rules"]]
     for rule in rules:
@@ -131,7 +133,7 @@ def replication(it: Declared) -> Made:
     return Made(it.inputs["bucket"])
 
 
-@creates("aws:s3/bucketObjectv2:BucketObjectv2", "aws:s3/bucketObject:BucketObject")
+@creates("aws:s3/bucketObjectv2:BucketObjectv2", "aws:s3/bucketObject:BucketObject", update=put_again)
 def bucket_object(it: Declared) -> Made:
     source = it.inputs.get("source")
     path = getattr(source, "path", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from local.types import Declared, Made, creates, given
+from local.types import Declared, Made, creates, given, put_again
 
 
 @creates("aws:cloudwatch/logGroup:LogGroup")
@@ -17,7 +17,7 @@ def log_group(it: Declared) -> Made:
     return Made(name, {"name": name, "arn": it.arn("logs", f"log-group:{name}")})
 
 
-@creates("aws:cloudwatch/logResourcePolicy:LogResourcePolicy")
+@creates("aws:cloudwatch/logResourcePolicy:LogResourcePolicy", update=put_again)
 def log_resource_policy(it: Declared) -> Made:
     it.client("logs").put_resource_policy(
         policyName=it.inputs["policyName"], policyDocument=it.inputs["policyDocument"]
@@ -25,7 +25,7 @@ def log_resource_policy(it: Declared) -> Made:
     return Made(it.inputs["policyName"])
 
 
-@creates("aws:cloudwatch/logMetricFilter:LogMetricFilter")
+@creates("aws:cloudwatch/logMetricFilter:LogMetricFilter", update=put_again)
 def log_metric_filter(it: Declared) -> Made:
     name, counted = it.physical(), it.inputs["metricTransformation"]
     transformation = given(
@@ -41,7 +41,7 @@ def log_metric_filter(it: Declared) -> Made:
     return Made(name, {"name": name})
 
 
-@creates("aws:cloudwatch/metricAlarm:MetricAlarm")
+@creates("aws:cloudwatch/metricAlarm:MetricAlarm", update=put_again)
 def metric_alarm(it: Declared) -> Made:
     name, queries = it.physical("name"), it.inputs.get("metricQueries") or []
     measured = {"Metrics": [_query(query) for query in queries]} if queries else {"Dimensions": _dimensions(it.inputs)}
@@ -76,7 +76,7 @@ def _dimensions(of: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"Name": name, "Value": value} for name, value in sorted((of.get("dimensions") or {}).items())]
 
 
-@creates("aws:cloudwatch/compositeAlarm:CompositeAlarm")
+@creates("aws:cloudwatch/compositeAlarm:CompositeAlarm", update=put_again)
 def composite_alarm(it: Declared) -> Made:
     name = it.inputs["alarmName"]
     it.client("cloudwatch").put_composite_alarm(
@@ -90,7 +90,7 @@ def composite_alarm(it: Declared) -> Made:
     return Made(name, {"arn": it.arn("cloudwatch", f"alarm:{name}")})
 
 
-@creates("aws:cloudwatch/eventRule:EventRule")
+@creates("aws:cloudwatch/eventRule:EventRule", update=put_again)
 def event_rule(it: Declared) -> Made:
     name = it.physical()
     made = it.client("events").put_rule(
@@ -104,7 +104,7 @@ def event_rule(it: Declared) -> Made:
     return Made(name, {"arn": made["RuleArn"], "name": name})
 
 
-@creates("aws:cloudwatch/eventTarget:EventTarget")
+@creates("aws:cloudwatch/eventTarget:EventTarget", update=put_again)
 def event_target(it: Declared) -> Made:
     target = {"Id": it.inputs["targetId"], **given(it.inputs, Arn="arn", Input="input")}
     if it.inputs.get("retryPolicy"):
@@ -116,7 +116,7 @@ def event_target(it: Declared) -> Made:
     return Made(f"{it.inputs['rule']}-{it.inputs['targetId']}")
 
 
-@creates("aws:cloudwatch/dashboard:Dashboard")
+@creates("aws:cloudwatch/dashboard:Dashboard", update=put_again)
 def dashboard(it: Declared) -> Made:
     name = it.inputs["dashboardName"]
     it.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=it.inputs["dashboardBody"])

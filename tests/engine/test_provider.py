@@ -1,0 +1,222 @@
+"""The provider through its gRPC interface, as the engine uses it, with what the emulator says of the outcome."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from botocore.exceptions import ClientError
+from pulumi.runtime.proto import provider_pb2
+
+from local import types, wire
+from local.types import identity
+from tests.engine.conftest import Engine, Thing
+
+NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
+QUEUE, BUCKET, FUNCTION = "aws:sqs/queue:Queue", "aws:s3/bucket:Bucket", "aws:lambda/function:Function"
+ROLE, POLICY = "aws:iam/role:Role", "aws:s3/bucketPolicy:BucketPolicy"
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+]})  # fmt: skip
+
+
+def _archive(folder: Path, digest: str = "one") -> dict[str, Any]:
+    return {wire.SIGNATURE: wire._ARCHIVE, "path": str(folder), "hash": digest}
+
+
+def _policy(bucket: str, action: str) -> str:
+    statement = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{bucket}/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture(scope="module")
+def function(engine: Engine, handler: Path) -> Thing:
+    role = engine.create(ROLE, "runner", {"name": "runner", "assumeRolePolicy": TRUST})
+    inputs = {
+        "name": "worker", "role": role.outputs["arn"], "handler": "index.handler", "runtime": "python3.13",
+        "code": _archive(handler), "memorySize": 256, "timeout": 10, "publish": True,
+    }  # fmt: skip
+    return engine.create(FUNCTION, "worker", inputs)
+
+
+def test_what_was_just_created_shows_no_change(engine: Engine, function: Thing) -> None:
+    queue = engine.create(QUEUE, "calm", {"name": "calm", "visibilityTimeoutSeconds": 30, "tags": {"A": "1"}})
+
+    assert [engine.diff(thing).changes for thing in (queue, function)] == [NONE, NONE]
+
+
+def test_an_archive_at_another_place_with_the_same_content_is_no_change(engine: Engine, function: Thing) -> None:
+    moved = _archive(Path("/elsewhere"))
+
+    assert engine.diff(function, code=moved).changes == NONE
+    assert list(engine.diff(function, code=_archive(Path("/elsewhere"), "two")).diffs) == ["code"]
+
+
+def test_a_queue_is_changed_in_place(engine: Engine) -> None:
+    queue = engine.create(QUEUE, "patient", {"name": "patient", "visibilityTimeoutSeconds": 30})
+    diff = engine.diff(queue, visibilityTimeoutSeconds=60)
+    assert (diff.changes, list(diff.diffs), list(diff.replaces)) == (SOME, ["visibilityTimeoutSeconds"], [])
+
+    after = engine.update(queue, visibilityTimeoutSeconds=60)
+
+    said = engine.platform.client("sqs").get_queue_attributes(QueueUrl=queue.id, AttributeNames=["All"])["Attributes"]
+    assert said["VisibilityTimeout"] == "60"
+    assert (after.outputs["visibilityTimeoutSeconds"], after.outputs["arn"]) == (60, queue.outputs["arn"])
+
+
+def test_a_functions_memory_is_changed_in_place_and_a_version_published(engine: Engine, function: Thing) -> None:
+    after = engine.update(function, memorySize=512)
+
+    said = engine.platform.client("lambda").get_function_configuration(FunctionName="worker")
+    assert said["MemorySize"] == 512
+    assert (function.outputs["version"], after.outputs["version"]) == ("1", "2")
+    assert after.outputs["qualifiedArn"].endswith(":worker:2")
+
+
+def test_a_preview_changes_nothing_and_does_not_know_the_next_version(engine: Engine, function: Thing) -> None:
+    before = engine.platform.client("lambda").get_function_configuration(FunctionName="worker")["Timeout"]
+
+    after = engine.update(function, preview=True, timeout=99)
+
+    assert after.outputs["version"] == wire.UNKNOWN
+    assert engine.platform.client("lambda").get_function_configuration(FunctionName="worker")["Timeout"] == before
+    assert engine.create(QUEUE, "unborn", {"name": "unborn"}, preview=True).id == ""
+    with pytest.raises(ClientError):
+        engine.platform.client("sqs").get_queue_url(QueueName="unborn")
+
+
+def test_a_bucket_policy_is_put_again(engine: Engine) -> None:
+    bucket = engine.create(BUCKET, "papers", {"bucket": "papers"})
+    policy = engine.create(POLICY, "papers-policy", {"bucket": bucket.id, "policy": _policy("papers", "s3:GetObject")})
+
+    assert list(engine.diff(policy, policy=_policy("papers", "s3:PutObject")).replaces) == []
+    engine.update(policy, policy=_policy("papers", "s3:PutObject"))
+
+    said = json.loads(engine.platform.client("s3").get_bucket_policy(Bucket="papers")["Policy"])
+    assert said["Statement"][0]["Action"] == "s3:PutObject"
+    engine.delete(policy)
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        engine.platform.client("s3").get_bucket_policy(Bucket="papers")
+
+
+def test_new_tags_reach_the_service(engine: Engine) -> None:
+    queue = engine.create(QUEUE, "labelled", {"name": "labelled", "tags": {"Old": "1", "Kept": "1"}})
+
+    engine.update(queue, tags={"Kept": "2"})
+
+    assert engine.platform.client("sqs").list_queue_tags(QueueUrl=queue.id)["Tags"] == {"Kept": "2"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "inputs", "changes", "replaces", "old_goes_first"),
+    [
+        (QUEUE, {"name": "a"}, {"name": "b"}, ["name"], False),
+        (BUCKET, {"bucket": "a"}, {"bucket": "b"}, ["bucket"], False),
+        ("aws:ec2/vpc:Vpc", {"cidrBlock": "10.0.0.0/16"}, {"cidrBlock": "10.1.0.0/16"}, ["cidrBlock"], False),
+        (FUNCTION, {"name": "a", "role": "r"}, {"role": "s"}, [], False),
+        ("aws:dynamodb/table:Table", {"name": "a", "hashKey": "x"}, {"hashKey": "y"}, ["hashKey"], True),
+        ("aws:apigateway/requestValidator:RequestValidator", {"name": "a"}, {"validateRequestBody": True},
+         ["validateRequestBody"], True),
+        ("aws:apigateway/requestValidator:RequestValidator", {"name": "a"}, {"tags": {"A": "1"}}, [], False),
+        ("aws:xray/group:Group", {"groupName": "a"}, {"filterExpression": "x"}, [], False),
+    ],
+)  # fmt: skip
+def test_a_diff_says_what_needs_a_replacement_and_which_comes_first(
+    engine: Engine, type_: str, inputs: dict[str, Any], changes: dict[str, Any], replaces: list[str],
+    old_goes_first: bool,
+) -> None:  # fmt: skip
+    diff = engine.diff(Thing(type_, "thing", inputs, "id", inputs), **changes)
+
+    assert (diff.changes, list(diff.replaces)) == (SOME, replaces)
+    assert diff.deleteBeforeReplace == old_goes_first
+
+
+@pytest.mark.parametrize(
+    ("type_", "inputs", "behind_its_back"),
+    [
+        (QUEUE, {"name": "gone"}, lambda it, to: to.client("sqs").delete_queue(QueueUrl=it.id)),
+        (BUCKET, {"bucket": "gone"}, lambda it, to: to.client("s3").delete_bucket(Bucket=it.id)),
+        (ROLE, {"name": "gone", "assumeRolePolicy": TRUST},
+         lambda it, to: to.client("iam").delete_role(RoleName=it.id)),
+        ("aws:cloudwatch/logGroup:LogGroup", {"name": "/gone"},
+         lambda it, to: to.client("logs").delete_log_group(logGroupName=it.id)),
+        ("aws:dynamodb/table:Table",
+         {"name": "gone", "billingMode": "PAY_PER_REQUEST", "hashKey": "pk",
+          "attributes": [{"name": "pk", "type": "S"}]},
+         lambda it, to: to.client("dynamodb").delete_table(TableName=it.id)),
+    ],
+)  # fmt: skip
+def test_a_read_returns_what_is_known_until_it_is_deleted_behind_our_back(
+    engine: Engine, type_: str, inputs: dict[str, Any], behind_its_back: Any
+) -> None:
+    thing = engine.create(type_, "gone", inputs)
+    said = engine.read(thing)
+    assert (said.id, wire.read(said.properties), wire.read(said.inputs)) == (thing.id, thing.outputs, thing.inputs)
+
+    behind_its_back(thing, engine.platform)
+
+    assert engine.read(thing).id == ""
+    engine.delete(thing)  # and that it is gone is no reason to fail
+
+
+def test_what_is_deleted_is_gone_from_the_service(engine: Engine) -> None:
+    role = engine.create(ROLE, "short", {"name": "short", "assumeRolePolicy": TRUST})
+    inputs = {"role": "short", "name": "p", "policy": _policy("x", "s3:PutObject")}
+    engine.create("aws:iam/rolePolicy:RolePolicy", "p", inputs)
+
+    engine.delete(role)
+
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        engine.platform.client("iam").get_role(RoleName="short")
+
+
+def test_a_secret_stays_one_in_the_outputs(engine: Engine) -> None:
+    inputs = {"name": "key", "value": wire.secret("k" * 24), "enabled": True}
+
+    key = engine.create("aws:apigateway/apiKey:ApiKey", "key", inputs)
+
+    assert key.inputs["value"] == key.outputs["value"] == wire.secret("k" * 24)
+    assert engine.platform.client("apigateway").get_api_key(apiKey=key.id, includeValue=True)["value"] == "k" * 24
+    assert engine.diff(key, value="k" * 24).changes == NONE, "the mark alone is no change"
+    assert engine.update(key, enabled=False).outputs["value"] == wire.secret("k" * 24)
+
+
+def test_a_refusal_names_type_logical_name_and_the_services_words(engine: Engine) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        engine.create(POLICY, "homeless-policy", {"bucket": "nowhere", "policy": _policy("nowhere", "s3:GetObject")})
+
+    said = refused.value.details() or ""
+    assert said.startswith(f"{POLICY} homeless-policy was refused: ")
+    assert "NoSuchBucket" in said
+
+
+def test_an_invoke_is_answered_and_an_unknown_one_says_where_to_add_it(engine: Engine) -> None:
+    token = "aws:index/getCallerIdentity:getCallerIdentity"
+    said = engine.stub.Invoke(provider_pb2.InvokeRequest(tok=token, args=wire.write({})))
+    assert wire.read(getattr(said, "return"))["accountId"] == "000000000000"
+
+    with pytest.raises(grpc.RpcError, match=r"local\.invokes"):
+        engine.stub.Invoke(provider_pb2.InvokeRequest(tok="aws:index/getNothing:getNothing", args=wire.write({})))
+
+
+def test_what_cannot_be_created_here_is_recorded(engine: Engine) -> None:
+    group = engine.create("aws:xray/group:Group", "traces", {"groupName": "g"})
+
+    assert (group.id, group.outputs["groupName"]) == ("traces-id", "g")
+    assert engine.diff(group).changes == NONE
+
+
+def test_another_region_replaces_the_provider(engine: Engine) -> None:
+    request = provider_pb2.DiffRequest(
+        olds=wire.write({"region": "us-east-1"}), news=wire.write({"region": "us-west-2"})
+    )
+
+    assert list(engine.stub.DiffConfig(request).replaces) == ["region"]
+
+
+def test_every_type_that_can_be_changed_or_removed_can_be_created() -> None:
+    assert set(types.table()) >= {*types.CHANGES, *types.REMOVALS, *types.LOOKS}
+    assert not identity.TAGS & identity.ONLY_TOLD
