@@ -90,15 +90,20 @@ def url(
 
 
 def create_database(folder: Path, port: int, *, name: str, user: str, password: str) -> None:
-    """What RDS does when an instance is made: the master user, a member of rds_superuser, and its database."""
+    """What RDS does when an instance is made: the master user, a member of rds_superuser, and its database, empty.
+
+    Of an instance that stood before, and is removed, only roles are left: here they belong to the whole server.
+    """
     with psycopg.connect(url(folder, port), autocommit=True) as connection:
         quoted = sql.Identifier(user)
-        secret = sql.Literal(password)
-        for role in ("rds_superuser", "rds_iam"):
+        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role in {"rds_superuser", "rds_iam", user} - known:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-        create = "CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {} IN ROLE rds_superuser"
-        connection.execute(sql.SQL(create).format(quoted, secret))
+        master = sql.SQL("ALTER ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(quoted, sql.Literal(password))
+        connection.execute(master)
+        connection.execute(sql.SQL("GRANT rds_superuser TO {}").format(quoted))
         connection.execute(sql.SQL("GRANT rds_iam TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE").format(quoted))
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), quoted))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,10 @@ class Engine:
         thing.id, thing.outputs = made.id, wire.read(made.properties)
         return thing
 
-    def diff(self, thing: Thing, **changes: Any) -> Any:
-        return self.stub.Diff(self._request("Diff", thing, id=thing.id, news={**thing.inputs, **changes}, before=True))
+    def diff(self, thing: Thing, *, news: Mapping[str, Any] | None = None, **changes: Any) -> Any:
+        """Against ``news``, or the inputs as they were with some changed."""
+        wanted = {**(thing.inputs if news is None else news), **changes}
+        return self.stub.Diff(self._request("Diff", thing, id=thing.id, news=wanted, before=True))
 
     def update(self, thing: Thing, *, preview: bool = False, **changes: Any) -> Thing:
         news = {**thing.inputs, **changes}
@@ -76,12 +79,26 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platfor
         yield running
 
 
-@pytest.fixture(scope="session")
-def engine(emulator: local_platform.Platform) -> Iterator[Engine]:
-    with provider.serving(stack.surroundings(emulator)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+@contextmanager
+def asking(platform: local_platform.Platform) -> Iterator[Engine]:
+    """A provider for ``platform``, configured as the program configures it."""
+    with provider.serving(stack.surroundings(platform)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(acceptSecrets=True, args=wire.write({"region": "us-east-1"})))
-        yield Engine(stub, emulator)
+        yield Engine(stub, platform)
+
+
+@pytest.fixture(scope="session")
+def engine(emulator: local_platform.Platform) -> Iterator[Engine]:
+    with asking(emulator) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platform.Platform]:
+    """A platform that functions can run on."""
+    with local_platform.running(tmp_path_factory.mktemp("platform")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
