@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 EMULATOR := .venv-emulator
+CHECKOV := .venv-checkov
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 # An Output in a string is a bug that Pulumi otherwise only warns of.
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format test-unit test-infra test-engine test-e2e bench docs package lock clean
+.PHONY: help setup demo test lint validate format test-unit test-infra test-engine test-e2e bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,15 +28,23 @@ $(EMULATOR)/.ready: requirements/emulator.txt
 	$(EMULATOR)/bin/python $(PIP) --require-hashes -r requirements/emulator.txt
 	@touch $@
 
+$(CHECKOV)/.ready: requirements/checkov.txt
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/python $(PIP) --require-hashes -r requirements/checkov.txt
+	@touch $@
+
 demo: setup ## deploy the dev stack on this machine, run a ten-agent session, print its report
 	@$(BIN)/fabric demo
 
-test: lint test-unit test-infra test-engine test-e2e ## everything CI runs
+test: lint validate test-unit test-infra test-engine test-e2e ## everything CI runs
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack and checkov
+	$(BIN)/python -m policy.validate
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .
@@ -47,7 +56,7 @@ test-unit: setup ## pure logic, no platform
 test-infra: setup ## the program's graph under mocks
 	$(BIN)/pytest tests/infra -n 2
 
-test-engine: setup ## the provider on the emulator; the real engine too, where the Pulumi CLI is on the PATH
+test-engine: setup ## the resource provider on the emulator, and the real engine where the pulumi CLI is
 	$(BIN)/pytest tests/engine -n 2 --dist loadfile -rs
 
 test-e2e: setup ## the whole platform on this machine
@@ -56,8 +65,9 @@ test-e2e: setup ## the whole platform on this machine
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
 
-docs: setup ## write what the documentation says of the graph: cost, diagrams
+docs: setup ## write what the documentation says of the graph: cost, diagrams, rules
 	$(BIN)/python -m infra.docs
+	$(BIN)/python -m policy.page
 
 package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
 	$(BIN)/python -m infra.packaging $(if $(RDS_CA),--rds-ca $(RDS_CA),)
@@ -67,4 +77,4 @@ lock: setup ## compile requirements/*.in again (needs uv)
 	$(PYTHON) requirements/lock.py
 
 clean: ## remove what the other targets built
-	rm -rf $(VENV) $(EMULATOR) .build .local .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(EMULATOR) $(CHECKOV) .build .local .pytest_cache .ruff_cache .hypothesis *.egg-info

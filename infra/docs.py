@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from infra.cost import TRAFFIC, Estimate, estimate
 from infra.cost.page import page
@@ -20,13 +21,20 @@ STACKS = ("dev", "prod", "prod-secondary")
 MOST_USD = {"dev": 60.0, "prod": 300.0, "prod + secondary": 450.0}
 
 
+class GraphOf(Protocol):
+    """Where graphs come from: captured here, or by whoever has them already."""
+
+    def __call__(self, stack: str, *, alone: bool = False) -> Graph: ...
+
+
 @cache
 def graph_of(stack: str, *, alone: bool = False) -> Graph:
     """A stack's graph; ``alone``: without what it does for a second region."""
-    return capture(stack, {"recovery": None, "failover": False} if alone else None)
+    stacks = {"organization/infrafabric/prod": graph_of("prod").exports} if stack == "prod-secondary" else {}
+    return capture(stack, {"recovery": None, "failover": False} if alone else None, stacks=stacks)
 
 
-def estimates() -> list[tuple[str, Estimate, float]]:
+def estimates(graph_of: GraphOf = graph_of) -> list[tuple[str, Estimate, float]]:
     """The estates that docs/cost.md speaks of: dev, prod in one region, prod with its standby."""
     dev = estimate(graph_of("dev"), TRAFFIC["dev"])
     prod = estimate(graph_of("prod", alone=True), TRAFFIC["prod"])
@@ -37,9 +45,9 @@ def estimates() -> list[tuple[str, Estimate, float]]:
     return [(name, found[name], most) for name, most in MOST_USD.items()]
 
 
-def pages() -> Iterator[tuple[Path, str]]:
+def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     """Each file that is written, and what belongs in it."""
-    yield DOCS / "cost.md", page(estimates())
+    yield DOCS / "cost.md", page(estimates(graph_of))
     architecture = DOCS / "architecture.md"
     text = architecture.read_text()
     for stack in STACKS:

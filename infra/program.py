@@ -34,7 +34,7 @@ def stack() -> None:
     """
     settings = Settings.load()
     secrets = Secrets.load(settings)
-    fleet, log_days = settings.fleet, settings.fleet.log_retention_days
+    fleet = settings.fleet
     recovery = settings.recovery.region if settings.recovery else None
     provider = aws.Provider("here", region=settings.region)
     unbounded = ResourceOptions(provider=provider)
@@ -43,16 +43,8 @@ def stack() -> None:
     here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
     given = Handover.read(settings.primary) if settings.primary else None
 
-    app, edge = settings.app is not None, settings.edge is not None
-    keys = Keys("keys", _keys(settings, place, given), here)
-    copies = Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None
-    kept = StorageArgs(
-        place=place, keys=keys, log_retention_days=log_days, recovery_region=recovery, copies=copies,
-        load_balancer=app, edge=edge,
-    )  # fmt: skip
-    storage = Storage("storage", kept, here)
-    runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
-    base = Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
+    base = _base(settings, place, given, here)
+    keys = base.keys
 
     replica = given.sessions_table if given else None
     table = SessionsArgs(place=place, keys=keys, recovery_region=recovery, replica_name=replica)
@@ -74,7 +66,7 @@ def stack() -> None:
     alerts = operations.tell(settings, secrets, place, keys, here)
     shown = FaceArgs(
         base=base, network=network, api=api, settings=settings, alerts=alerts,
-        primary_zone_id=given.zone_id.apply(_there_is_a_zone) if given else None,
+        primary_zone_id=given.zone_id.apply(_there_is_a_zone) if given and settings.dns else None,
     )  # fmt: skip
     face = Face("face", shown, here)
     parts = operations.Parts(
@@ -86,17 +78,40 @@ def stack() -> None:
 
     if recovery:
         _hand_over(place, recovery, base, swarm, history, face).export()
-    pulumi.export("agents", {name: _describe(name, bus, agents) for name in fleet.agents})
+    _export(base, swarm, coordinator, agents, api, face)
+
+
+def _base(settings: Settings, place: Place, given: Handover | None, here: ResourceOptions) -> Base:
+    """What nearly everything stands on."""
+    log_days = settings.fleet.log_retention_days
+    keys = Keys("keys", _keys(settings, place, given), here)
+    kept = StorageArgs(
+        place=place,
+        keys=keys,
+        log_retention_days=log_days,
+        recovery_region=settings.recovery.region if settings.recovery else None,
+        copies=Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None,
+        load_balancer=settings.app is not None,
+        edge=settings.edge is not None,
+    )
+    storage = Storage("storage", kept, here)
+    runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
+    return Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
+
+
+def _export(base: Base, swarm: Swarm, coordinator: Coordinator, agents: AgentFleet, api: Api, face: Face) -> None:
+    """What operators script against."""
+    pulumi.export("agents", {name: _describe(name, swarm.bus, agents) for name in swarm.fleet.agents})
     pulumi.export("api_key", api.api_key)
     pulumi.export("api_url", api.url)
-    pulumi.export("bus_topic_arn", bus.topic_arn)
+    pulumi.export("bus_topic_arn", swarm.bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)
-    pulumi.export("model_api_key_secret_arn", model.api_key_secret_arn)
+    pulumi.export("model_api_key_secret_arn", swarm.model.api_key_secret_arn)
     pulumi.export("record_queue_url", swarm.record_queue_url)
-    pulumi.export("registry_uri", storage.registry_uri)
-    pulumi.export("results_bucket", storage.results_bucket)
-    pulumi.export("sessions_table", sessions.table_name)
-    pulumi.export("state_bucket", storage.state_bucket)
+    pulumi.export("registry_uri", base.storage.registry_uri)
+    pulumi.export("results_bucket", base.storage.results_bucket)
+    pulumi.export("sessions_table", swarm.sessions.table_name)
+    pulumi.export("state_bucket", base.storage.state_bucket)
     pulumi.export("zone", face.zone)
 
 

@@ -18,7 +18,7 @@ import pulumi
 from pulumi.runtime import settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
-from infra.graph.capture import abandon
+from infra.graph.capture import abandon, uncollected
 from local import invokes, types
 from local.wire import clear
 
@@ -134,7 +134,8 @@ def deploy(
         pulumi.Output.from_input(root.outputs).apply(deployment.outputs.update)  # pyright: ignore
 
     try:
-        loop.run_until_complete(stack.run_pulumi_func(run))
+        with uncollected():
+            loop.run_until_complete(stack.run_pulumi_func(run))
     finally:
         abandon(loop)
         loop.close()

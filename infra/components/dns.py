@@ -22,6 +22,7 @@ DELEGATION_TTL_S = 172_800  # what the registries give
 class DnsArgs:
     base: Base
     settings: settings.Dns
+    log_queries: bool = True  # Route 53 logs them in us-east-1 alone, with the addresses of who asks
     primary_zone_id: Output[str] | None = None  # a standby's: the zone, and all that holds for the whole of it
 
     @property
@@ -45,7 +46,8 @@ class Dns(ComponentResource):
         elif args.settings.zone_id is None:
             zone = self._zone()
             self.zone_id, self.name_servers = zone.zone_id, zone.name_servers
-            self._log_queries(zone)
+            if args.log_queries:
+                self._log_queries(zone)
             if args.settings.parent_zone_id:
                 self._delegate(args.settings.parent_zone_id, zone)
             if args.settings.dnssec:

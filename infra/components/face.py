@@ -49,11 +49,13 @@ class Face(ComponentResource):
         self.names, self.zone = {}, None
         wanted, base = args.settings, args.base
         if wanted.dns:
-            self.dns = Dns(
-                f"{name}-dns",
-                DnsArgs(base=base, settings=wanted.dns, primary_zone_id=args.primary_zone_id),
-                self._child,
+            named = DnsArgs(
+                base=base,
+                settings=wanted.dns,
+                log_queries=wanted.residency != "eu",
+                primary_zone_id=args.primary_zone_id,
             )
+            self.dns = Dns(f"{name}-dns", named, self._child)
             self.zone = {"id": self.dns.zone_id, "name_servers": self.dns.name_servers}
             self._name_api(self.dns)
             if args.network:

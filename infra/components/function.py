@@ -12,8 +12,9 @@ from infra.base import Base
 from infra.components.attachment import Attachment
 from infra.grants import Role
 from infra.place import DataClass
+from infrafabric.rollout import ALIAS
 
-ALIAS = "live"
+MOVED_BY_RELEASE = ["functionVersion", "routingConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,8 @@ class Function(ComponentResource):
             name=ALIAS,
             function_name=function.name,
             function_version=function.version,
-            opts=ResourceOptions(parent=self),
+            # By steps, the alias is made here once; after that only fabric release moves it.
+            opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if args.base.runtime.by_steps else None),
         )
         if args.provisioned:
             aws.lambda_.ProvisionedConcurrencyConfig(

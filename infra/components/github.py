@@ -1,4 +1,4 @@
-"""GithubOidc: how GitHub Actions previews and deploys this stack without a key that could leak."""
+"""GithubOidc: how GitHub Actions previews, compares and deploys this stack without a key that could leak."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from infra import policies, settings
 from infra.components.boundary import Boundary
 from infra.place import DataClass, Place
+from infrafabric.bootstrap import STATE_BUCKET_PREFIX, STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
@@ -20,7 +21,9 @@ SERVICES = (
     "apigateway.amazonaws.com",
     "backup.amazonaws.com",
     "config.amazonaws.com",
+    "ec2.amazonaws.com",
     "lambda.amazonaws.com",
+    "s3.amazonaws.com",
     "vpc-flow-logs.amazonaws.com",
 )
 
@@ -33,14 +36,15 @@ class GithubOidcArgs:
 
 
 class GithubOidc(ComponentResource):
-    """Two roles: a pull request may look, an approved environment may deploy.
+    """Three roles: a pull request may look, main may compare all that there is, an approved environment may deploy.
 
-    Neither can be bounded by the stack's boundary, which forbids making roles. The deploy role is bounded differently:
+    None can be bounded by the stack's boundary, which forbids making roles. The deploy role is bounded differently:
     it makes and changes only roles that carry the boundary, and not itself. Whoever widens the boundary or these roles
     is an administrator, at their own keyboard.
     """
 
     preview_role_arn: Output[str]
+    drift_role_arn: Output[str]
     deploy_role_arn: Output[str]
 
     def __init__(self, name: str, args: GithubOidcArgs, opts: ResourceOptions | None = None) -> None:
@@ -49,11 +53,13 @@ class GithubOidc(ComponentResource):
         provider_arn = self._trusted_issuer()
         repository, stack = args.settings.repository, args.place.stack
         preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
-        self._write("preview", preview, [no_content(args.place)])
+        self._write("preview", preview, [no_content(args.place), *state_access(args.place)])
+        drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
+        self._write("drift", drift, [*state_access(args.place), secrets_too(args.place)])
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
         self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn))
-        self.preview_role_arn, self.deploy_role_arn = preview.arn, deploy.arn
-        self.register_outputs({"preview_role_arn": self.preview_role_arn, "deploy_role_arn": self.deploy_role_arn})
+        self.preview_role_arn, self.drift_role_arn, self.deploy_role_arn = preview.arn, drift.arn, deploy.arn
+        self.register_outputs({what: getattr(self, f"{what}_role_arn") for what in ("preview", "drift", "deploy")})
 
     def _trusted_issuer(self) -> Output[str]:
         place = self._args.place
@@ -142,6 +148,37 @@ def no_content(place: Place) -> policies.Statement:
     }
 
 
+def state_access(place: Place) -> list[policies.Statement]:
+    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted, and a
+    preview takes a lock. Reading is in ReadOnlyAccess."""
+    bucket = f"arn:{place.partition}:s3:::{STATE_BUCKET_PREFIX}-*"
+    return [
+        {
+            "Sid": "DecryptState",
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": place.arn("kms", "key/*"),
+            "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
+        },
+        {
+            "Sid": "LockState",
+            "Effect": "Allow",
+            "Action": ["s3:DeleteObject", "s3:PutObject"],
+            "Resource": f"{bucket}/.pulumi/locks/*",
+        },
+    ]
+
+
+def secrets_too(place: Place) -> policies.Statement:
+    """Comparing a secret's value with its state takes reading it, which ReadOnlyAccess does not grant."""
+    return {
+        "Sid": "CompareSecrets",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
+    }
+
+
 def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]:
     """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary."""
     roles = _iam(place, f"role/{place.named('*')}")
@@ -177,6 +214,34 @@ def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]
                 "iam:UpdateRole",
             ],
             "Resource": roles,
+        },
+        {
+            "Sid": "KeepInstanceProfiles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:AddRoleToInstanceProfile",
+                "iam:CreateInstanceProfile",
+                "iam:DeleteInstanceProfile",
+                "iam:GetInstanceProfile",
+                "iam:RemoveRoleFromInstanceProfile",
+                "iam:TagInstanceProfile",
+                "iam:UntagInstanceProfile",
+            ],
+            "Resource": [roles, _iam(place, f"instance-profile/{place.named('*')}")],
+        },
+        {
+            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
+            "Sid": "KeepServiceLinkedRoles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:CreateServiceLinkedRole",
+                "iam:DeleteServiceLinkedRole",
+                "iam:GetRole",
+                "iam:GetServiceLinkedRoleDeletionStatus",
+                "iam:TagRole",
+                "iam:UpdateRole",
+            ],
+            "Resource": _iam(place, f"role/aws-service-role/autoscaling.amazonaws.com/*_{place.named('*')}"),
         },
         {
             "Sid": "PassRoles",

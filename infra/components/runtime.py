@@ -25,11 +25,13 @@ class Runtime(ComponentResource):
     code: pulumi.Archive
     python: str
     architecture: str
+    by_steps: bool  # a new version waits for fabric release
 
     def __init__(self, name: str, args: RuntimeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Runtime", name, opts=opts)
         self.code = packages.code(args.settings)
         self.python, self.architecture = args.settings.python, args.settings.architecture
+        self.by_steps = args.settings.rollout == "by-steps"
         layer = aws.lambda_.LayerVersion(
             f"{name}-layer",
             layer_name=args.place.named("dependencies"),

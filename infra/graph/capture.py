@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -31,6 +33,7 @@ class Resource:
     type: str  # aws:sqs/queue:Queue
     name: str  # logical
     urn: str
+    id: str  # as AWS would name it
     parent: str  # URN; "" for the stack
     custom: bool  # False: a component
     inputs: Mapping[str, Any]  # secrets in clear
@@ -75,6 +78,7 @@ class Recorder(Mocks):
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by type and logical name
+    ids: dict[tuple[str, str], str] = field(default_factory=dict)  # likewise
     secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # inputs that are, likewise
     options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
     # By type and logical name: a component and a part of it may share a name.
@@ -93,8 +97,8 @@ class Recorder(Mocks):
         self.raw[args.name] = args.inputs
         key = args.typ, args.name
         self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
-        id_, self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
-        return id_, self.outputs[key]
+        self.ids[key], self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
+        return self.ids[key], self.outputs[key]
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         return answers.invoked(args.token, args.args), []
@@ -111,6 +115,7 @@ class Recorder(Mocks):
             type=type_,
             name=name,
             urn=urn,
+            id=self.ids[type_, name],
             parent=asked.parent,
             custom=asked.custom,
             inputs=self.inputs[type_][name],
@@ -142,6 +147,26 @@ def run(
     program: Callable[[], Any], into: Recorder, *, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
 ) -> None:
     """Run ``program`` to its end, all applies included; raises what any of it raised."""
+    with uncollected():
+        _run(program, into, stack, config, secrets)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile: it goes through all that a program has made, again and again, and takes
+    two thirds of the time (prod: 6.8 and 2.3 s in one process)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _run(
+    program: Callable[[], Any], into: Recorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+) -> None:
     loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
     asyncio.set_event_loop(loop)
     loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
@@ -160,6 +185,7 @@ def run(
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:
     """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
+    loop.set_exception_handler(lambda *_: None)  # what failed has been raised; its futures need not say it once more
     waiting = asyncio.all_tasks(loop)
     for task in waiting:
         task.cancel()
@@ -210,15 +236,21 @@ def _primary_of(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str
     return {full_name: capture(full_name.rpartition("/")[2], secrets=secrets).exports}
 
 
-def capture(stack: str, changes: Mapping[str, Any] | None = None, *, secrets: Mapping[str, str] = PRETENDED) -> Graph:
-    """The graph of ``Pulumi.<stack>.yaml``.
+def capture(
+    stack: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    secrets: Mapping[str, str] = PRETENDED,
+    stacks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Graph:
+    """The graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``fill``.
 
     Raises:
         FileNotFoundError: there is no such stack file.
         pulumi.RunError: the settings do not describe a stack.
     """
     recorder = Recorder()
-    fill(recorder, stack, changes, secrets)
+    fill(recorder, stack, changes, secrets, stacks)
     return recorder.graph(stack)
 
 

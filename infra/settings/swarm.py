@@ -98,3 +98,5 @@ class Runtime(Section):
 
     python: Literal["python3.13", "python3.14"] = "python3.13"  # the ones that durable functions run on
     architecture: Literal["arm64", "x86_64"] = "arm64"
+    # all-at-once: a deployment moves functions to their new version. by-steps: it publishes, and fabric release moves.
+    rollout: Literal["all-at-once", "by-steps"] = "all-at-once"

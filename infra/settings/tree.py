@@ -147,6 +147,11 @@ class Settings(Section):
             if region not in EU_REGIONS:
                 allowed = ", ".join(EU_REGIONS)
                 raise ValueError(f"{key} = {region!r}: residency is 'eu', so it must be one of the EU's: {allowed}")
+        if self.edge:
+            raise ValueError(
+                "edge: residency is 'eu', and CloudFront answers everywhere, with its web ACL's logs in us-east-1; "
+                "leave edge out"
+            )
         self._models_answer_in_the_eu()
         return self
 

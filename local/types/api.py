@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from local.types import Declared, Made, creates, given, put_again
 
 
@@ -162,6 +164,32 @@ def stage(it: Declared) -> Made:
             "arn": f"arn:aws:apigateway:{it.region}::/restapis/{api}/stages/{name}",
         },
     )
+
+
+@creates("aws:apigateway/account:Account")
+def account(it: Declared) -> Made:
+    role = [{"op": "replace", "path": "/cloudwatchRoleArn", "value": it.inputs["cloudwatchRoleArn"]}]
+    it.client("apigateway").update_account(patchOperations=role)
+    return Made("api-gateway-account")
+
+
+@creates("aws:apigateway/methodSettings:MethodSettings")
+def method_settings(it: Declared) -> Made:
+    api, stage, path = it.inputs["restApi"], it.inputs["stageName"], it.inputs["methodPath"]
+    places = {
+        "metricsEnabled": "metrics/enabled",
+        "loggingLevel": "logging/loglevel",
+        "dataTraceEnabled": "logging/dataTrace",
+        "throttlingRateLimit": "throttling/rateLimit",
+        "throttlingBurstLimit": "throttling/burstLimit",
+    }
+    wanted = {places[name]: value for name, value in it.inputs["settings"].items() if name in places}
+    patch = [
+        {"op": "replace", "path": f"/{path}/{place}", "value": json.dumps(value).strip('"')}
+        for place, value in sorted(wanted.items())
+    ]
+    it.client("apigateway").update_stage(restApiId=api, stageName=stage, patchOperations=patch)
+    return Made(f"{api}-{stage}-{path}")
 
 
 @creates("aws:apigateway/apiKey:ApiKey")

@@ -64,6 +64,20 @@ def role_policy_attachment(it: Declared) -> Made:
     return Made(f"{it.inputs['role']}-{it.inputs['policyArn']}")
 
 
+@creates("aws:iam/accountPasswordPolicy:AccountPasswordPolicy")
+def password_policy(it: Declared) -> Made:
+    it.client("iam").update_account_password_policy(
+        **given(
+            it.inputs, MinimumPasswordLength="minimumPasswordLength", RequireSymbols="requireSymbols",
+            RequireNumbers="requireNumbers", RequireUppercaseCharacters="requireUppercaseCharacters",
+            RequireLowercaseCharacters="requireLowercaseCharacters", MaxPasswordAge="maxPasswordAge",
+            AllowUsersToChangePassword="allowUsersToChangePassword", HardExpiry="hardExpiry",
+            PasswordReusePrevention="passwordReusePrevention",
+        )
+    )  # fmt: skip
+    return Made("iam-account-password-policy")
+
+
 @creates("aws:kms/key:Key")
 def key(it: Declared) -> Made:
     kms = it.client("kms")

@@ -120,7 +120,7 @@ def test_an_unknown_stack_is_one_clear_line(tmp_path: Path) -> None:
     done = fabric(tmp_path, "local", "up", "--stack", "nowhere", check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "fabric: there is no Pulumi.nowhere.yaml: stacks of this checkout are dev, prod"
+        "fabric: there is no Pulumi.nowhere.yaml: stacks of this checkout are dev, prod, prod-secondary"
     ]
 
 

@@ -177,3 +177,19 @@ def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(pr
     assert standby.of("route53/record:Record")
     assert {r["zoneId"] for r in standby.of("route53/record:Record").values()} == {prod.exports["handover"]["zone_id"]}
     assert not standby.of("route53/zone:Zone")
+
+
+def test_an_eu_stack_leaves_no_visitors_address_in_another_region(stand_up_stack):
+    changes = {
+        "residency": "eu", "region": "eu-central-1", "recovery": None, "failover": False, "edge": None, "fleet.size": 1,
+        "guardrails.allowedRegions": [],
+        "model": {"provider": "bedrock", "agentId": "eu.anthropic.a", "coordinatorId": "eu.anthropic.b"},
+        "model.prices": {i: {"input": 1.0, "output": 1.0, "cacheRead": 1.0, "cacheWrite": 1.0}
+                         for i in ("eu.anthropic.a", "eu.anthropic.b")},
+    }  # fmt: skip
+    estate = stand_up_stack("prod", changes)
+    assert estate.of("route53/zone:Zone")
+    assert not estate.of("route53/queryLog:QueryLog")
+    elsewhere = {n for _, n, i in estate.resources if i.get("region") not in (None, "eu-central-1")}
+    # Route 53 has its metrics in us-east-1 alone: how healthy our own names are, and nothing of who asks.
+    assert elsewhere == {"face-api-name-unhealthy", "face-app-name-unhealthy"}

@@ -170,3 +170,10 @@ def test_ready_environments_stand_behind_the_alias_that_callers_use(stand_up_sta
     assert ready["qualifier"] == "live"
     assert ready["functionName"] == "infrafabric-dev-h01"
     assert ready["provisionedConcurrentExecutions"] == 2
+
+
+def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabric_release(stand_up_stack, dev):
+    estate = stand_up_stack("dev", {"runtime.rollout": "by-steps", "fleet.size": 1})
+    assert list(estate.options["agents-h01-live"].ignoreChanges) == ["functionVersion", "routingConfig"]
+    assert list(dev.options["agents-h01-live"].ignoreChanges) == []
+    assert estate.of("lambda/function:Function")["agents-h01-function"]["publish"] is True

@@ -48,7 +48,7 @@ def denied(action, regions=("eu-west-1",), region="eu-west-1"):
 
 def test_every_role_carries_the_boundary_but_those_that_make_roles(guarded):
     bare = {n for n, role in guarded.of("iam/role:Role").items() if role.get("permissionsBoundary") != BOUNDARY}
-    assert bare == {"github-preview", "github-deploy"}
+    assert bare == {"github-preview", "github-drift", "github-deploy"}
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,12 @@ def test_a_locked_vault_keeps_what_the_plan_writes_and_only_compliance_is_for_ev
 def test_github_gets_in_by_repository_and_purpose_without_a_key(guarded):
     subjects = {
         name: json.loads(guarded.of("iam/role:Role")[name]["assumeRolePolicy"])["Statement"][0]["Condition"]
-        for name in ("github-preview", "github-deploy")
+        for name in ("github-preview", "github-drift", "github-deploy")
     }
     issuer = "token.actions.githubusercontent.com"
-    for name, subject in (("preview", "pull_request"), ("deploy", "environment:prod")):
+    for name, subject in (
+        ("preview", "pull_request"), ("drift", "ref:refs/heads/main"), ("deploy", "environment:prod")
+    ):  # fmt: skip
         exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
         assert subjects[f"github-{name}"] == {"StringEquals": exact}
     (provider,) = guarded.of("iam/openIdConnectProvider:OpenIdConnectProvider").values()
@@ -263,3 +265,26 @@ def test_settings_that_contradict_each_other_are_refused_before_anything_is_decl
         stand_up_stack("dev", changes, into=nothing)
     assert said in str(refusal.value)
     assert nothing.inputs == {}
+
+
+def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(guarded, prod, standby):
+    """A component that is added later, with a role for another service, shows here."""
+    trusted = {
+        statement["Principal"]["Service"]
+        for estate in (guarded, prod, standby)
+        for role in estate.of("iam/role:Role").values()
+        for statement in json.loads(role["assumeRolePolicy"])["Statement"]
+        if "Service" in statement["Principal"]
+    }
+    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+    assert trusted <= set(granted["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"])
+
+
+def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(guarded):
+    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
+    assert granted["DecryptState"]["Condition"] == {
+        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/infrafabric-pulumi"}
+    }
+    assert granted["LockState"]["Resource"] == "arn:aws:s3:::infrafabric-pulumi-*/.pulumi/locks/*"
+    writes = [sid for sid, s in granted.items() if s["Effect"] == "Allow" and sid not in ("DecryptState", "LockState")]
+    assert writes == []

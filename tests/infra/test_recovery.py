@@ -142,3 +142,15 @@ def test_a_standby_with_a_database_needs_a_primary_with_one(stand_up_stack, prod
     bare = {key: value for key, value in prod.exports["handover"].items() if not key.startswith("database")}
     with pytest.raises(pulumi.RunError, match=r"settings.database is set, and the primary has no database to follow"):
         stand_up_stack("prod-secondary", {"fleet.size": 1}, stacks={PRIMARY: {"handover": bare}})
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_standby_needs_the_primarys_zone_only_for_names_of_its_own(stand_up_stack, prod, names):
+    bare = {key: value for key, value in prod.exports["handover"].items() if key != "zone_id"}
+    changes = {"fleet.size": 1} if names else {"fleet.size": 1, "dns": None, "failover": False}
+    stacks = {PRIMARY: {"handover": bare}}
+    if names:
+        with pytest.raises(pulumi.RunError, match=r"settings.dns is set, and the primary has no zone"):
+            stand_up_stack("prod-secondary", changes, stacks=stacks)
+    else:
+        assert not stand_up_stack("prod-secondary", changes, stacks=stacks).of("route53/record:Record")

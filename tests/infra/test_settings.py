@@ -12,7 +12,7 @@ from infra.settings import Settings
 def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
     """What the program says to ``changes``, having declared nothing."""
     with pytest.raises(pulumi.RunError) as refusal:
-        stand_up_stack(stack, changes, into=nothing, **more)
+        stand_up_stack(stack, changes, into=nothing, **{"stacks": {}, **more})
     assert nothing.inputs == {}, "it declared something before it refused"
     return str(refusal.value).splitlines()
 
@@ -106,6 +106,13 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             {**EU, "recovery": {"region": "eu-west-2"}},
             "recovery.region = 'eu-west-2': residency is 'eu', so it must be one of the EU's: "
             "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
+        ),
+        (
+            {
+                **EU, "dns": {"domain": "fabric.example"}, "app": {"instances": 2}, "edge": {},
+            },
+            "edge: residency is 'eu', and CloudFront answers everywhere, with its web ACL's logs in us-east-1; "
+            "leave edge out",
         ),
         (
             EU,

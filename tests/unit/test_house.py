@@ -14,9 +14,10 @@ MAY_IMPORT = {
     "infrafabric": {"infrafabric"},
     "lambdas": {"lambdas", "infrafabric"},
     "infra": {"infra", "infrafabric"},
+    "policy": {"policy", "infra"},
     "local": {"local", "infra", "infrafabric"},
 }
-OURS = {*MAY_IMPORT, "tests", "bench", "policy"}
+OURS = {*MAY_IMPORT, "tests", "bench"}
 
 
 def imports(path: Path) -> Iterator[str]:

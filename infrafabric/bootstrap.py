@@ -1,0 +1,238 @@
+"""What an account needs before the first ``pulumi up``: a bucket for Pulumi's state, and the key of its secrets.
+
+Each step looks before it makes, so a run that was broken off is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+STATE_BUCKET_PREFIX = "infrafabric-pulumi"
+STATE_KEY_ALIAS = "alias/infrafabric-pulumi"
+OLD_VERSIONS_DAYS = 90
+TAGS = {"Project": "infrafabric", "Component": "bootstrap", "ManagedBy": "fabric bootstrap"}
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+class BootstrapError(Exception):
+    """Why the account cannot be prepared, in one line with the way out."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that must be so. ``done`` tells whether it is, ``make`` makes it so."""
+
+    what: str
+    done: Callable[[], bool]
+    make: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Where it all lies."""
+
+    region: str
+    bucket: str
+    account_id: str
+
+    @classmethod
+    def of(cls, region: str, account_id: str, bucket: str | None = None) -> Names:
+        """Raises :class:`BootstrapError` for a bucket name that S3 does not take."""
+        name = bucket or f"{STATE_BUCKET_PREFIX}-{account_id}-{region}"
+        if not _BUCKET.fullmatch(name):
+            raise BootstrapError(f"--bucket {name!r}: 3 to 63 of a-z, 0-9 and hyphens, not at either end")
+        return cls(region, name, account_id)
+
+    @property
+    def login(self) -> str:
+        return f"pulumi login 's3://{self.bucket}?region={self.region}'"
+
+    @property
+    def init(self) -> str:
+        return f"pulumi stack init dev --secrets-provider='awskms://{STATE_KEY_ALIAS}?region={self.region}'"
+
+
+def steps(names: Names, *, s3: Any, kms: Any) -> Iterator[Step]:
+    """What is looked at, in order; a later step may need an earlier one. ``s3`` and ``kms`` are boto3 clients."""
+    key = _Key(kms)
+    bucket = _Bucket(s3, names, key)
+    yield Step(f"key {STATE_KEY_ALIAS}", key.exists, key.make)
+    yield Step(f"bucket {names.bucket}", bucket.exists, bucket.make)
+    yield Step("  owner's alone", bucket.owned, bucket.own)
+    yield Step("  not public", bucket.private, bucket.close)
+    yield Step("  versioned", bucket.versioned, bucket.keep_versions)
+    yield Step("  encrypted with the key", bucket.encrypted, bucket.encrypt)
+    yield Step("  TLS only", bucket.tls_only, bucket.refuse_plain)
+    yield Step(f"  old versions go after {OLD_VERSIONS_DAYS} days", bucket.forgets, bucket.forget)
+
+
+class _Key:
+    def __init__(self, kms: Any) -> None:
+        self._kms = kms
+
+    @property
+    def arn(self) -> str:
+        return self._kms.describe_key(KeyId=STATE_KEY_ALIAS)["KeyMetadata"]["Arn"]
+
+    def exists(self) -> bool:
+        return _found(lambda: self.arn, "NotFoundException")
+
+    def make(self) -> None:
+        made = self._kms.create_key(
+            Description="Secrets in Pulumi's state and stack files",
+            Tags=[{"TagKey": name, "TagValue": value} for name, value in TAGS.items()],
+        )["KeyMetadata"]["KeyId"]
+        self._kms.enable_key_rotation(KeyId=made)
+        self._kms.create_alias(AliasName=STATE_KEY_ALIAS, TargetKeyId=made)
+
+
+class _Bucket:
+    def __init__(self, s3: Any, names: Names, key: _Key) -> None:
+        self._s3, self._names, self._key = s3, names, key
+        self._it = {"Bucket": names.bucket, "ExpectedBucketOwner": names.account_id}
+
+    def exists(self) -> bool:
+        """Raises :class:`BootstrapError` when the bucket is somebody else's."""
+        try:
+            self._s3.head_bucket(**self._it)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 403:
+                raise BootstrapError(
+                    f"bucket {self._names.bucket} exists and is not this account's, or you may not see it: "
+                    "choose another with --bucket"
+                ) from None
+            if status != 404:
+                raise
+            return False
+        return True
+
+    def make(self) -> None:
+        region = self._names.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        self._s3.create_bucket(Bucket=self._names.bucket, **place)
+        tags = [{"Key": name, "Value": value} for name, value in TAGS.items()]
+        self._s3.put_bucket_tagging(**self._it, Tagging={"TagSet": tags})
+
+    def owned(self) -> bool:
+        return self._is(self._s3.get_bucket_ownership_controls, "OwnershipControls", self._ownership)
+
+    def own(self) -> None:
+        self._s3.put_bucket_ownership_controls(**self._it, OwnershipControls=self._ownership)
+
+    def private(self) -> bool:
+        return self._is(self._s3.get_public_access_block, "PublicAccessBlockConfiguration", self._closed)
+
+    def close(self) -> None:
+        self._s3.put_public_access_block(**self._it, PublicAccessBlockConfiguration=self._closed)
+
+    def versioned(self) -> bool:
+        return self._s3.get_bucket_versioning(**self._it).get("Status") == "Enabled"
+
+    def keep_versions(self) -> None:
+        self._s3.put_bucket_versioning(**self._it, VersioningConfiguration={"Status": "Enabled"})
+
+    def encrypted(self) -> bool:
+        return self._is(
+            self._s3.get_bucket_encryption, "ServerSideEncryptionConfiguration", self._encryption, subset=True
+        )
+
+    def encrypt(self) -> None:
+        self._s3.put_bucket_encryption(**self._it, ServerSideEncryptionConfiguration=self._encryption)
+
+    def tls_only(self) -> bool:
+        def matches() -> bool:
+            return json.loads(self._s3.get_bucket_policy(**self._it)["Policy"]) == self._policy
+
+        return _found(matches, "NoSuchBucketPolicy") and matches()
+
+    def refuse_plain(self) -> None:
+        self._s3.put_bucket_policy(**self._it, Policy=json.dumps(self._policy))
+
+    def forgets(self) -> bool:
+        def rules() -> list[dict[str, Any]]:
+            return self._s3.get_bucket_lifecycle_configuration(**self._it)["Rules"]
+
+        return _found(rules, "NoSuchLifecycleConfiguration") and any(
+            rule.get("ID") == _FORGET["ID"] for rule in rules()
+        )
+
+    def forget(self) -> None:
+        self._s3.put_bucket_lifecycle_configuration(**self._it, LifecycleConfiguration={"Rules": [_FORGET]})
+
+    @property
+    def _ownership(self) -> dict[str, Any]:
+        return {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+    @property
+    def _closed(self) -> dict[str, Any]:
+        names = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+        return dict.fromkeys(names, True)
+
+    @property
+    def _encryption(self) -> dict[str, Any]:
+        apply = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": self._key.arn}
+        return {"Rules": [{"ApplyServerSideEncryptionByDefault": apply, "BucketKeyEnabled": True}]}
+
+    @property
+    def _policy(self) -> dict[str, Any]:
+        arn = f"arn:aws:s3:::{self._names.bucket}"
+        refused = {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        return {"Version": "2012-10-17", "Statement": [refused]}
+
+    def _is(self, ask: Callable[..., Any], member: str, wanted: dict[str, Any], *, subset: bool = False) -> bool:
+        try:
+            found = ask(**self._it)[member]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NOT_SET:
+                return False
+            raise
+        return _within(wanted, found) if subset else found == wanted
+
+
+_NOT_SET = frozenset(
+    {
+        "NoSuchPublicAccessBlockConfiguration",
+        "OwnershipControlsNotFoundError",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    }
+)
+_FORGET = {
+    "ID": "forget-old-versions",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_DAYS},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+}
+
+
+def _found(ask: Callable[[], Any], code: str) -> bool:
+    try:
+        ask()
+    except ClientError as error:
+        if error.response["Error"]["Code"] == code:
+            return False
+        raise
+    return True
+
+
+def _within(wanted: Any, found: Any) -> bool:
+    """Whether ``found`` says all that ``wanted`` says; AWS may add to it."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_within(value, found.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(_within, wanted, found))
+    return wanted == found

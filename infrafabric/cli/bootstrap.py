@@ -1,0 +1,66 @@
+"""``fabric bootstrap``: what an account needs before the first ``pulumi up``, made once and looked at ever after."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from infrafabric.bootstrap import STATE_KEY_ALIAS, BootstrapError, Names, steps
+
+
+def register(groups: Any) -> None:
+    """Adds the command to ``fabric``'s parser."""
+    parser = groups.add_parser("bootstrap", help="make the bucket and the key for Pulumi's state", description=__doc__)
+    parser.add_argument("--region", help="where; default: your shell's AWS region")
+    parser.add_argument("--bucket", help="another name than infrafabric-pulumi-<account>-<region>")
+    parser.add_argument("--dry-run", action="store_true", help="look, and make nothing")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  other commands need no AWS SDK
+
+    try:
+        return _bootstrap(args)
+    except BootstrapError as error:
+        print(f"fabric bootstrap: {error}", file=sys.stderr)
+    except ClientError as error:
+        said = error.response["Error"]
+        print(
+            f"fabric bootstrap: AWS refused {error.operation_name}: {said['Code']}: {said.get('Message', '')} "
+            "(what was made stays; run it again)",
+            file=sys.stderr,
+        )
+    except BotoCoreError as error:
+        print(f"fabric bootstrap: {error}: are credentials and a region set?", file=sys.stderr)
+    return 2
+
+
+def _bootstrap(args: argparse.Namespace) -> int:
+    import boto3  # noqa: PLC0415  other commands need no AWS SDK
+
+    session = boto3.Session(region_name=args.region)
+    if session.region_name is None:
+        raise BootstrapError("no region: give --region, or set AWS_REGION")
+    names = Names.of(session.region_name, session.client("sts").get_caller_identity()["Account"], args.bucket)
+    said: list[dict[str, str]] = []
+    for step in steps(names, s3=session.client("s3"), kms=session.client("kms")):
+        # In a dry run what is not there cannot be asked about its parts.
+        missing = args.dry_run and any(earlier["outcome"] == "would be made" for earlier in said)
+        outcome = "would be made" if missing else "already there" if step.done() else "made"
+        if outcome == "made" and args.dry_run:
+            outcome = "would be made"
+        elif outcome == "made":
+            step.make()
+        said.append({"what": step.what.strip(), "outcome": outcome})
+        if not args.json:
+            print(f"{outcome:14} {step.what}", flush=True)
+    if args.json:
+        facts = {"region": names.region, "bucket": names.bucket, "key": STATE_KEY_ALIAS}
+        print(json.dumps({**facts, "steps": said, "next": [names.login, names.init]}, indent=2))
+    else:
+        print(f"\nNext:\n  {names.login}\n  {names.init}")
+    return 0

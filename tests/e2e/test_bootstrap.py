@@ -1,0 +1,96 @@
+"""``fabric bootstrap`` against a real S3 and KMS API: made once, found ever after, and nobody else's bucket touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infrafabric.cli.main import main
+
+BUCKET = "infrafabric-pulumi-000000000000-us-east-1"
+
+
+@pytest.fixture
+def bootstrap(stage, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.platform.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        status = main(["bootstrap", *argv])
+        out, error = capsys.readouterr()
+        return status, out, error
+
+    return run
+
+
+def outcomes(out: str) -> set[str]:
+    return {step["outcome"] for step in json.loads(out)["steps"]}
+
+
+def test_a_dry_run_makes_nothing_then_all_is_made_once_and_found_ever_after(stage, bootstrap):
+    s3, kms = stage.platform.client("s3"), stage.platform.client("kms")
+    status, out, _ = bootstrap("--dry-run", "--json")
+    assert (status, outcomes(out)) == (0, {"would be made"})
+    assert BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+
+    status, out, _ = bootstrap("--json")
+    facts = json.loads(out)
+    made = {step["what"] for step in facts["steps"] if step["outcome"] == "made"}
+    # A new bucket is its owner's alone, and not public, by S3's own defaults.
+    assert status == 0
+    assert {"key alias/infrafabric-pulumi", f"bucket {BUCKET}", "versioned", "TLS only"} <= made
+    assert facts["next"] == [
+        f"pulumi login 's3://{BUCKET}?region=us-east-1'",
+        "pulumi stack init dev --secrets-provider='awskms://alias/infrafabric-pulumi?region=us-east-1'",
+    ]
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    assert set(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    key = kms.describe_key(KeyId="alias/infrafabric-pulumi")["KeyMetadata"]["Arn"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == key
+    assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=BUCKET)["Policy"]
+
+    status, out, _ = bootstrap("--json")
+    assert (status, outcomes(out)) == (0, {"already there"})
+
+
+def test_what_was_broken_off_or_changed_is_finished_by_the_next_run(stage, bootstrap):
+    bootstrap()
+    s3 = stage.platform.client("s3")
+    s3.delete_bucket_policy(Bucket=BUCKET)
+    s3.delete_public_access_block(Bucket=BUCKET)
+    status, out, _ = bootstrap("--json")
+    made = {step["what"] for step in json.loads(out)["steps"] if step["outcome"] == "made"}
+    assert (status, made) == (0, {"not public", "TLS only"})
+
+
+def test_people_are_told_what_was_made_and_what_to_run_next(bootstrap):
+    status, out, _ = bootstrap("--bucket", "another-state-bucket")
+    assert status == 0
+    assert "made           bucket another-state-bucket" in out.splitlines()
+    assert out.rstrip().splitlines()[-2] == "  pulumi login 's3://another-state-bucket?region=us-east-1'"
+
+
+@pytest.mark.parametrize("name", ["UPPER", "a", "-leading", "dots.in.it", "x" * 64])
+def test_a_name_that_s3_does_not_take_is_one_line_and_nothing_is_made(bootstrap, name):
+    status, out, error = bootstrap("--bucket", name) if not name.startswith("-") else bootstrap(f"--bucket={name}")
+    assert (status, out) == (2, "")
+    assert error == f"fabric bootstrap: --bucket {name!r}: 3 to 63 of a-z, 0-9 and hyphens, not at either end\n"
+
+
+def test_without_a_region_it_says_which_to_give(bootstrap, monkeypatch, tmp_path):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert bootstrap() == (2, "", "fabric bootstrap: no region: give --region, or set AWS_REGION\n")
+
+
+def test_wrong_credentials_are_one_line(bootstrap, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODYKNOWSTHIS0")
+    status, out, error = bootstrap()
+    assert (status, out) == (2, "")
+    assert error.startswith("fabric bootstrap: AWS refused GetCallerIdentity: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,127 @@
+"""A graph as a Terraform plan: names are Terraform's, and a scanner sees in it what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.graph import Graph, terraform
+from policy import scan
+
+# Where the rule does not lead to the name, or leads to a surprising one.
+TYPES = {
+    "aws:apigateway/response:Response": "aws_api_gateway_gateway_response",
+    "aws:apigateway/restApi:RestApi": "aws_api_gateway_rest_api",
+    "aws:cfg/recorder:Recorder": "aws_config_recorder",
+    "aws:cloudtrail/trail:Trail": "aws_cloudtrail",
+    "aws:costexplorer/anomalyMonitor:AnomalyMonitor": "aws_ce_anomaly_monitor",
+    "aws:ec2/vpcEndpoint:VpcEndpoint": "aws_vpc_endpoint",
+    "aws:lb/loadBalancer:LoadBalancer": "aws_lb",
+    "aws:lb/targetGroup:TargetGroup": "aws_lb_target_group",
+    "aws:rds/instance:Instance": "aws_db_instance",
+    "aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object",
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": "aws_s3_bucket_replication_configuration",
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        "aws_s3_bucket_server_side_encryption_configuration"
+    ),
+    "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy": "aws_sqs_queue_redrive_allow_policy",
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": "aws_vpc_security_group_ingress_rule",
+    "aws:wafv2/webAcl:WebAcl": "aws_wafv2_web_acl",
+}
+
+
+@pytest.fixture(scope="session")
+def graph(prod):
+    return prod.graph("prod")
+
+
+@pytest.fixture(scope="session")
+def plan(graph):
+    return terraform.plan(graph, "us-east-1")
+
+
+def planned(plan, address):
+    return next(r["values"] for r in plan["planned_values"]["root_module"]["resources"] if r["address"] == address)
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Every name in a plan's values that is not a user's own."""
+    if isinstance(value, list):
+        for one in value:
+            yield from keys(one)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield key
+            if isinstance(inner, list):  # a mapping in a plan is a table of a user's
+                yield from keys(inner)
+
+
+@pytest.mark.parametrize(("token", "name"), TYPES.items())
+def test_a_type_has_terraforms_name(token, name):
+    assert terraform.type_of(token) == name
+
+
+def test_every_name_in_a_plan_is_one_that_terraform_could_have(plan):
+    for resource in plan["planned_values"]["root_module"]["resources"]:
+        assert re.fullmatch(r"aws_[a-z0-9_]+", resource["type"])
+        odd = [key for key in keys(resource["values"]) if not re.fullmatch(r"[a-z][a-z0-9_]*", key)]
+        assert odd == [], resource["address"]
+
+
+def test_every_resource_is_in_the_plan_once(graph, plan):
+    addresses = [r["address"] for r in plan["planned_values"]["root_module"]["resources"]]
+    assert len(addresses) == len(set(addresses)) == len(list(graph.custom))
+
+
+def test_blocks_are_lists_with_terraforms_names(plan):
+    table = planned(plan, "aws_dynamodb_table.sessions-table")
+    assert table["point_in_time_recovery"] == [{"enabled": True}]
+    assert {"name", "type"} == set(table["attribute"][0])
+    assert "attributes" not in table
+    rule = planned(plan, "aws_s3_bucket_lifecycle_configuration.storage-results-lifecycle")["rule"][0]
+    assert "status" in rule
+    function = planned(plan, "aws_lambda_function.agents-h01-function")
+    assert function["environment"][0]["variables"]["MODEL_PROVIDER"] == "anthropic"
+    assert function["function_name"] == "infrafabric-prod-h01"
+
+
+def test_a_number_is_whole_where_it_was(plan):
+    assert repr(planned(plan, "aws_lb_listener.face-app-front-https")["port"]) == "443"
+
+
+def test_what_comes_from_another_resource_is_a_reference_and_not_a_value(plan):
+    name = "aws_s3_bucket_versioning.storage-results-versions"
+    assert planned(plan, name)["bucket"] is None
+    written = plan["configuration"]["root_module"]["resources"]
+    expressions = next(r["expressions"] for r in written if r["address"] == name)
+    bucket = "aws_s3_bucket.storage-results-bucket"
+    assert expressions["bucket"] == {"references": [f"{bucket}.id", bucket]}
+
+
+def test_a_document_is_known_although_others_are_named_in_it(plan):
+    assert planned(plan, "aws_iam_role_policy.api-policy")["policy"].startswith("{")
+
+
+def weakened(graph: Graph, type_: str, gone: str | None, **changes: Any) -> Graph:
+    """The graph without what ends in ``gone``, and with changed inputs on all of ``type_``."""
+    kept = [r for r in graph.resources if not (gone and r.type.endswith(gone))]
+    changed = [replace(r, inputs={**r.inputs, **changes}) if r.type == f"aws:{type_}" else r for r in kept]
+    return replace(graph, resources=tuple(changed))
+
+
+@pytest.mark.skipif(not scan.CHECKOV.exists(), reason="checkov is not installed: make validate installs it")
+def test_checkov_sees_through_the_plan_what_is_wrong_with_a_graph(dev):
+    bad = weakened(dev.graph("dev"), "rds/instance:Instance", ":BucketPublicAccessBlock", storageEncrypted=False)
+    bad = weakened(bad, "sqs/queue:Queue", ":BucketVersioning", sqsManagedSseEnabled=False)
+    found = scan.scan({"dev": terraform.plan(bad, "us-east-1")})
+    unlisted = {(one.check, one.resource) for one in scan.compare(found, scan.accepted())[0]}
+    assert unlisted >= {
+        ("CKV_AWS_16", "aws_db_instance.database-instance"),  # encryption
+        ("CKV_AWS_21", "aws_s3_bucket.storage-results-bucket"),  # versioning: by reference
+        ("CKV_AWS_27", "aws_sqs_queue.bus-h01-queue"),  # encryption
+        ("CKV2_AWS_6", "aws_s3_bucket.storage-results-bucket"),  # public access block: by reference
+    }

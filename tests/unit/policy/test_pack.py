@@ -1,0 +1,109 @@
+"""The pack as the engine sees it: every rule is in it, and answers as it does over a graph."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyResourceOptions,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    StackValidationPolicy,
+)
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
+
+from policy import pack, page
+from policy.config import PROFILES, Config
+from policy.rules import RULES
+
+ROOT = Path(__file__).resolve().parents[3]
+POLICIES = {policy.name: policy for policy in pack.policies()}
+
+
+def ask(name, type_, props, config=None):
+    """What the policy reports of one resource, asked as the engine asks."""
+    options = PolicyResourceOptions(False, [], None, [], None, [], None)  # pyright: ignore[reportArgumentType]
+    args = ResourceValidationArgs(type_, unknown_checking_proxy(props), "urn:it", "it", options, None, config)
+    said = []
+    policy = POLICIES[name]
+    assert isinstance(policy, ResourceValidationPolicy)
+    policy.validate(args, lambda message, urn=None: said.append((message, urn)))
+    return said
+
+
+def test_the_pack_holds_every_rule_as_strict_as_it_is():
+    levels = {True: EnforcementLevel.MANDATORY, False: EnforcementLevel.ADVISORY}
+    assert {name: (p.enforcement_level, p.severity.value if p.severity else None) for name, p in POLICIES.items()} == {
+        rule.name: (levels[rule.mandatory], rule.severity) for rule in RULES
+    }
+
+
+def test_rules_over_a_stack_are_policies_over_a_stack():
+    whole = {name for name, policy in POLICIES.items() if isinstance(policy, StackValidationPolicy)}
+    assert whole == {rule.name for rule in RULES if rule.check_stack}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_a_rule_says_what_to_do_and_which_controls_it_serves(rule):
+    assert rule.description.endswith(".")
+    assert rule.remediation.endswith(".")
+    assert rule.controls
+    assert set(rule.controls) <= set(PROFILES)
+    assert bool(rule.check) != bool(rule.check_stack), "one kind of check, or CrossGuard would ask for one of two"
+
+
+def test_no_two_rules_share_a_name():
+    assert len(POLICIES) == len(RULES)
+
+
+def test_a_violation_names_the_resource_and_the_way_out():
+    assert ask("queue-encrypted", "aws:sqs/queue:Queue", {"name": "a"}) == [
+        (
+            "it has neither kmsMasterKeyId nor sqsManagedSseEnabled. Set sqsManagedSseEnabled, or kmsMasterKeyId.",
+            "urn:it",
+        )
+    ]
+
+
+def test_a_key_that_a_preview_cannot_know_yet_is_a_key():
+    assert ask("our-key", "aws:sns/topic:Topic", {"kmsMasterKeyId": UNKNOWN_STRING_VALUE}) == []
+
+
+def test_another_type_is_not_asked():
+    assert ask("queue-encrypted", "aws:sns/topic:Topic", {}) == []
+    assert ask("tagged", "infrafabric:messaging:Bus", {"tags": {}}) == []
+
+
+def test_the_packs_configuration_goes_before_the_stacks_settings():
+    settings = json.dumps({"environment": "dev", "region": "eu-west-1", "residency": "eu"})
+    assert pack.config_of({}, {"infrafabric:settings": settings}).environment == "dev"
+    told = pack.config_of({"environment": "prod", "leastLogDays": 90.0}, {"infrafabric:settings": settings})
+    assert (told.environment, told.least_log_days, told.residency) == ("prod", 90, "eu")
+
+
+def test_a_stack_that_says_nothing_is_held_to_what_prod_is():
+    assert pack.config_of({}, {}) == Config()
+    assert Config().prod
+
+
+def test_a_profile_from_the_packs_configuration_leaves_other_rules_out():
+    database = ("class-allowed", "aws:rds/instance:Instance", {"instanceClass": "db.r8g.large"})
+    assert len(ask(*database, {"profile": "soc2"})) == 1
+    assert ask(*database, {"profile": "gdpr"}) == []
+    assert ask(*database, {"families": ["r8g"], "classes": ["large"]}) == []
+
+
+def test_the_rules_run_where_the_program_is_not_installed():
+    for path in [ROOT / "policy" / "pack.py", ROOT / "policy" / "rule.py", *(ROOT / "policy" / "rules").glob("*.py")]:
+        imported = [n.module or "" for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        assert not [name for name in imported if name.partition(".")[0] == "infra"], path.name
+        assert "policy.over_graph" not in imported, path.name
+
+
+def test_the_page_lists_the_rules_as_they_are():
+    written = (ROOT / "docs" / "policy.md").read_text()
+    assert page.with_table(written) == written, "python -m policy.page writes it"

@@ -1,0 +1,86 @@
+"""The workflows, as far as they can be held without GitHub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+STACKS = {path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")}
+
+
+def jobs(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())["jobs"]
+
+
+def stacks(job: dict[str, Any]) -> set[str]:
+    matrix = job["strategy"]["matrix"]
+    return set(matrix.get("stack", [])) | {entry["stack"] for entry in matrix.get("include", [])}
+
+
+def test_there_are_workflows_for_tests_previews_and_deployments() -> None:
+    assert [path.stem for path in FILES] == ["deploy", "preview", "test"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_action_is_pinned_by_its_commit_with_its_version_beside_it(path: Path) -> None:
+    used = re.findall(r"uses:\s*(\S+)(.*)", path.read_text())
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}{comment}"
+
+
+def test_an_action_has_one_version_everywhere() -> None:
+    used = {action for path in FILES for action in re.findall(r"uses:\s*(\S+)", path.read_text())}
+    assert len({action.split("@")[0] for action in used}) == len(used)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_workflow_may_read_the_code_and_nothing_else_unless_a_job_says_so(path: Path) -> None:
+    text = path.read_text()
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    assert "pull_request_target" not in text, "it would hand secrets to a fork's code"
+
+
+def test_a_forks_pull_request_is_given_no_credentials() -> None:
+    (preview,) = jobs(ROOT / ".github/workflows/preview.yml").values()
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in preview["if"]
+
+
+def test_previews_comment_once_a_stack_with_the_policies_on() -> None:
+    (preview,) = jobs(ROOT / ".github/workflows/preview.yml").values()
+    assert stacks(preview) == STACKS
+    how = preview["steps"][-1]["with"]
+    assert (how["command"], how["policyPacks"]) == ("preview", "policy")
+    assert how["comment-on-pr"] is how["edit-pr-comment"] is True
+
+
+def test_a_deployment_goes_from_dev_to_prod_to_the_standby_and_stops_at_a_failure() -> None:
+    up = jobs(ROOT / ".github/workflows/deploy.yml")["up"]
+    assert up["strategy"]["matrix"]["stack"] == ["dev", "prod", "prod-secondary"]
+    assert (up["strategy"]["max-parallel"], up["strategy"]["fail-fast"]) == (1, True)
+    assert up["environment"] == "${{ matrix.stack }}", "GitHub's environments ask for approval"
+
+
+def test_drift_is_looked_for_in_every_stack_with_a_role_that_changes_nothing() -> None:
+    drift = jobs(ROOT / ".github/workflows/deploy.yml")["drift"]
+    assert stacks(drift) == STACKS
+    assert {entry["role"] for entry in drift["strategy"]["matrix"]["include"]} == {
+        f"DRIFT_ROLE_{stack.upper().replace('-', '_')}" for stack in STACKS
+    }
+    (compare,) = [step for step in drift["steps"] if step.get("id") == "compare"]
+    assert compare["with"]["expect-no-changes"] is compare["with"]["refresh"] is True
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_it_makes_is_a_target_of_the_makefile(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M))
+    called = {word for line in re.findall(r"\bmake ([a-z0-9 -]+)", path.read_text()) for word in line.split()}
+    assert called
+    assert called <= targets
