@@ -49,9 +49,9 @@ class Place:
             account_id=identity.account_id,
         )
 
-    def elsewhere(self, region: str, *, stack: str | None = None) -> Place:
-        """The same account in another region; ``stack`` when it is another stack's names that count there."""
-        return replace(self, region=region, stack=stack or self.stack)
+    def elsewhere(self, region: str) -> Place:
+        """The same stack in another region."""
+        return replace(self, region=region)
 
     @property
     def prod(self) -> bool:

@@ -168,12 +168,6 @@ class Settings(Section):
                     f"model.{key} = {given!r}: residency is 'eu', so it must be a profile such as eu.anthropic.<model>"
                 )
 
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """Every region that anything of the stack's data may be in."""
-        copies = (self.recovery.region,) if self.recovery else ()
-        return (self.region, *copies)
-
     @classmethod
     def load(cls) -> Self:
         """The stack's settings.

@@ -112,3 +112,12 @@ def calm_model(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "stage" in request.fixturenames:
         request.getfixturevalue("stage").model("DELETE", "/_fabric/rules")
+
+
+@pytest.fixture
+def aws_shell(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a shell that points at the platform, as ``fabric local up`` says to export it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.platform.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -12,12 +12,7 @@ BUCKET = "infrafabric-pulumi-000000000000-us-east-1"
 
 
 @pytest.fixture
-def bootstrap(stage, monkeypatch, capsys):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.platform.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
+def bootstrap(aws_shell, capsys):
     def run(*argv: str) -> tuple[int, str, str]:
         status = main(["bootstrap", *argv])
         out, error = capsys.readouterr()

@@ -10,12 +10,7 @@ from infrafabric.cli.main import main
 
 
 @pytest.fixture
-def release(stage, monkeypatch, capsys):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.platform.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
+def release(aws_shell, capsys):
     def run(*argv: str) -> tuple[int, str, str]:
         status = main(["release", "--stack", "dev", *argv])
         out, error = capsys.readouterr()
