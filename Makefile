@@ -51,10 +51,10 @@ format: setup ## put the code into shape
 	$(BIN)/ruff format .
 
 test-unit: setup ## pure logic, no platform
-	$(BIN)/pytest tests/unit -n 2
+	$(BIN)/pytest tests/unit -n 2 --dist worksteal
 
 test-infra: setup ## the program's graph under mocks
-	$(BIN)/pytest tests/infra -n 2
+	$(BIN)/pytest tests/infra -n 2 --dist worksteal
 
 test-engine: setup ## the resource provider on the emulator, and the real engine where the pulumi CLI is
 	$(BIN)/pytest tests/engine -n 2 --dist loadfile -rs

@@ -13,6 +13,7 @@ os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string is
 import pytest
 
 from infra.graph.capture import PRETENDED, Recorder, fill, is_secret, run
+from tests.once import once
 
 
 @dataclass
@@ -77,8 +78,9 @@ def _stand_up_stack(
     into: Estate | None = None,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Estate:
+    """With ``changes`` the stack has one agent unless they say otherwise: what changes rarely depends on how many."""
     estate = into or Estate()
-    fill(estate, stack, changes, secrets, stacks)
+    fill(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
     return estate
 
 
@@ -101,19 +103,25 @@ def nothing() -> Estate:
 
 
 @pytest.fixture(scope="session")
-def dev() -> Estate:
-    return _stand_up_stack("dev")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Estate]:
+    """Like ``stand_up_stack``, under a name: done once for all workers of a run."""
+    return lambda name, *args, **more: once(tmp_path_factory, name, lambda: _stand_up_stack(*args, **more))
 
 
 @pytest.fixture(scope="session")
-def prod() -> Estate:
-    return _stand_up_stack("prod")
+def dev(shared: StandUp) -> Estate:
+    return shared("dev", "dev")
 
 
 @pytest.fixture(scope="session")
-def standby(prod: Estate) -> Estate:
+def prod(shared: StandUp) -> Estate:
+    return shared("prod", "prod")
+
+
+@pytest.fixture(scope="session")
+def standby(shared: StandUp, prod: Estate) -> Estate:
     """prod-secondary, on what prod hands over."""
-    return _stand_up_stack("prod-secondary", stacks={"organization/infrafabric/prod": prod.exports})
+    return shared("standby", "prod-secondary", stacks={"organization/infrafabric/prod": prod.exports})
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])

@@ -8,8 +8,6 @@ import pytest
 from infra import user_data
 from infra.settings import App
 
-RELEASED = {"artifactKey": "app/navidocs-2.tar", "sha256": "ab" * 32}
-
 
 def one(estate, type_):
     (inputs,) = estate.of(type_).values()
@@ -58,9 +56,11 @@ def test_names_of_load_balancer_and_target_groups_fit_in_the_longest_stack_name(
         assert all(len(i["name"]) + longest <= 32 for i in prod.of(type_).values()), type_
 
 
-@pytest.mark.parametrize(("weight", "sizes"), [(100, (2, 0)), (0, (0, 2)), (90, (2, 2))])
-def test_the_weight_of_blue_decides_who_answers_and_who_runs(stand_up_stack, weight, sizes):
-    estate = stand_up_stack("prod", {"app.blueWeight": weight, "fleet.size": 1})
+@pytest.mark.parametrize(
+    ("stack", "weight", "sizes"), [("prod", 100, (2, 0)), ("frugal", 0, (0, 2)), ("lavish", 90, (2, 2))]
+)
+def test_the_weight_of_blue_decides_who_answers_and_who_runs(request, stack, weight, sizes):
+    estate = request.getfixturevalue(stack)
     (action,) = one(estate, "lb/listenerRule:ListenerRule")["actions"]
     assert [group["weight"] for group in action["forward"]["targetGroups"]] == [weight, 100 - weight]
     groups = estate.of("autoscaling/group:Group")
@@ -97,13 +97,12 @@ def test_the_image_follows_the_instance_type(kind, image):
     assert App(instance_type=kind).architecture == image
 
 
-def test_an_instance_checks_the_digest_before_it_unpacks(stand_up_stack):
-    estate = stand_up_stack("prod", {"app.green": RELEASED, "app.blueWeight": 50, "fleet.size": 1})
-    green = script(estate, "green")
+def test_an_instance_checks_the_digest_before_it_unpacks(lavish):
+    green = script(lavish, "green")
     assert f"{'ab' * 32}  /opt/app/artifact.tar" in green
     assert "s3://infrafabric-prod-assets-123456789012-us-east-1/app/navidocs-2.tar" in green
     assert green.index("sha256sum --check --strict") < green.index("tar --extract")
-    assert user_data.placeholder_digest() in script(estate, "blue"), "what is not released yet runs the placeholder"
+    assert user_data.placeholder_digest() in script(lavish, "blue"), "what is not released yet runs the placeholder"
 
 
 def test_user_data_takes_nothing_that_would_break_out_of_its_line():

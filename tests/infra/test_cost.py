@@ -71,8 +71,8 @@ def test_each_signing_key_is_paid_by_the_month(estates):
     assert len(keys) >= 12, "ten agents, the coordinator, the data key"
 
 
-def test_a_dearer_setting_shows(estates):
-    dear = estimate(docs.capture("dev", {"network.nat": "single", "fleet.size": 1}), TRAFFIC["dev"])
+def test_a_dearer_setting_shows(frugal):
+    dear = estimate(frugal.graph("prod"), TRAFFIC["prod"])
     nat = [line for line in dear.lines if line.type == "aws:ec2/natGateway:NatGateway"]
     assert sum(line.usd for line in nat) == pytest.approx(0.045 * 730)
 

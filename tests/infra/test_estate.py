@@ -173,13 +173,7 @@ def test_names_differ_by_stack_so_that_two_may_share_an_account(dev, prod):
     def names(estate):
         for type_, name, inputs in estate.resources:
             for key in ("name", "bucket", "identifier", "layerName"):
-                local = type_.split(":")[1] in (
-                    "apigateway/model",
-                    "apigateway/requestValidator",
-                    "lambda/alias",
-                    "iam/rolePolicy",
-                )
-                if isinstance(inputs.get(key), str) and not local:
+                if isinstance(inputs.get(key), str) and type_.split(":")[1] not in INNER:
                     yield inputs[key], name
 
     shared = dict(names(dev)).keys() & dict(names(prod)).keys()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 DOMAIN = "infrafabric.example"
+ZONE = "Z0123456789ABC"  # of the variant that uses one which is there
 
 
 def records(estate):
@@ -16,15 +17,8 @@ def origins(distribution):
 
 
 @pytest.fixture(scope="module")
-def primary_of_two():
-    from tests.conftest import _stand_up_stack
-
-    return _stand_up_stack("prod", {"fleet.size": 1})
-
-
-@pytest.fixture(scope="module")
-def distribution(primary_of_two):
-    (made,) = primary_of_two.of("cloudfront/distribution:Distribution").values()
+def distribution(prod):
+    (made,) = prod.of("cloudfront/distribution:Distribution").values()
     return made
 
 
@@ -38,7 +32,8 @@ def test_every_name_is_proved_by_its_own_record_wherever_acm_lists_it(prod):
 
 
 def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(stand_up_stack):
-    estate = stand_up_stack("prod", {"region": "eu-west-1", "fleet.size": 1, "recovery": None, "failover": False})
+    alone = {"recovery": None, "failover": False, "observability": None, "guardrails": None}
+    estate = stand_up_stack("prod", {"region": "eu-west-1", **alone})
     assert estate.of("acm/certificate:Certificate")["face-edge-tls-certificate"]["region"] == "us-east-1"
     assert estate.of("wafv2/webAcl:WebAcl")["face-edge-waf-acl"]["region"] == "us-east-1"
     for kind in ("logDelivery:LogDelivery", "logDeliverySource:LogDeliverySource"):
@@ -48,22 +43,21 @@ def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(stan
     assert "region" not in estate.of("wafv2/webAcl:WebAcl")["face-waf-acl"]
 
 
-def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(primary_of_two):
-    found = records(primary_of_two)
+def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(prod):
+    found = records(prod)
     for what in ("api", "app"):
         shared, regional = found[f"{what}.{DOMAIN}", "A"], found[f"{what}-us-east-1.{DOMAIN}", "A"]
         assert shared["failoverRoutingPolicies"] == [{"type": "PRIMARY"}]
         assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{what}-name-check-id")
         assert "failoverRoutingPolicies" not in regional
-        check = primary_of_two.of("route53/healthCheck:HealthCheck")[f"face-{what}-name-check"]
+        check = prod.of("route53/healthCheck:HealthCheck")[f"face-{what}-name-check"]
         assert (check["type"], check["fqdn"]) == ("HTTPS", f"{what}-us-east-1.{DOMAIN}")
-        alarm = primary_of_two.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{what}-name-unhealthy"]
+        alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{what}-name-unhealthy"]
         assert (alarm["region"], alarm["metricName"]) == ("us-east-1", "HealthCheckStatus")
 
 
-def test_without_failover_a_shared_name_is_a_plain_alias(stand_up_stack):
-    estate = stand_up_stack("prod", {"failover": False, "fleet.size": 1})
-    shared = records(estate)[f"api.{DOMAIN}", "A"]
+def test_without_failover_a_shared_name_is_a_plain_alias(frugal):
+    shared = records(frugal)[f"api.{DOMAIN}", "A"]
     assert not {"setIdentifier", "failoverRoutingPolicies", "healthCheckId"} & set(shared)
 
 
@@ -128,20 +122,18 @@ def test_amazon_alone_may_issue_certificates(prod):
     assert records(prod)[DOMAIN, "CAA"]["records"] == ['0 issue "amazon.com"', '0 issuewild "amazon.com"']
 
 
-def test_a_zone_is_signed_with_a_key_where_route_53_looks_for_it(stand_up_stack):
-    estate = stand_up_stack("prod", {"dns.dnssec": True, "fleet.size": 1})
-    key = estate.of("kms/key:Key")["face-dns-signing"]
+def test_a_zone_is_signed_with_a_key_where_route_53_looks_for_it(lavish):
+    key = lavish.of("kms/key:Key")["face-dns-signing"]
     assert (key["customerMasterKeySpec"], key["region"]) == ("ECC_NIST_P256", "us-east-1")
-    (signer,) = estate.of("route53/keySigningKey:KeySigningKey").values()
+    (signer,) = lavish.of("route53/keySigningKey:KeySigningKey").values()
     assert signer["name"] == "infrafabric_prod_ksk"
-    assert len(estate.of("route53/hostedZoneDnsSec:HostedZoneDnsSec")) == 1
+    assert len(lavish.of("route53/hostedZoneDnsSec:HostedZoneDnsSec")) == 1
 
 
-def test_a_zone_that_is_there_is_used_and_not_made(stand_up_stack):
-    estate = stand_up_stack("prod", {"dns.zoneId": "Z0123456789ABC", "fleet.size": 1})
-    assert not estate.of("route53/zone:Zone")
-    assert {i["zoneId"] for i in estate.of("route53/record:Record").values()} == {"Z0123456789ABC"}
-    assert estate.exports["zone"] == {"id": "Z0123456789ABC", "name_servers": None}
+def test_a_zone_that_is_there_is_used_and_not_made(frugal):
+    assert not frugal.of("route53/zone:Zone")
+    assert {i["zoneId"] for i in frugal.of("route53/record:Record").values()} == {ZONE}
+    assert frugal.exports["zone"] == {"id": ZONE, "name_servers": None}
 
 
 def test_dev_shows_no_face(dev):
@@ -149,17 +141,15 @@ def test_dev_shows_no_face(dev):
         assert type_.split(":")[1].split("/")[0] not in ("acm", "cloudfront", "lb", "route53", "wafv2", "autoscaling")
 
 
-def test_a_standby_has_its_part_of_the_names_and_proves_only_its_own(stand_up_stack, prod):
-    shown = {"app": {"instances": 2}, "fleet.size": 1}
-    standby = stand_up_stack("prod-secondary", shown, stacks={"organization/infrafabric/prod": prod.exports})
-    found = records(standby)
+def test_a_standby_has_its_part_of_the_names_and_proves_only_its_own(taken_over):
+    found = records(taken_over)
     assert found[f"api.{DOMAIN}", "A"]["failoverRoutingPolicies"] == [{"type": "SECONDARY"}]
     proofs = {name.split(".", 1)[1] for name, kind in found if kind == "CNAME"}
     assert proofs == {f"api-us-west-2.{DOMAIN}.", f"app-us-west-2.{DOMAIN}."}
     assert (DOMAIN, "CAA") not in found
-    roles = {g["serviceLinkedRoleArn"].rpartition("_")[2] for g in standby.of("autoscaling/group:Group").values()}
+    roles = {g["serviceLinkedRoleArn"].rpartition("_")[2] for g in taken_over.of("autoscaling/group:Group").values()}
     assert roles == {"infrafabric-prod-app"}, "the key's policy is the primary's, and names its role"
-    assert not standby.of("iam/serviceLinkedRole:ServiceLinkedRole")
+    assert not taken_over.of("iam/serviceLinkedRole:ServiceLinkedRole")
 
 
 def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby):
@@ -181,8 +171,8 @@ def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(pr
 
 def test_an_eu_stack_leaves_no_visitors_address_in_another_region(stand_up_stack):
     changes = {
-        "residency": "eu", "region": "eu-central-1", "recovery": None, "failover": False, "edge": None, "fleet.size": 1,
-        "guardrails.allowedRegions": [],
+        "residency": "eu", "region": "eu-central-1", "recovery": None, "failover": False, "edge": None,
+        "guardrails": None,
         "model": {"provider": "bedrock", "agentId": "eu.anthropic.a", "coordinatorId": "eu.anthropic.b"},
         "model.prices": {i: {"input": 1.0, "output": 1.0, "cacheRead": 1.0, "cacheWrite": 1.0}
                          for i in ("eu.anthropic.a", "eu.anthropic.b")},

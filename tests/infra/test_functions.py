@@ -143,37 +143,30 @@ def test_packages_of_another_interpreter_are_taken_from_where_the_environment_sa
     assert packages.layer(Runtime()).path == "/somewhere/layer"
 
 
-def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(stand_up_stack):
-    price = {"input": 1.5, "output": 2.0, "cacheRead": 0.1, "cacheWrite": 0.2}
-    estate = stand_up_stack("dev", {"model.prices": {"claude-next": price}, "fleet.size": 1, "database": None})
+def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(bare):
     for name in ("agents-h01-function", "coordinator-function"):
-        variables = estate.of("lambda/function:Function")[name]["environment"]["variables"]
+        variables = bare.of("lambda/function:Function")[name]["environment"]["variables"]
         assert json.loads(variables["PRICE_TABLE"]) == {
             "claude-next": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
         }
 
 
-def test_agents_start_from_a_snapshot_of_their_published_version_when_the_settings_say_so(stand_up_stack, dev):
-    estate = stand_up_stack("dev", {"fleet.start": "snap-start", "fleet.size": 1})
-    functions = estate.of("lambda/function:Function")
+def test_agents_start_from_a_snapshot_of_their_published_version_when_the_settings_say_so(frugal, dev):
+    functions = frugal.of("lambda/function:Function")
     assert functions["agents-h01-function"]["snapStart"] == {"applyOn": "PublishedVersions"}
     assert functions["agents-h01-function"]["publish"] is True, "a snapshot is one of a published version"
     assert not [n for n, f in functions.items() if f.get("snapStart") and not n.startswith("agents-")]
     assert not [n for n, f in dev.of("lambda/function:Function").items() if f.get("snapStart")]
 
 
-def test_ready_environments_stand_behind_the_alias_that_callers_use(stand_up_stack):
-    changes = {"fleet.start": "provisioned", "fleet.provisioned": 2, "fleet.size": 1}
-    (ready,) = (
-        stand_up_stack("dev", changes).of("lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig").values()
-    )
+def test_ready_environments_stand_behind_the_alias_that_callers_use(lavish):
+    (ready,) = lavish.of("lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig").values()
     assert ready["qualifier"] == "live"
-    assert ready["functionName"] == "infrafabric-dev-h01"
+    assert ready["functionName"] == "infrafabric-prod-h01"
     assert ready["provisionedConcurrentExecutions"] == 2
 
 
-def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabric_release(stand_up_stack, dev):
-    estate = stand_up_stack("dev", {"runtime.rollout": "by-steps", "fleet.size": 1})
-    assert list(estate.options["agents-h01-live"].ignoreChanges) == ["functionVersion", "routingConfig"]
+def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabric_release(frugal, dev):
+    assert list(frugal.options["agents-h01-live"].ignoreChanges) == ["functionVersion", "routingConfig"]
     assert list(dev.options["agents-h01-live"].ignoreChanges) == []
-    assert estate.of("lambda/function:Function")["agents-h01-function"]["publish"] is True
+    assert frugal.of("lambda/function:Function")["agents-h01-function"]["publish"] is True

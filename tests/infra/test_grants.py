@@ -97,12 +97,9 @@ def test_the_data_key_serves_only_through_the_services_that_hold_the_data(primar
                 assert "kms:ViaService" in statement["Condition"]["StringEquals"]
 
 
-def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(stand_up_stack):
-    profile = "eu.anthropic.claude-haiku-5-5"
-    changes = {"model.provider": "bedrock", "model.agentId": profile, "model.coordinatorId": "anthropic.sonnet-x"}
-    estate = stand_up_stack("dev", {**changes, "region": "eu-central-1", "fleet.size": 1, "database": None})
-    agent = estate.granted("agents-h01")
-    through_profile = f"arn:aws:bedrock:eu-central-1:123456789012:inference-profile/{profile}"
+def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(bare):
+    agent = bare.granted("agents-h01")
+    through_profile = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-haiku-5-5"
     assert agent["AskModel"]["Resource"] == [through_profile]
     assert agent["AskModelThroughProfile"]["Resource"] == [
         "arn:aws:bedrock:*::foundation-model/anthropic.claude-haiku-5-5"
@@ -110,11 +107,11 @@ def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(stand_up_st
     assert agent["AskModelThroughProfile"]["Condition"] == {
         "StringEquals": {"bedrock:InferenceProfileArn": through_profile}
     }
-    assert estate.granted("coordinator")["AskModel"]["Resource"] == [
+    assert bare.granted("coordinator")["AskModel"]["Resource"] == [
         "arn:aws:bedrock:eu-central-1::foundation-model/anthropic.sonnet-x"
     ]
     assert "ReadApiKey" not in agent
-    assert not estate.of("secretsmanager/secret:Secret").keys() & {"model-api-key"}
+    assert not bare.of("secretsmanager/secret:Secret").keys() & {"model-api-key"}
 
 
 @pytest.fixture

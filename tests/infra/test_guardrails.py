@@ -10,21 +10,10 @@ import pytest
 
 from infra.components import boundary
 
-ALL = {
-    "guardrails.config": True, "guardrails.securityHub": True, "guardrails.githubOidc": {"repository": "acme/fabric"}
-}  # fmt: skip
 BOUNDARY = "arn:aws:iam::123456789012:policy/infrafabric-prod-boundary"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
 AUDIT = "infrafabric-prod-audit-123456789012-us-east-1"
 TRAIL = "arn:aws:cloudtrail:us-east-1:123456789012:trail/infrafabric-prod-trail"
-
-
-@pytest.fixture(scope="module")
-def guarded():
-    """Prod with every switch on."""
-    from tests.conftest import _stand_up_stack
-
-    return _stand_up_stack("prod", ALL)
 
 
 def statements(text):
@@ -46,8 +35,8 @@ def denied(action, regions=("eu-west-1",), region="eu-west-1"):
     return False
 
 
-def test_every_role_carries_the_boundary_but_those_that_make_roles(guarded):
-    bare = {n for n, role in guarded.of("iam/role:Role").items() if role.get("permissionsBoundary") != BOUNDARY}
+def test_every_role_carries_the_boundary_but_those_that_make_roles(lavish):
+    bare = {n for n, role in lavish.of("iam/role:Role").items() if role.get("permissionsBoundary") != BOUNDARY}
     assert bare == {"github-preview", "github-drift", "github-deploy"}
 
 
@@ -76,8 +65,8 @@ def test_roles_act_in_the_allowed_regions_alone_except_where_aws_knows_none():
     assert not denied("bedrock:InvokeModel", region="eu-north-1"), "an inference profile hands requests on"
 
 
-def test_every_grant_of_the_estate_gets_past_the_boundary(guarded):
-    for name, policy in guarded.of("iam/rolePolicy:RolePolicy").items():
+def test_every_grant_of_the_estate_gets_past_the_boundary(lavish):
+    for name, policy in lavish.of("iam/rolePolicy:RolePolicy").items():
         if name.startswith("github-"):
             continue
         for statement in json.loads(policy["policy"])["Statement"]:
@@ -153,20 +142,20 @@ def test_a_severe_finding_reaches_somebody(prod):
     assert prod.of("cloudwatch/eventTarget:EventTarget")["detection-threats-target"]["arn"] == TOPIC
 
 
-def test_config_starts_once_it_can_deliver_and_never_into_a_locked_bucket(guarded):
-    (channel,) = guarded.of("cfg/deliveryChannel:DeliveryChannel").values()
+def test_config_starts_once_it_can_deliver_and_never_into_a_locked_bucket(lavish):
+    (channel,) = lavish.of("cfg/deliveryChannel:DeliveryChannel").values()
     assert channel["s3BucketName"] == "infrafabric-prod-config-123456789012-us-east-1"
-    assert "objectLockEnabled" not in guarded.of("s3/bucket:Bucket")["config-history-bucket"]
-    assert "config-channel" in guarded.before("config-on")
-    written = guarded.granted("config")["WriteHistory"]["Resource"]
+    assert "objectLockEnabled" not in lavish.of("s3/bucket:Bucket")["config-history-bucket"]
+    assert "config-channel" in lavish.before("config-on")
+    written = lavish.granted("config")["WriteHistory"]["Resource"]
     assert written == [f"arn:aws:s3:::{channel['s3BucketName']}/config/AWSLogs/123456789012/*"]
 
 
-def test_security_hub_checks_one_standard(guarded):
-    (standard,) = guarded.of("securityhub/standardsSubscription:StandardsSubscription").values()
+def test_security_hub_checks_one_standard(lavish):
+    (standard,) = lavish.of("securityhub/standardsSubscription:StandardsSubscription").values()
     arn = "arn:aws:securityhub:us-east-1::standards/aws-foundational-security-best-practices/v/1.0.0"
     assert standard["standardsArn"] == arn
-    (hub,) = guarded.of("securityhub/account:Account").values()
+    (hub,) = lavish.of("securityhub/account:Account").values()
     assert hub["enableDefaultStandards"] is False
 
 
@@ -181,16 +170,15 @@ def test_database_and_sessions_are_backed_up_daily_and_monthly_with_our_key(prod
     assert vault["forceDestroy"] is False
 
 
-@pytest.mark.parametrize(("lock", "grace"), [("governance", None), ("compliance", 3)])
-def test_a_locked_vault_keeps_what_the_plan_writes_and_only_compliance_is_for_ever(stand_up_stack, lock, grace):
-    estate = stand_up_stack("prod", {"guardrails.backup.vaultLock": lock})
-    (made,) = estate.of("backup/vaultLockConfiguration:VaultLockConfiguration").values()
+@pytest.mark.parametrize(("stack", "grace"), [("prod", None), ("lavish", 3)])
+def test_a_locked_vault_keeps_what_the_plan_writes_and_only_compliance_is_for_ever(request, stack, grace):
+    (made,) = request.getfixturevalue(stack).of("backup/vaultLockConfiguration:VaultLockConfiguration").values()
     assert (made["minRetentionDays"], made["maxRetentionDays"], made.get("changeableForDays")) == (35, 365, grace)
 
 
-def test_github_gets_in_by_repository_and_purpose_without_a_key(guarded):
+def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     subjects = {
-        name: json.loads(guarded.of("iam/role:Role")[name]["assumeRolePolicy"])["Statement"][0]["Condition"]
+        name: json.loads(lavish.of("iam/role:Role")[name]["assumeRolePolicy"])["Statement"][0]["Condition"]
         for name in ("github-preview", "github-drift", "github-deploy")
     }
     issuer = "token.actions.githubusercontent.com"
@@ -199,14 +187,14 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(guarded):
     ):  # fmt: skip
         exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
         assert subjects[f"github-{name}"] == {"StringEquals": exact}
-    (provider,) = guarded.of("iam/openIdConnectProvider:OpenIdConnectProvider").values()
+    (provider,) = lavish.of("iam/openIdConnectProvider:OpenIdConnectProvider").values()
     assert (provider["url"], provider["clientIdLists"]) == (f"https://{issuer}", ["sts.amazonaws.com"])
 
 
-def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(guarded):
-    attached = guarded.of("iam/rolePolicyAttachment:RolePolicyAttachment")["github-preview-readonlyaccess"]
+def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(lavish):
+    attached = lavish.of("iam/rolePolicyAttachment:RolePolicyAttachment")["github-preview-readonlyaccess"]
     assert attached["policyArn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
-    refused = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])["NoContent"]
+    refused = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])["NoContent"]
     assert refused["Effect"] == "Deny"
     assert {"secretsmanager:GetSecretValue", "s3:GetObject", "dynamodb:Query", "apigateway:GET"} <= set(
         refused["Action"]
@@ -214,8 +202,8 @@ def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(gu
     assert "arn:aws:s3:::infrafabric-prod-*/*" in refused["Resource"]
 
 
-def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its_own(guarded):
-    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its_own(lavish):
+    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
     making = granted["GrantWithinTheBoundary"]
     assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(making["Action"])
     assert making["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
@@ -226,22 +214,20 @@ def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its
     assert "iam:UpdateAssumeRolePolicy" in itself["Action"]
 
 
-def test_a_provider_that_the_account_has_is_used_and_not_made_again(stand_up_stack):
-    github = {"repository": "acme/fabric", "createProvider": False}
-    estate = stand_up_stack("dev", {"guardrails.githubOidc": github})
-    assert estate.of("iam/openIdConnectProvider:OpenIdConnectProvider") == {}
-    trusted = json.loads(estate.of("iam/role:Role")["github-deploy"]["assumeRolePolicy"])["Statement"][0]["Principal"]
+def test_a_provider_that_the_account_has_is_used_and_not_made_again(frugal):
+    assert frugal.of("iam/openIdConnectProvider:OpenIdConnectProvider") == {}
+    trusted = json.loads(frugal.of("iam/role:Role")["github-deploy"]["assumeRolePolicy"])["Statement"][0]["Principal"]
     assert trusted == {"Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"}
 
 
-def test_the_guarded_estate_has_the_properties_of_every_estate(guarded):
+def test_the_lavish_estate_has_the_properties_of_every_estate(lavish):
     from tests.infra import test_estate as every
 
-    every.test_everything_that_can_carries_all_tags(guarded)
-    every.test_everything_comes_from_the_stacks_own_provider(guarded)
-    every.test_everything_belongs_to_a_component_that_gives_it_its_name(guarded)
-    every.test_no_action_is_a_wildcard_and_no_resource_without_a_reason(guarded)
-    every.test_nobody_outside_is_let_in_by_a_resources_own_policy(guarded)
+    every.test_everything_that_can_carries_all_tags(lavish)
+    every.test_everything_comes_from_the_stacks_own_provider(lavish)
+    every.test_everything_belongs_to_a_component_that_gives_it_its_name(lavish)
+    every.test_no_action_is_a_wildcard_and_no_resource_without_a_reason(lavish)
+    every.test_nobody_outside_is_let_in_by_a_resources_own_policy(lavish)
 
 
 @pytest.mark.parametrize(
@@ -267,21 +253,21 @@ def test_settings_that_contradict_each_other_are_refused_before_anything_is_decl
     assert nothing.inputs == {}
 
 
-def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(guarded, prod, standby):
+def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, standby):
     """A component that is added later, with a role for another service, shows here."""
     trusted = {
         statement["Principal"]["Service"]
-        for estate in (guarded, prod, standby)
+        for estate in (lavish, prod, standby)
         for role in estate.of("iam/role:Role").values()
         for statement in json.loads(role["assumeRolePolicy"])["Statement"]
         if "Service" in statement["Principal"]
     }
-    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
     assert trusted <= set(granted["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"])
 
 
-def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(guarded):
-    granted = statements(guarded.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
+def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(lavish):
+    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
     assert granted["DecryptState"]["Condition"] == {
         "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/infrafabric-pulumi"}
     }

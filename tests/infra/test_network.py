@@ -17,9 +17,8 @@ def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses
         assert all(s["availabilityZone"] == f"us-east-1{n[-1]}" for n, s in subnets(estate).items())
 
 
-def test_a_third_zone_leaves_what_is_there_as_it_is(dev, stand_up_stack):
-    grown = stand_up_stack("dev", {"network.zones": 3, "fleet.size": 1})
-    assert {n: s for n, s in subnets(grown).items() if not n.endswith("-c")} == subnets(dev)
+def test_a_third_zone_leaves_what_is_there_as_it_is(frugal, prod):
+    assert {n: s for n, s in subnets(prod).items() if not n.endswith("-c")} == subnets(frugal)
 
 
 def test_without_nat_ipv4_goes_out_from_the_public_subnets_alone(primary):
@@ -45,10 +44,9 @@ def test_the_database_has_no_ipv6_and_every_other_subnet_a_network_of_its_own(de
     assert subnets(prod)["private-b"]["ipv6CidrBlock"] == "2001:db8:1234:1a11::/64"
 
 
-def test_a_stack_may_do_without_ipv6(stand_up_stack):
-    estate = stand_up_stack("dev", {"network.ipv6": False, "fleet.size": 1})
-    assert not estate.of("ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway")
-    assert not any(s.get("ipv6CidrBlock") for s in subnets(estate).values())
+def test_a_stack_may_do_without_ipv6(lavish):
+    assert not lavish.of("ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway")
+    assert not any(s.get("ipv6CidrBlock") for s in subnets(lavish).values())
 
 
 def test_the_network_itself_keeps_all_but_postgres_from_the_database(dev):
@@ -61,14 +59,14 @@ def test_the_network_itself_keeps_all_but_postgres_from_the_database(dev):
     assert sorted(answered) == [(cidr, 1024, 65535, "tcp", "allow") for cidr in private]
 
 
-@pytest.mark.parametrize(("nat", "gateways"), [("single", {"a"}), ("per-az", {"a", "b", "c"})])
-def test_nat_gives_every_private_subnet_a_way_out_and_the_database_none(stand_up_stack, nat, gateways):
-    estate = stand_up_stack("prod", {"network.nat": nat, "fleet.size": 1})
+@pytest.mark.parametrize(("stack", "zones", "gateways"), [("frugal", "ab", {"a"}), ("lavish", "abc", {"a", "b", "c"})])
+def test_nat_gives_every_private_subnet_a_way_out_and_the_database_none(request, stack, zones, gateways):
+    estate = request.getfixturevalue(stack)
     assert set(estate.of("ec2/natGateway:NatGateway")) == {f"network-nat-{zone}" for zone in gateways}
     routes = {n: r for n, r in estate.of("ec2/route:Route").items() if r.get("destinationCidrBlock")}
-    assert set(routes) == {"network-public-out", *(f"network-private-{zone}-out" for zone in "abc")}
-    ways = {zone: routes[f"network-private-{zone}-out"]["natGatewayId"] for zone in "abc"}
-    assert ways == {zone: f"network-nat-{zone if zone in gateways else 'a'}-id" for zone in "abc"}
+    assert set(routes) == {"network-public-out", *(f"network-private-{zone}-out" for zone in zones)}
+    ways = {zone: routes[f"network-private-{zone}-out"]["natGatewayId"] for zone in zones}
+    assert ways == {zone: f"network-nat-{zone if zone in gateways else 'a'}-id" for zone in zones}
 
 
 def test_the_default_security_group_lets_nothing_through(primary):
@@ -99,8 +97,8 @@ def test_the_gateway_endpoints_cost_nothing_and_are_always_there(primary):
     assert kinds == {"s3": "Gateway", "dynamodb": "Gateway", "secretsmanager": "Interface", "sqs": "Interface"}
 
 
-def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(dev, stand_up_stack):
-    for estate, zones in ((dev, 1), (stand_up_stack("prod", {"network.endpointZones": 2, "fleet.size": 1}), 2)):
+def test_an_interface_endpoint_is_paid_for_in_as_many_zones_as_the_settings_say(prod, lavish):
+    for estate, zones in ((prod, 1), (lavish, 2)):
         endpoint = estate.of("ec2/vpcEndpoint:VpcEndpoint")["network-endpoints-sqs"]
         assert len(endpoint["subnetIds"]) == zones
 
@@ -140,13 +138,12 @@ def test_all_traffic_is_logged(primary):
     assert "network-flow-policy" in primary.before("network-flow-log")
 
 
-def test_a_stack_without_a_database_has_no_network_no_recorder_and_nothing_that_speaks_of_them(stand_up_stack):
-    estate = stand_up_stack("dev", {"database": None, "fleet.size": 1})
-    kinds = {type_.split(":")[1].split("/")[0] for type_, _, _ in estate.resources}
+def test_a_stack_without_a_database_has_no_network_no_recorder_and_nothing_that_speaks_of_them(bare):
+    kinds = {type_.split(":")[1].split("/")[0] for type_, _, _ in bare.resources}
     assert not kinds & {"ec2", "vpc", "rds"}
-    assert "recorder-function" not in estate.of("lambda/function:Function")
-    assert "Record" not in estate.granted("agents-h01")
-    variables = estate.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
+    assert "recorder-function" not in bare.of("lambda/function:Function")
+    assert "Record" not in bare.granted("agents-h01")
+    variables = bare.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
     assert "RECORD_QUEUE_URL" not in variables
-    assert estate.exports["record_queue_url"] is None
-    assert "database" not in estate.exports
+    assert bare.exports["record_queue_url"] is None
+    assert "database" not in bare.exports

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from pulumi import Output
 
 from infra import alarm_table, dashboard_table, settings
+from infra.components.queries import Queries, QueriesArgs
 from infra.components.watched import Watched
+from infra.place import Place
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
-ENDPOINT = "https://events.pagerduty.com/integration/0123secret/enqueue"
+ENDPOINT = "https://events.pagerduty.com/integration/0123secret/enqueue"  # of the variant that has one
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def seen(agents: int = 10, **more) -> Watched:
     }
     return Watched(
         stack="dev", region="eu-west-1", agents={n: n for n in names}, services={"api": "a", "coordinator": "c"},
-        logs={}, api_name="api", api_stage="v1", **{**given, **more},
+        api_name="api", api_stage="v1", **{**given, "logs": {}, **more},
     )  # fmt: skip
 
 
@@ -141,15 +144,12 @@ def key_statements(estate):
     return json.loads(estate.of("kms/key:Key")["keys-data"]["policy"])["Statement"]
 
 
-def test_pagerduty_hears_at_an_address_that_stays_secret(stand_up_stack):
-    secrets = {"infrafabric:pagerDutyEndpoint": ENDPOINT}
-    changes = {"observability.pagerDuty": True, "observability.emails": ["ops@example.org"]}
-    estate = stand_up_stack("dev", changes, secrets)
-    subscriptions = estate.of("sns/topicSubscription:TopicSubscription")
+def test_pagerduty_hears_at_an_address_that_stays_secret(lavish):
+    subscriptions = lavish.of("sns/topicSubscription:TopicSubscription")
     pager = subscriptions["alerts-pager-duty"]
     assert (pager["protocol"], pager["endpoint"], pager["endpointAutoConfirms"]) == ("https", ENDPOINT, True)
-    assert "endpoint" in estate.secrets_in("alerts-pager-duty")
-    assert "0123secret" not in estate.in_clear()
+    assert "endpoint" in lavish.secrets_in("alerts-pager-duty")
+    assert "0123secret" not in lavish.in_clear()
     assert subscriptions["alerts-email-1"]["endpoint"] == "ops@example.org"
 
 
@@ -165,13 +165,11 @@ def test_the_watchdog_looks_every_ten_minutes_and_may_do_what_it_does_and_no_mor
 
 
 @pytest.mark.parametrize(
-    ("layout", "pages"),
-    [("none", []), ("combined", ["all"]), ("each", ["bus", "cost", "database", "edge", "swarm"])],
+    ("stack", "pages"), [("dev", []), ("lavish", ["all"]), ("prod", ["bus", "cost", "database", "edge", "swarm"])]
 )
-def test_dashboards_are_one_page_or_one_a_subject(stand_up_stack, layout, pages):
-    estate = stand_up_stack("dev", {"observability.dashboards": layout})
-    made = [i["dashboardName"] for i in estate.of("cloudwatch/dashboard:Dashboard").values()]
-    assert sorted(made) == [f"infrafabric-dev-{page}" for page in pages]
+def test_dashboards_are_none_one_page_or_one_a_subject(request, stack, pages):
+    made = request.getfixturevalue(stack).of("cloudwatch/dashboard:Dashboard").values()
+    assert sorted(i["dashboardName"] for i in made) == [f"infrafabric-prod-{page}" for page in pages]
 
 
 def test_no_two_widgets_lie_on_one_another_and_each_names_its_region():
@@ -204,19 +202,25 @@ def test_errors_are_counted_in_every_functions_log_and_agents_add_up(prod):
     assert {f["metricTransformation"]["namespace"] for f in filters} == {"InfraFabric/Logs/prod"}
 
 
-def test_a_saved_query_asks_fifty_log_groups_at_most(stand_up_stack):
-    estate = stand_up_stack("dev", {"fleet.size": 60, "database": None, "guardrails": None})
+def test_a_saved_query_asks_fifty_log_groups_at_most(stand_up):
+    def program():
+        place = Place(
+            stack="dev", environment="dev", region="eu-west-1", cost_center="c", account_id=Output.from_input("1")
+        )
+        many = {"agents": [f"/aws/lambda/h{n:02}" for n in range(60)], "services": ["a", "b", "c"]}
+        Queries("queries", QueriesArgs(place=place, watched=seen(60, logs=many)))
+
+    estate = stand_up(program)
     saved = estate.of("cloudwatch/queryDefinition:QueryDefinition")
     assert {len(q["logGroupNames"]) for q in saved.values()} == {50, 13}
     assert {"queries-session", "queries-session-2"} <= set(saved)
 
 
-def test_without_the_section_nothing_watches(stand_up_stack):
-    estate = stand_up_stack("dev", {"observability": None, "guardrails": None})
+def test_without_the_section_nothing_watches(bare):
     for type_ in ("cloudwatch/metricAlarm:MetricAlarm", "cloudwatch/eventRule:EventRule", "iam/policy:Policy"):
-        assert estate.of(type_) == {}
-    assert list(estate.of("sns/topic:Topic")) == ["bus-topic"]
-    assert {s["Sid"] for s in key_statements(estate)} == {"IamOfThisAccountDecides", "LogGroupsOfThisAccount"}
+        assert bare.of(type_) == {}
+    assert list(bare.of("sns/topic:Topic")) == ["bus-topic"]
+    assert {s["Sid"] for s in key_statements(bare)} == {"IamOfThisAccountDecides", "LogGroupsOfThisAccount"}
 
 
 def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standby):

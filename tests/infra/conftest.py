@@ -1,0 +1,80 @@
+"""Stacks that chose otherwise than the files do. Each is stood up once, and many tests look at it.
+
+A stack takes a second or more to stand up. So a test asks for one of its own only where a choice gets in the way of the
+others; else its choice goes into one of these.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.graph.capture import PRETENDED
+from tests.conftest import Estate, StandUp
+
+PAGER = "https://events.pagerduty.com/integration/0123secret/enqueue"
+RELEASED = {"artifactKey": "app/navidocs-2.tar", "sha256": "ab" * 32}
+ZONE = "Z0123456789ABC"
+
+
+@pytest.fixture(scope="session")
+def lavish(shared: StandUp) -> Estate:
+    """Prod with everything that can be switched on, whatever it costs."""
+    changes = {
+        "app.blueWeight": 90,
+        "app.green": RELEASED,
+        "dns.dnssec": True,
+        "fleet.provisioned": 2,
+        "fleet.start": "provisioned",
+        "guardrails.backup.vaultLock": "compliance",
+        "guardrails.config": True,
+        "guardrails.githubOidc": {"repository": "acme/fabric"},
+        "guardrails.securityHub": True,
+        "network.endpointZones": 2,
+        "network.ipv6": False,
+        "network.nat": "per-az",
+        "observability.dashboards": "combined",
+        "observability.emails": ["ops@example.org"],
+        "observability.pagerDuty": True,
+    }
+    return shared("lavish", "prod", changes, {**PRETENDED, "infrafabric:pagerDutyEndpoint": PAGER})
+
+
+@pytest.fixture(scope="session")
+def frugal(shared: StandUp) -> Estate:
+    """Prod in one region and two zones, with what the account has already, and released by steps."""
+    changes = {
+        "app.blueWeight": 0,
+        "dns.zoneId": ZONE,
+        "failover": False,
+        "fleet.start": "snap-start",
+        "guardrails.githubOidc": {"repository": "acme/fabric", "createProvider": False},
+        "network.nat": "single",
+        "network.zones": 2,
+        "recovery": None,
+        "runtime.rollout": "by-steps",
+    }
+    return shared("frugal", "prod", changes)
+
+
+@pytest.fixture(scope="session")
+def bare(shared: StandUp) -> Estate:
+    """Dev without a database or anything that watches, in the EU, asking Bedrock, beside a stack with the log role."""
+    changes = {
+        "api.accountLogRole": False,
+        "database": None,
+        "guardrails": None,
+        "model.agentId": "eu.anthropic.claude-haiku-5-5",
+        "model.coordinatorId": "anthropic.sonnet-x",
+        "model.prices": {"claude-next": {"input": 1.5, "output": 2.0, "cacheRead": 0.1, "cacheWrite": 0.2}},
+        "model.provider": "bedrock",
+        "observability": None,
+        "region": "eu-central-1",
+    }
+    return shared("bare", "dev", changes)
+
+
+@pytest.fixture(scope="session")
+def taken_over(shared: StandUp, prod: Estate) -> Estate:
+    """Prod-secondary after a failover: its database promoted, the app put up."""
+    changes = {"app": {"instances": 2}, "database.promoted": True}
+    return shared("taken-over", "prod-secondary", changes, stacks={"organization/infrafabric/prod": prod.exports})
