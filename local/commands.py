@@ -94,7 +94,9 @@ def _start(stack_name: str, view: View) -> dict[str, Any]:
     started = platform.start(HOME / "up", progress=view.part)
     try:
         deployed = stack.put_up(started, stack_name, report=view.step)
-        view.deployed(deployed.deployment)
+        for it in filter(None, (deployed.primary, deployed)):
+            view.note(f"stack {it.stack} in {it.region}")
+            view.deployed(it.deployment)
         stack.warm(started, deployed)
         started.save(_STATE)
     except BaseException:

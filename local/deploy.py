@@ -52,13 +52,17 @@ class Deployment:
 class _Emulated(Mocks):
     """Creates each resource on the emulator."""
 
-    def __init__(self, at: types.Surroundings) -> None:
+    def __init__(self, at: types.Surroundings, stacks: Mapping[str, Mapping[str, Any]]) -> None:
         self.at = at
+        self.stacks = stacks
         self.outcomes: dict[tuple[str, str], str] = {}
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = clear(args.inputs)
         create = types.table().get(args.typ)
+        if args.typ == "pulumi:pulumi:StackReference":
+            outputs = dict(self.stacks.get(inputs["name"], {}))
+            return inputs["name"], {**inputs, "outputs": outputs, "secretOutputNames": []}
         if not args.custom or args.typ.startswith("pulumi:"):
             self.outcomes[args.typ, args.name] = "component"
             return f"{args.name}-id" if args.custom else None, inputs
@@ -102,12 +106,14 @@ def deploy(
     stack_name: str,
     config: Mapping[str, str],
     at: types.Surroundings,
+    stacks: Mapping[str, Mapping[str, Any]] | None = None,
     report: Callable[[Step], None] = lambda _: None,
 ) -> Deployment:
     """Run ``program`` as stack ``stack_name`` against the emulator.
 
     Args:
         config: the stack's configuration by full key, objects as JSON (``infra.stackfile.read``).
+        stacks: outputs of the stacks that the program refers to, by full name.
         report: called for each resource once it stands, from the thread that made it.
 
     Raises:
@@ -119,7 +125,7 @@ def deploy(
     loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
     deployment = Deployment()
     settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]  a second deployment in this process
-    emulated = _Emulated(at)
+    emulated = _Emulated(at, stacks or {})
     quiet = logging.getLogger("local.deploy")
     set_mocks(
         emulated, project=PROJECT, stack=stack_name, preview=False, logger=quiet, organization="organization",

@@ -56,12 +56,12 @@ class Platform:
         user, password, name = (self.database[key] for key in ("user", "password", "name"))
         return postgres.url(self.scratch / "pg", self.database_port, user=user, password=password, database=name)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of the emulated account's root."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=CREDENTIALS["access_key_id"],
             aws_secret_access_key=CREDENTIALS["secret_access_key"],
             config=Config(retries={"max_attempts": 1}, max_pool_connections=50),
@@ -72,15 +72,15 @@ class Platform:
         postgres.create_database(self.scratch / "pg", self.database_port, name=name, user=user, password=password)
         self.database.update(name=name, user=user, password=password)
 
-    def start_durable_runner(self, functions: Mapping[str, Mapping[str, int]]) -> None:
-        """Start AWS's local runner of durable executions for ``functions`` (name → DurableConfig)."""
+    def start_durable_runner(self, functions: Mapping[str, Mapping[str, int]], region: str) -> None:
+        """Start AWS's local runner of durable executions for ``functions`` (name → DurableConfig) of one region."""
         configs = {name: {"DurableConfig": dict(config)} for name, config in functions.items()}
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         here = f"http://127.0.0.1:{self.durable_port}"
         command: list[str | Path] = [Path(sys.executable).parent / "dex-local-runner", "start-server"]
         command += ["--host", "127.0.0.1", "--port", str(self.durable_port), "--log-level", "WARNING"]
         command += ["--lambda-endpoint", self.endpoint_url, "--local-runner-endpoint", here]
-        command += ["--local-runner-region", REGION, "--function-configs", json.dumps(configs)]
+        command += ["--local-runner-region", region, "--function-configs", json.dumps(configs)]
         ready = processes.answers(f"{here}/health")
         part = processes.start("durable runner", command, log=self.log("durable-runner"), ready=ready, env=environment)
         self.parts.append(part)

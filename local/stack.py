@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class Deployed:
     """A stack on the platform."""
 
     stack: str
+    region: str
     deployment: deploy.Deployment
+    primary: Deployed | None = None  # what it stands by for, on the same platform
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -36,7 +39,6 @@ class Deployed:
 def changes(platform: Platform) -> dict[str, Any]:
     """Where a stack on this machine differs from the same stack in AWS: by settings only."""
     return {
-        "region": REGION,
         "model.provider": "offline",
         "model.baseUrl": platform.model_url,
         "fleet.maxConcurrency": _CONCURRENCY,
@@ -44,13 +46,13 @@ def changes(platform: Platform) -> dict[str, Any]:
     }
 
 
-def surroundings(platform: Platform) -> types.Surroundings:
+def surroundings(platform: Platform, region: str = REGION) -> types.Surroundings:
     """What creators of resources need to know of ``platform``."""
     work = platform.scratch / "work"
     work.mkdir(exist_ok=True)
     return types.Surroundings(
         endpoint_url=platform.endpoint_url,
-        region=REGION,
+        region=region,
         account_id=ACCOUNT,
         work=work,
         database_port=platform.database_port,
@@ -63,6 +65,9 @@ def put_up(
 ) -> Deployed:
     """Build the packages, run the program against the emulator, and make the functions answer.
 
+    A standby is put up after the primary that it reads, as in AWS: both on the one platform, each in its region. What
+    runs sessions is the stack that was asked for, because the runner of durable executions knows one region.
+
     Args:
         report: called for each resource once it stands.
         more: further settings, dotted paths with ``__`` for the dot (``fleet__size=2``).
@@ -71,14 +76,27 @@ def put_up(
         packaging.PackagingError, types.CreationFailedError, pulumi.RunError
     """
     built = packaging.build(packaging.Target.here())
-    at = surroundings(platform)
     wanted = {**changes(platform), **{path.replace("__", "."): value for path, value in more.items()}}
+    with _packages(built.code.parent):
+        deployed = _put_up(platform, stack, wanted, report)
+    platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
+    return deployed
+
+
+def _put_up(
+    platform: Platform, stack: str, wanted: Mapping[str, Any], report: Callable[[deploy.Step], None]
+) -> Deployed:
     # A stack that keeps the password itself has it encrypted in its file, where only the engine can read it.
     config = {**stackfile.read(stack, wanted), "infrafabric:databasePassword": secrets.token_urlsafe(24)}
-    with _packages(built.code.parent):
-        deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, report=report)
-    platform.start_durable_runner(_durable_functions(platform))
-    return Deployed(stack, deployment)
+    tree = json.loads(config["infrafabric:settings"])
+    primary, stacks = None, {}
+    if tree.get("primary"):
+        name = tree["primary"]["stack"]
+        primary = _put_up(platform, name.rpartition("/")[2], wanted, report)
+        stacks = {name: primary.outputs}
+    at = surroundings(platform, tree["region"])
+    deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, stacks=stacks, report=report)
+    return Deployed(stack, tree["region"], deployment, primary)
 
 
 def warm(platform: Platform, deployed: Deployed) -> None:
@@ -86,7 +104,7 @@ def warm(platform: Platform, deployed: Deployed) -> None:
 
     An agent answers an empty batch without doing anything, and so does the recorder; the API lists no sessions.
     """
-    client = platform.client("lambda")
+    client = platform.client("lambda", deployed.region)
     outputs = deployed.outputs
 
     def invoke(function: str) -> None:
@@ -102,14 +120,20 @@ def warm(platform: Platform, deployed: Deployed) -> None:
 
 
 def facts(platform: Platform, deployed: Deployed) -> dict[str, Any]:
-    """What a client of the platform needs to know, in the shape that ``fabric local up --json`` prints."""
+    """What a client of the platform needs to know, in the shape that ``fabric local up --json`` prints.
+
+    Beside a standby there is ``primary``: {"region", "outputs"} of the stack that it stands by for.
+    """
+    primary = deployed.primary
+    beside = {"primary": {"region": primary.region, "outputs": primary.outputs}} if primary else {}
     return {
         "endpoint_url": platform.endpoint_url,
-        "region": REGION,
+        "region": deployed.region,
         "credentials": CREDENTIALS,
         "api": {"url": deployed.outputs["api_url"], "key": deployed.outputs["api_key"]},
         "database_url": platform.database_url,
         "outputs": deployed.outputs,
+        **beside,
     }
 
 
@@ -126,7 +150,7 @@ def _packages(folder: Path) -> Iterator[None]:
             os.environ[packages.OVERRIDE] = before
 
 
-def _durable_functions(platform: Platform) -> dict[str, dict[str, int]]:
-    pages = platform.client("lambda").get_paginator("list_functions").paginate()
+def _durable_functions(platform: Platform, region: str) -> dict[str, dict[str, int]]:
+    pages = platform.client("lambda", region).get_paginator("list_functions").paginate()
     found = [function for page in pages for function in page["Functions"]]
     return {f["FunctionName"]: f["DurableConfig"] for f in found if f.get("DurableConfig")}

@@ -41,13 +41,18 @@ def parameter_group(it: Declared) -> Made:
 
 @creates("aws:rds/instance:Instance")
 def instance(it: Declared) -> Made:
+    """A replica is an instance of its own: the emulator knows none across regions, and reads are all that it is for.
+
+    Before it stands the one PostgreSQL of the platform, as before its source: both show the same rows.
+    """
     inputs, name = it.inputs, it.inputs.get("identifier") or it.name
     user = inputs.get("username") or "postgres"
     managed = bool(inputs.get("manageMasterUserPassword"))
-    password = secrets.token_urlsafe(24) if managed else inputs["password"]
+    replica = "replicateSourceDb" in inputs
+    password = secrets.token_urlsafe(24) if managed or replica else inputs["password"]
     made = it.client("rds").create_db_instance(
         DBInstanceIdentifier=name,
-        Engine=inputs["engine"],
+        Engine=inputs.get("engine") or "postgres",  # a replica has its source's
         DBInstanceClass=inputs["instanceClass"],
         MasterUsername=user,
         MasterUserPassword=password,
@@ -61,7 +66,8 @@ def instance(it: Declared) -> Made:
             BackupRetentionPeriod="backupRetentionPeriod",
         ),
     )["DBInstance"]  # fmt: skip
-    it.at.on_database(inputs.get("dbName") or "postgres", user, password)
+    if not replica:
+        it.at.on_database(inputs.get("dbName") or "postgres", user, password)
     resource_id = made.get("DbiResourceId") or f"db-{name}"
     address = "localhost"  # the name in the certificate of the platform's PostgreSQL
     outputs: dict[str, Any] = {
