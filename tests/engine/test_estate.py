@@ -1,4 +1,4 @@
-"""The whole dev stack through the provider, one request after another, as the engine would send them.
+"""Every stack, whole, through the provider, one request after another, as the engine would send them.
 
 It stands in for the engine where the CLI is not installed: order, inputs and identifiers are the program's own. What
 it does not show is the engine's own part: state, replacements in order, the language host. test_stack.py does.
@@ -7,7 +7,7 @@ it does not show is the engine's own part: state, replacements in order, the lan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,10 @@ class Estate:
 
     engine: Engine
     platform: local_platform.Platform
+    stack: str = "dev"
+    region: str = local_platform.REGION
+    stacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # outputs of those that it refers to
+    outputs: dict[str, Any] = field(default_factory=dict)
     things: dict[tuple[str, str], Thing] = field(default_factory=dict)  # in the order of their creation
     plans: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)  # name → what differs, what replaces
 
@@ -39,19 +43,21 @@ class Estate:
         """Create what does not stand yet, and plan for what does."""
         self.plans.clear()
         given = {"fleet.size": AGENTS, **{path.replace("__", "."): value for path, value in changes.items()}}
-        config = stackfile.read("dev", {**stack.changes(self.platform), **given})
+        config = stackfile.read(self.stack, {**stack.changes(self.platform), **given})
+        config["infrafabric:databasePassword"] = "correct-horse-battery"
         built = packaging.build(packaging.Target.here())
         with pytest.MonkeyPatch.context() as patch, stack._packages(built.code.parent):
-            patch.setattr(deploy, "_Emulated", lambda at: _Through(at, self))
-            at = stack.surroundings(self.platform)
-            deploy.deploy(program.stack, stack_name="dev", config=config, at=at)
+            patch.setattr(deploy, "_Emulated", lambda at, stacks: _Through(at, stacks, self))
+            at = stack.surroundings(self.platform, self.region)
+            done = deploy.deploy(program.stack, stack_name=self.stack, config=config, at=at, stacks=self.stacks)
+        self.outputs = done.outputs
 
 
 class _Through(deploy._Emulated):
     """Hands every resource to the provider instead."""
 
-    def __init__(self, at: Any, estate: Estate) -> None:
-        super().__init__(at)
+    def __init__(self, at: Any, stacks: Mapping[str, Mapping[str, Any]], estate: Estate) -> None:
+        super().__init__(at, stacks)
         self.estate = estate
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -118,3 +124,19 @@ def test_what_was_removed_leaves_room_for_the_same_again(estate: Estate, whole: 
     assert len(left_behind(whole)["functions"]) > AGENTS
     for thing in reversed(estate.things.values()):
         estate.engine.delete(thing)
+
+
+def test_prod_and_the_standby_that_reads_it_do_not_change_by_themselves_either(whole: local_platform.Platform) -> None:
+    """Needs the platform empty, so that what the account has once is free."""
+    with asking(whole) as engine:
+        prod = Estate(engine, whole, stack="prod")
+        prod.run()
+        prod.run()
+        assert prod.plans == {}
+    with asking(whole, "us-west-2") as engine:
+        handed = {"organization/infrafabric/prod": prod.outputs}
+        standby = Estate(engine, whole, stack="prod-secondary", region="us-west-2", stacks=handed)
+        standby.run()
+        standby.run()
+        assert standby.plans == {}
+        assert len(standby.things) > 200

@@ -117,6 +117,17 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     assert {kind: names for kind, names in left_behind(platform).items() if names} == {}
 
 
+def test_a_standby_reads_from_the_backend_what_its_primary_hands_over(workspace: Workspace) -> None:
+    """Both stay: what prod protects, a destroy refuses to touch."""
+    for name, region in (("prod", "us-east-1"), ("prod-secondary", "us-west-2")):
+        of_two = workspace.stack(name, fleet__size=1)
+        of_two.set_config("infrafabric:databasePassword", auto.ConfigValue("correct-horse-battery", secret=True))
+        of_two.up(parallel=_AT_ONCE)
+        of_two.preview(parallel=_AT_ONCE, expect_no_changes=True)
+        assert of_two.outputs()["results_bucket"].value.endswith(region)
+        assert "correct-horse-battery" not in json.dumps(of_two.export_stack().deployment)
+
+
 def _lose_a_queue(dev: auto.Stack, platform: local_platform.Platform) -> None:
     """Someone deletes an agent's dead-letter queue by hand."""
     platform.client("sqs").delete_queue(QueueUrl=dev.outputs()["agents"].value["h01"]["dlq_url"])
