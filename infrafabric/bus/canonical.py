@@ -30,11 +30,17 @@ _ENCODER = json.JSONEncoder(
 # Only these together order keys otherwise by UTF-16 (RFC 8785 3.2.3) than by code point (Python).
 _SUPPLEMENTARY = re.compile("[\U00010000-\U0010ffff]")
 _ABOVE_SURROGATES = re.compile("[\ue000-\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)  # possessive: never goes back over a long string
 
 
 def canonical(value: Any, *, inside: int = 0) -> bytes:
-    """The RFC 8785 form of ``value``: dicts with str keys, lists, str, int, float, bool, None.
+    """``canonical_text`` in UTF-8."""
+    return canonical_text(value, inside=inside).encode()
+
+
+def canonical_text(value: Any, *, inside: int = 0) -> str:
+    """The RFC 8785 form of ``value``, which UTF-8 can hold: dicts with str keys, lists, str, int, float, bool, None.
 
     Args:
         inside: how many objects and arrays will stand around it.
@@ -46,12 +52,13 @@ def canonical(value: Any, *, inside: int = 0) -> bytes:
     if not _survey(value, MAX_DEPTH - inside):
         return _by_library(value)
     text = _ENCODER.encode(value)
-    if not text.isascii() and _SUPPLEMENTARY.search(text) and _ABOVE_SURROGATES.search(text):
+    if text.isascii():
+        return text
+    if _SUPPLEMENTARY.search(text) and _ABOVE_SURROGATES.search(text):
         return _by_library(value)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise _bad_text() from None
+    if _SURROGATE.search(text):
+        raise _bad_text()
+    return text
 
 
 def quoted(text: str) -> str:
@@ -130,9 +137,9 @@ def _inside(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return item.values()
 
 
-def _by_library(value: Any) -> bytes:
+def _by_library(value: Any) -> str:
     try:
-        return rfc8785.dumps(value)
+        return rfc8785.dumps(value).decode()
     except UnicodeEncodeError:  # from a key, when it is sorted
         raise _bad_text() from None
     except rfc8785.CanonicalizationError:  # numbers and types are surveyed, so it is a string

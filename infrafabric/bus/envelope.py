@@ -13,25 +13,23 @@ from __future__ import annotations
 import binascii
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from infrafabric.bus.canonical import MAX_BYTES, canonical, loads, quoted
+from infrafabric.bus.canonical import MAX_BYTES, canonical_text, loads, quoted
 from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.signing import Signer
-from infrafabric.bus.structure import SCHEMA, Performative, check_signed, check_unsigned
+from infrafabric.bus.structure import PERFORMATIVES, SCHEMA, Performative, check_signed, check_unsigned
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+# Tuples, not frozen dataclasses: those set each member by a call, and every message that comes in makes both.
+class Citation(NamedTuple):
     """Where the content comes from: an absolute URI, and ``sha256:<hex>`` of the bytes that stood there."""
 
     source_url: str
     evidence_hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A signed message whose structure is right. Times in Unix milliseconds."""
 
     performative: Performative
@@ -97,13 +95,14 @@ def sign(unsigned: dict[str, Any], signer: Signer) -> bytes:
     if unsigned["sender"] != signer.principal:
         raise Refused(Reason.BAD_PRINCIPAL, f"{signer.principal} cannot sign as sender {unsigned['sender']}")
     head, tail = _halves(unsigned)
-    signature = binascii.b2a_base64(signer.sign(head + tail), newline=False).decode()
+    signature = binascii.b2a_base64(signer.sign((head + tail).encode()), newline=False).decode()
     member = (
         f',"signature":{{"algorithm":"ed25519","public_key":"{signer.public_key}","signature_bytes":"{signature}"}}'
     )
-    wire = head + member.encode() + tail
-    if not wire.isascii():  # SQS takes U+FFFE and U+FFFF only escaped (SendMessage, MessageBody)
-        wire = wire.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+    text = head + member + tail
+    if not text.isascii():  # SQS takes U+FFFE and U+FFFF only escaped (SendMessage, MessageBody)
+        text = text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+    wire = text.encode()
     if len(wire) > MAX_BYTES:
         raise Refused(Reason.OVERSIZED, f"{len(wire)} bytes, at most {MAX_BYTES}: move the content to S3 (claim check)")
     return wire
@@ -112,10 +111,10 @@ def sign(unsigned: dict[str, Any], signer: Signer) -> bytes:
 def signed_form(message: Mapping[str, Any]) -> bytes:
     """The RFC 8785 form of a checked message without its signature: what Ed25519 signs. Refused as ``canonical``."""
     head, tail = _halves(message)
-    return head + tail
+    return (head + tail).encode()
 
 
-def _halves(message: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def _halves(message: Mapping[str, Any]) -> tuple[str, str]:
     """The canonical form of a checked message, cut where ``signature`` has its place among the sorted members.
 
     Written out, as it costs half of encoding the whole: by their patterns only content and source_url need an escape.
@@ -130,8 +129,8 @@ def _halves(message: Mapping[str, Any]) -> tuple[bytes, bytes]:
         f'"performative":"{message["performative"]}","receiver":"{message["receiver"]}",{reply_by}'
         f'"schema":"{SCHEMA}","sender":"{message["sender"]}"'
     )
-    head = before.encode() + canonical(message["content"], inside=1) + after.encode()
-    return head, f',"timestamp":{message["timestamp"]}}}'.encode()
+    head = before + canonical_text(message["content"], inside=1) + after
+    return head, f',"timestamp":{message["timestamp"]}}}'
 
 
 def parse(raw: bytes | str) -> Envelope:
@@ -144,7 +143,7 @@ def parse(raw: bytes | str) -> Envelope:
     public_key, signature = check_signed(message)
     citation = message["citation"]
     return Envelope(
-        performative=Performative(message["performative"]),
+        performative=PERFORMATIVES[message["performative"]],
         sender=message["sender"],
         receiver=message["receiver"],
         conversation_id=message["conversation_id"],

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from infrafabric.bus.keys import BadKey, canonical_base64, public_key_bytes
 from infrafabric.bus.refusal import Reason, Refused, shown
 
 SCHEMA = "if.bus/1"
+LONGEST_NAME = 256  # characters of a principal or a conversation
 LONGEST_REPLY_MS = 14 * 24 * 3600 * 1000  # SQS keeps a message 14 days at most
 _ORDER = 2**252 + 27742317777372353535851937790883648493  # L of RFC 8032 5.1
 
@@ -33,21 +35,29 @@ class Performative(StrEnum):
 
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._~@:-]*"
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_principal = re.compile(rf"(?=.{{1,256}}\Z)if://agent/{_SEGMENT}(?:/{_SEGMENT})*").fullmatch
-_conversation = re.compile(rf"(?=.{{1,256}}\Z)if://[a-z][a-z0-9-]*/{_SEGMENT}(?:/{_SEGMENT})*").fullmatch
+_PRINCIPAL = re.compile(rf"if://agent/{_SEGMENT}(?:/{_SEGMENT})*")
+_CONVERSATION = re.compile(rf"if://[a-z][a-z0-9-]*/{_SEGMENT}(?:/{_SEGMENT})*")
 _message_id = re.compile(rf"if://message/{_UUID4}").fullmatch
 _source_url = re.compile(r"(?=.{1,2048}\Z)[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f\ud800-\udfff]+").fullmatch
 _evidence_hash = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
 
-_PERFORMATIVES = {act.value: act for act in Performative}
+
+def _seen_again(pattern: re.Pattern[str]) -> Callable[[str], object]:
+    """Matches whole texts of 256 characters at most, and remembers: the same few stand in message after message."""
+    matches = lru_cache(maxsize=1024)(pattern.fullmatch)
+    return lambda text: len(text) <= LONGEST_NAME and matches(text)
+
+
+_principal, _conversation = _seen_again(_PRINCIPAL), _seen_again(_CONVERSATION)
+PERFORMATIVES: Mapping[str, Performative] = {act.value: act for act in Performative}
 _A_PRINCIPAL = "a principal is if://agent/<name>, with letters, digits, . _ ~ @ : - and / between, up to 256 characters"
 _A_MESSAGE_ID = "a message id is if://message/<UUID version 4 in lower case>"
 _TEXTS: tuple[tuple[str, Callable[[str], object], Reason, str], ...] = (
     (
         "performative",
-        _PERFORMATIVES.get,
+        PERFORMATIVES.get,
         Reason.BAD_PERFORMATIVE,
-        f"one of {', '.join(_PERFORMATIVES)}",
+        f"one of {', '.join(PERFORMATIVES)}",
     ),
     ("sender", _principal, Reason.BAD_PRINCIPAL, _A_PRINCIPAL),
     ("receiver", _principal, Reason.BAD_PRINCIPAL, _A_PRINCIPAL),
@@ -67,19 +77,19 @@ _UNSIGNED = frozenset(
 )
 _SIGNED = _UNSIGNED | {"signature"}
 _OPTIONAL = frozenset(("reply_by", "in_reply_to"))
+_UNSIGNED_AT_MOST, _SIGNED_AT_MOST = _UNSIGNED | _OPTIONAL, _SIGNED | _OPTIONAL
 _CITATION = frozenset(("source_url", "evidence_hash"))
 _SIGNATURE = frozenset(("algorithm", "public_key", "signature_bytes"))
-_NONE: frozenset[str] = frozenset()
 
 
 def is_principal(value: object) -> bool:
     """Whether ``value`` names an agent: ``if://agent/...``, at most 256 characters."""
-    return isinstance(value, str) and _principal(value) is not None
+    return isinstance(value, str) and bool(_principal(value))
 
 
 def check_unsigned(message: object) -> None:
     """Raises ``Refused`` with the first reason, from not-an-object to bad-citation, that applies."""
-    _check_members(message, _UNSIGNED, hint="; a signature is added by signing")
+    _check_members(message, _UNSIGNED, _UNSIGNED_AT_MOST, hint="; a signature is added by signing")
 
 
 def check_signed(message: object) -> tuple[str, bytes]:
@@ -88,15 +98,17 @@ def check_signed(message: object) -> tuple[str, bytes]:
     Raises:
         Refused: as ``check_unsigned``, then bad-algorithm, bad-public-key, bad-signature.
     """
-    return _check_signature(_check_members(message, _SIGNED)["signature"])
+    return _check_signature(_check_members(message, _SIGNED, _SIGNED_AT_MOST)["signature"])
 
 
-def _check_members(message: object, required: frozenset[str], hint: str = "") -> Mapping[str, Any]:
+def _check_members(
+    message: object, required: frozenset[str], at_most: frozenset[str], hint: str = ""
+) -> Mapping[str, Any]:
     if not isinstance(message, dict):
         raise Refused(Reason.NOT_AN_OBJECT, f"a message is a JSON object, not {type(message).__name__}")
     if message.get("schema", SCHEMA) != SCHEMA:
         raise Refused(Reason.UNKNOWN_SCHEMA, f"schema {shown(message['schema'])}: this reader knows {SCHEMA!r} alone")
-    _check_names(message, required, _OPTIONAL, "the message", hint)
+    _check_names(message, required, at_most, "the message", hint)
     for name, matches, reason, allowed in _TEXTS:
         value = message[name]
         if type(value) is not str or not matches(value):
@@ -113,16 +125,15 @@ def _check_members(message: object, required: frozenset[str], hint: str = "") ->
 
 
 def _check_names(
-    found: Mapping[str, Any], required: frozenset[str], optional: frozenset[str], where: str, hint: str = ""
+    found: Mapping[str, Any], required: frozenset[str], at_most: frozenset[str], where: str, hint: str = ""
 ) -> None:
     names = found.keys()
     if not names >= required:
         missing = sorted(required - names)
         raise Refused(Reason.MISSING_MEMBER, f"{where} lacks {', '.join(missing)}")
-    if len(names) > len(required):
-        unknown = sorted(names - required - optional)
-        if unknown:
-            raise Refused(Reason.UNKNOWN_MEMBER, f"{where} has {shown(unknown)}, which {SCHEMA} does not know{hint}")
+    if not names <= at_most:
+        unknown = sorted(names - at_most)
+        raise Refused(Reason.UNKNOWN_MEMBER, f"{where} has {shown(unknown)}, which {SCHEMA} does not know{hint}")
 
 
 def _check_times(message: Mapping[str, Any]) -> None:
@@ -140,7 +151,7 @@ def _check_times(message: Mapping[str, Any]) -> None:
 def _check_citation(citation: object) -> None:
     if type(citation) is not dict:
         raise Refused(Reason.BAD_CITATION, f"citation {shown(citation)}: an object of source_url and evidence_hash")
-    _check_names(citation, _CITATION, _NONE, "citation")
+    _check_names(citation, _CITATION, _CITATION, "citation")
     url, evidence = citation["source_url"], citation["evidence_hash"]
     if type(url) is not str or not _source_url(url):
         allowed = "an absolute URI without spaces, up to 2048 characters"
@@ -154,7 +165,7 @@ def _check_signature(signature: object) -> tuple[str, bytes]:
     if type(signature) is not dict:
         allowed = "an object of algorithm, public_key and signature_bytes"
         raise Refused(Reason.BAD_SIGNATURE, f"signature {shown(signature)}: {allowed}")
-    _check_names(signature, _SIGNATURE, _NONE, "signature")
+    _check_names(signature, _SIGNATURE, _SIGNATURE, "signature")
     if signature["algorithm"] != "ed25519":
         raise Refused(Reason.BAD_ALGORITHM, f"signature.algorithm {shown(signature['algorithm'])}: 'ed25519' alone")
     public_key, text = signature["public_key"], signature["signature_bytes"]
