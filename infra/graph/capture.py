@@ -74,6 +74,7 @@ class Recorder(Mocks):
     """The mocks, and what they were told. ``region`` is where outputs say that things are."""
 
     region: str = "us-east-1"
+    preview: bool = False  # as in the first preview: what is only declared has no id and no outputs yet
     stacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # exports of other stacks, by full name
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
@@ -98,7 +99,7 @@ class Recorder(Mocks):
         key = args.typ, args.name
         self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
         self.ids[key], self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
-        return self.ids[key], self.outputs[key]
+        return ("", args.inputs) if self.preview else (self.ids[key], self.outputs[key])
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         return answers.invoked(args.token, args.args), []
@@ -173,8 +174,9 @@ def _run(
     try:
         set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
         pulumi.runtime.set_mocks(
-            into, project=PROJECT, stack=stack, preview=False, monitor=_Monitor(into), organization="organization"
-        )
+            into, project=PROJECT, stack=stack, preview=into.preview, monitor=_Monitor(into),
+            organization="organization",
+        )  # fmt: skip
         pulumi.runtime.set_all_config({**config, **secrets}, secret_keys=list(secrets))
         loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, into)))
     finally:

@@ -8,6 +8,8 @@ import re
 
 import pulumi_aws as aws
 
+from tests.conftest import Estate
+
 TAGS = {"Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass"}
 
 # Statements whose resource is everything, because AWS knows no narrower one for their actions.
@@ -159,6 +161,13 @@ def test_no_security_group_is_open_to_addresses_without_a_reason(estate):
             assert rule["fromPort"] == rule["toPort"], name
     for group in estate.of("ec2/securityGroup:SecurityGroup").values():
         assert not {"ingress", "egress"} & set(group), "rules are resources of their own"
+
+
+def test_the_first_preview_of_an_empty_account_shows_what_an_update_makes(stand_up_stack, prod):
+    """Nothing that is declared waits for a value that only an update could know."""
+    shown = stand_up_stack("prod", into=Estate(preview=True))
+    assert shown.inputs.keys() == prod.inputs.keys()
+    assert all(shown.inputs[type_].keys() == named.keys() for type_, named in prod.inputs.items())
 
 
 def test_a_program_run_twice_gives_the_same_graph(stand_up_stack, prod):
