@@ -18,7 +18,7 @@ from infra.settings import Primary
 EXPORT = "handover"
 VERSION = 1
 # A primary may do without these. An output that is null is no output, so they are simply not there.
-OPTIONAL = frozenset({"database_arn", "database_secret_arn", "model_api_key_secret_arn", "zone_id"})
+OPTIONAL = frozenset({"database_arn", "database_secret_arn", "model_api_key_secret_arn", "alerts_topic_arn", "zone_id"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Handover:
     model_api_key_secret_arn: Output[str | None]
     database_arn: Output[str | None]  # in the primary's region
     database_secret_arn: Output[str | None]
+    alerts_topic_arn: Output[str | None]  # where Route 53's alarms are (us-east-1), if the primary speaks there
     zone_id: Output[str | None]  # of the hosted zone; Route 53 is global
 
     def export(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pulumi
 from pulumi import Input, ResourceOptions
 
 from infra import policies
@@ -129,4 +130,5 @@ def guard(
         Backups("backups", kept, here)
     if rails.github_oidc and it.boundary:
         github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary)
-        GithubOidc("github", github, unbounded)
+        made = GithubOidc("github", github, unbounded)
+        pulumi.export("github_roles", made.role_arns)

@@ -9,9 +9,11 @@ from pulumi import Output, ResourceOptions
 from infra import operations
 from infra.base import Base
 from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
+from infra.components.alerts import Alerts
 from infra.components.api import Api, ApiArgs
 from infra.components.bus import Bus, BusArgs
 from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
+from infra.components.dns import GLOBAL_REGION
 from infra.components.face import Face, FaceArgs
 from infra.components.keys import Keys, KeysArgs, principal_uri
 from infra.components.model import Model, ModelArgs
@@ -67,6 +69,7 @@ def stack() -> None:
     shown = FaceArgs(
         base=base, network=network, api=api, settings=settings, alerts=alerts,
         primary_zone_id=given.zone_id.apply(_there_is_a_zone) if given and settings.dns else None,
+        primary_topics=given.alerts_topic_arn.apply(lambda arn: [arn] if arn else []) if given else None,
     )  # fmt: skip
     face = Face("face", shown, here)
     parts = operations.Parts(
@@ -77,7 +80,7 @@ def stack() -> None:
     operations.guard(parts, alerts, settings, here, unbounded)
 
     if recovery:
-        _hand_over(place, recovery, base, swarm, history, face).export()
+        _hand_over(place, recovery, base, swarm, history, face, alerts).export()
     _export(base, swarm, coordinator, agents, api, face)
 
 
@@ -136,7 +139,9 @@ def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
     )
 
 
-def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: History | None, face: Face) -> Handover:
+def _hand_over(
+    place: Place, region: str, base: Base, swarm: Swarm, history: History | None, face: Face, alerts: Alerts | None
+) -> Handover:
     """What a standby in ``region`` could not know by itself."""
     copies = base.storage.copies
     assert copies is not None, "with recovery, storage has copies"
@@ -154,6 +159,7 @@ def _hand_over(place: Place, region: str, base: Base, swarm: Swarm, history: His
         model_api_key_secret_arn=there(swarm.model.api_key_secret_arn),
         database_arn=Output.from_input(history.database.instance.arn if history else None),
         database_secret_arn=there(history.database.master_secret_arn if history else None),
+        alerts_topic_arn=Output.from_input(alerts.topic_arn if alerts and place.region == GLOBAL_REGION else None),
         zone_id=Output.from_input(face.dns.zone_id if face.dns else None),
     )
 

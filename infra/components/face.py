@@ -17,7 +17,7 @@ from infra.components.dns import GLOBAL_REGION, Dns, DnsArgs
 from infra.components.edge import Edge, EdgeArgs
 from infra.components.load_balancer import HEALTH_PATH
 from infra.components.network import Network
-from infra.components.public_name import PublicName, PublicNameArgs
+from infra.components.public_name import Audience, PublicName, PublicNameArgs
 from infra.components.web_acl import WebAcl, WebAclArgs
 from infra.settings import Settings
 
@@ -29,6 +29,7 @@ class FaceArgs:
     api: Api
     settings: Settings
     primary_zone_id: Output[str] | None = None  # a standby's: the zone that it writes its names into
+    primary_topics: Output[list[str]] | None = None  # likewise: where its primary's alerts are heard in us-east-1
     alerts: Alerts | None = None
 
 
@@ -75,10 +76,12 @@ class Face(ComponentResource):
         return "none" if self._standby else "alone"
 
     @property
-    def _tell(self) -> Alerts | None:
-        """Who hears of a name that cannot be reached: its alarm is in us-east-1, and alarms tell their own region."""
-        alerts, region = self._args.alerts, self._args.base.place.region
-        return alerts if region == GLOBAL_REGION else None
+    def _tell(self) -> Audience | None:
+        """This stack's topic where it is in us-east-1; else a standby's primary may have one there."""
+        alerts, given = self._args.alerts, self._args.primary_topics
+        if alerts and self._args.base.place.region == GLOBAL_REGION:
+            return Audience(topics=[alerts.topic_arn], door=alerts.door)
+        return Audience(topics=given) if alerts and given is not None else None
 
     def _name_api(self, dns: Dns) -> None:
         place = self._args.base.place

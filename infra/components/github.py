@@ -43,9 +43,7 @@ class GithubOidc(ComponentResource):
     is an administrator, at their own keyboard.
     """
 
-    preview_role_arn: Output[str]
-    drift_role_arn: Output[str]
-    deploy_role_arn: Output[str]
+    role_arns: dict[str, Output[str]]  # preview, drift, deploy
 
     def __init__(self, name: str, args: GithubOidcArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:GithubOidc", name, opts=opts)
@@ -58,8 +56,8 @@ class GithubOidc(ComponentResource):
         self._write("drift", drift, [*state_access(args.place), secrets_too(args.place)])
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
         self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn))
-        self.preview_role_arn, self.drift_role_arn, self.deploy_role_arn = preview.arn, drift.arn, deploy.arn
-        self.register_outputs({what: getattr(self, f"{what}_role_arn") for what in ("preview", "drift", "deploy")})
+        self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
+        self.register_outputs({"role_arns": self.role_arns})
 
     def _trusted_issuer(self) -> Output[str]:
         place = self._args.place

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from infra.components.alerts import Alerts
 from infra.components.dns import GLOBAL_REGION, Dns
 from infra.place import DataClass, Place
 
@@ -22,6 +23,14 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audience:
+    """Topics in us-east-1: Route 53 has its metrics there alone, and an alarm speaks to its own region only."""
+
+    topics: Input[Sequence[Input[str]]]
+    door: pulumi.Resource | None = None  # what an alarm waits for, where this stack has to let it in
+
+
+@dataclass(frozen=True, kw_only=True)
 class PublicNameArgs:
     place: Place
     dns: Dns
@@ -32,7 +41,7 @@ class PublicNameArgs:
     # The part of this stack in the shared name: alone it is a plain record; a standby without failover has none.
     part: Literal["alone", "PRIMARY", "SECONDARY", "none"] = "alone"
     ipv6: bool = True
-    tell: Alerts | None = None  # who hears of it when the regional name cannot be reached: a topic in us-east-1
+    tell: Audience | None = None  # who hears of it when the regional name cannot be reached
 
 
 class PublicName(ComponentResource):
@@ -103,9 +112,9 @@ class PublicName(ComponentResource):
             evaluation_periods=1,  # the check has counted three failures by then
             treat_missing_data="breaching",
             region=GLOBAL_REGION,  # Route 53 has its metrics nowhere else
-            alarm_actions=[told.topic_arn] if told else None,
-            ok_actions=[told.topic_arn] if told else None,
+            alarm_actions=told.topics if told else None,
+            ok_actions=told.topics if told else None,
             tags=place.tags("front", DataClass.NONE, f"{self._args.what}-unhealthy"),
-            opts=ResourceOptions(parent=self, depends_on=[told.door] if told else None),
+            opts=ResourceOptions(parent=self, depends_on=told.door if told else None),
         )
         return alarm.arn

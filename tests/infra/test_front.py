@@ -153,14 +153,15 @@ def test_a_standby_has_its_part_of_the_names_and_proves_only_its_own(taken_over)
 
 
 def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby):
-    """An alarm tells topics of its own region only, and Route 53's are in us-east-1."""
+    """An alarm tells topics of its own region only, and Route 53's are in us-east-1: the primary's topic hears both."""
     topic = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
     names = {n: a for n, a in prod.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")}
     assert len(names) == 2
+    assert all("alerts-topic-policy" in prod.before(name) for name in names)
     assert all((a["alarmActions"], a["okActions"]) == ([topic], [topic]) for a in names.values())
     theirs = [a for n, a in standby.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")]
-    assert theirs
-    assert not any(alarm.get("alarmActions") for alarm in theirs)
+    assert len(theirs) == 1
+    assert all((a["alarmActions"], a["okActions"]) == ([topic], [topic]) for a in theirs)
 
 
 def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):

@@ -187,6 +187,7 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     ):  # fmt: skip
         exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
         assert subjects[f"github-{name}"] == {"StringEquals": exact}
+    assert set(lavish.exports["github_roles"]) == {"preview", "drift", "deploy"}, "what the repository must be told"
     (provider,) = lavish.of("iam/openIdConnectProvider:OpenIdConnectProvider").values()
     assert (provider["url"], provider["clientIdLists"]) == (f"https://{issuer}", ["sts.amazonaws.com"])
 
