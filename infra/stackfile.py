@@ -27,7 +27,9 @@ def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = RO
         *above, last = path.split(".")
         node = config["infrafabric:settings"]
         for key in above:
-            node = node.setdefault(key, {})
+            if not isinstance(node.get(key), dict):
+                node[key] = {}  # the settings say whether a section may stand there
+            node = node[key]
         node[last] = deepcopy(value)
     return {key: _text(value) for key, value in config.items() if not _encrypted(value)}
 

@@ -15,6 +15,10 @@ def register(groups: Any) -> None:
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     up = _command(commands, "up", "start the platform, deploy a stack, and keep it running", "up")
     up.add_argument("--stack", default="dev", help="which Pulumi.<stack>.yaml (default: dev)")
+    up.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="another value for a setting of the stack, such as fleet.size=3; may be given again",
+    )  # fmt: skip
     _command(commands, "down", "stop the platform", "down")
     _command(commands, "status", "whether it runs, and where", "status")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import yaml
 
 from infra.packaging import PackagingError
 from infrafabric.cli.api_client import ApiError
@@ -33,16 +34,20 @@ class NoStackError(Exception):
     """There is no file for the stack that was asked for."""
 
 
+class BadSettingError(Exception):
+    """A --set that is not KEY=VALUE."""
+
+
 # What a user can do something about: one line each, without a traceback.
 EXPECTED = (
     processes.PartFailedError, types.CreationFailedError, PackagingError, pulumi.RunError, ApiError,
-    AlreadyRunningError, NoStackError,
+    AlreadyRunningError, NoStackError, BadSettingError,
 )  # fmt: skip
 
 
 def up(args: argparse.Namespace) -> int:
     """Start everything, deploy, and leave it running; when it runs already, say so and where."""
-    view = view_for(args.json)
+    view, changed = view_for(args.json), _settings(args.settings)
     _check_stack(args.stack)
     with _alone():
         running = _running()
@@ -50,7 +55,7 @@ def up(args: argparse.Namespace) -> int:
             facts = json.loads(_FACTS.read_text())
             view.note("the platform is already running")
         else:
-            facts = _start(args.stack, view)
+            facts = _start(args.stack, changed, view)
     _show(facts, args.json)
     return 0
 
@@ -90,10 +95,24 @@ def _check_stack(name: str) -> None:
         raise NoStackError(f"there is no Pulumi.{name}.yaml: stacks of this checkout are {', '.join(known)}")
 
 
-def _start(stack_name: str, view: View) -> dict[str, Any]:
+def _settings(given: list[str]) -> dict[str, Any]:
+    """``["fleet.size=3"]`` as ``{"fleet.size": 3}``: values are YAML, as in a stack's file."""
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not (equals and all(key.split("."))):
+            raise BadSettingError(f"--set {text}: must be KEY=VALUE, such as --set fleet.size=3")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
+    return found
+
+
+def _start(stack_name: str, changed: dict[str, Any], view: View) -> dict[str, Any]:
     started = platform.start(HOME / "up", progress=view.part)
     try:
-        deployed = stack.put_up(started, stack_name, report=view.step)
+        deployed = stack.put_up(started, stack_name, changed, report=view.step)
         for it in filter(None, (deployed.primary, deployed)):
             view.note(f"stack {it.stack} in {it.region}")
             view.deployed(it.deployment)

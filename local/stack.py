@@ -61,7 +61,12 @@ def surroundings(platform: Platform, region: str = REGION) -> types.Surroundings
 
 
 def put_up(
-    platform: Platform, stack: str = "dev", *, report: Callable[[deploy.Step], None] = lambda _: None, **more: Any
+    platform: Platform,
+    stack: str = "dev",
+    changed: Mapping[str, Any] | None = None,
+    *,
+    primary_changed: Mapping[str, Any] | None = None,
+    report: Callable[[deploy.Step], None] = lambda _: None,
 ) -> Deployed:
     """Build the packages, run the program against the emulator, and make the functions answer.
 
@@ -69,30 +74,37 @@ def put_up(
     runs sessions is the stack that was asked for, because the runner of durable executions knows one region.
 
     Args:
+        changed: settings by dotted path (``{"fleet.size": 2}``), beside what this machine makes of a stack.
+        primary_changed: likewise, of the primary that a standby is put up after.
         report: called for each resource once it stands.
-        more: further settings, dotted paths with ``__`` for the dot (``fleet__size=2``).
 
     Raises:
         packaging.PackagingError, types.CreationFailedError, pulumi.RunError
     """
     built = packaging.build(packaging.Target.here())
-    wanted = {**changes(platform), **{path.replace("__", "."): value for path, value in more.items()}}
     with _packages(built.code.parent):
-        deployed = _put_up(platform, stack, wanted, report)
+        deployed = _put_up(platform, stack, changed or {}, primary_changed or {}, report)
     platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
     return deployed
 
 
 def _put_up(
-    platform: Platform, stack: str, wanted: Mapping[str, Any], report: Callable[[deploy.Step], None]
+    platform: Platform,
+    stack: str,
+    changed: Mapping[str, Any],
+    primary_changed: Mapping[str, Any],
+    report: Callable[[deploy.Step], None],
 ) -> Deployed:
     # A stack that keeps the password itself has it encrypted in its file, where only the engine can read it.
-    config = {**stackfile.read(stack, wanted), "infrafabric:databasePassword": secrets.token_urlsafe(24)}
+    config = {
+        **stackfile.read(stack, {**changes(platform), **changed}),
+        "infrafabric:databasePassword": secrets.token_urlsafe(24),
+    }
     tree = json.loads(config["infrafabric:settings"])
     primary, stacks = None, {}
     if tree.get("primary"):
         name = tree["primary"]["stack"]
-        primary = _put_up(platform, name.rpartition("/")[2], wanted, report)
+        primary = _put_up(platform, name.rpartition("/")[2], primary_changed, {}, report)
         stacks = {name: primary.outputs}
     at = surroundings(platform, tree["region"])
     deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, stacks=stacks, report=report)

@@ -41,15 +41,15 @@ def parameter_group(it: Declared) -> Made:
 
 @creates("aws:rds/instance:Instance")
 def instance(it: Declared) -> Made:
-    """A replica is an instance of its own: the emulator knows none across regions, and reads are all that it is for.
+    """A replica, promoted or not, is an instance of its own: the emulator knows none across regions.
 
-    Before it stands the one PostgreSQL of the platform, as before its source: both show the same rows.
+    Behind it stands the one PostgreSQL of the platform, as behind its source: both show the same rows.
     """
     inputs, name = it.inputs, it.inputs.get("identifier") or it.name
     user = inputs.get("username") or "postgres"
     managed = bool(inputs.get("manageMasterUserPassword"))
-    replica = "replicateSourceDb" in inputs
-    password = secrets.token_urlsafe(24) if managed or replica else inputs["password"]
+    copied = "username" not in inputs  # what came with the source is not set again, also once it is promoted
+    password = secrets.token_urlsafe(24) if managed or copied else inputs["password"]
     made = it.client("rds").create_db_instance(
         DBInstanceIdentifier=name,
         Engine=inputs.get("engine") or "postgres",  # a replica has its source's
@@ -66,7 +66,7 @@ def instance(it: Declared) -> Made:
             BackupRetentionPeriod="backupRetentionPeriod",
         ),
     )["DBInstance"]  # fmt: skip
-    if not replica:
+    if not copied:
         it.at.on_database(inputs.get("dbName") or "postgres", user, password)
     resource_id = made.get("DbiResourceId") or f"db-{name}"
     address = "localhost"  # the name in the certificate of the platform's PostgreSQL

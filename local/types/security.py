@@ -120,8 +120,10 @@ def secret(it: Declared) -> Made:
         Name=it.physical(),
         Tags=it.tags(),
         **given(it.inputs, Description="description", KmsKeyId="kmsKeyId"),
-        **({"AddReplicaRegions": _replicas(it.inputs["replicas"])} if it.inputs.get("replicas") else {}),
     )
+    if it.inputs.get("replicas"):  # the emulator knows them only in a call of their own
+        regions = _replicas(it.inputs["replicas"])
+        it.client("secretsmanager").replicate_secret_to_regions(SecretId=made["ARN"], AddReplicaRegions=regions)
     return Made(made["ARN"], {"arn": made["ARN"], "name": it.physical()})
 
 

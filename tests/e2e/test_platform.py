@@ -124,6 +124,22 @@ def test_an_unknown_stack_is_one_clear_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("fleet.size", "--set fleet.size: must be KEY=VALUE, such as --set fleet.size=3"),
+        ("fleet.size={", "--set fleet.size={: '{' is no YAML value: quote it"),
+        ("fleet.size.x=3", "infrafabric:settings.fleet.size = {'x': 3}: Input should be a valid integer"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_clear_line_and_leaves_nothing(tmp_path: Path, given: str, said: str) -> None:
+    refused = fabric(tmp_path, "local", "up", "--set", given, check=False)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert fabric(tmp_path, "local", "status", check=False).returncode == 1
+
+
 def test_a_task_of_an_agent_that_lost_its_grants_goes_to_another(stage: Stage) -> None:
     """Roles are enforced: without its policy h02 cannot even read the key registry, and falls silent."""
     iam, role = stage.platform.client("iam"), stage.outputs["agents"]["h02"]["function_name"]

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 
 from local import platform as local_platform
 from local import stack
 from tests.e2e.conftest import Stage, until
+
+SMALL = {"fleet.size": 1}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two stacks with one agent each, and a session that the standby has worked."""
     with local_platform.running(tmp_path_factory.mktemp("standby")) as platform:
-        deployed = stack.put_up(platform, "prod-secondary", fleet__size=1)
+        deployed = stack.put_up(platform, "prod-secondary", SMALL, primary_changed=SMALL)
         stage = Stage(platform, deployed.outputs)
         stage.start(session_id="moved", tasks=["Describe the move"])
         session = stage.ended("moved")
@@ -60,7 +63,20 @@ def test_both_regions_see_the_session(pair: Pair) -> None:
     assert any("moved" in str(item) for item in items)
 
 
-def test_history_waits_until_the_database_is_promoted(pair: Pair) -> None:
-    sqs = pair.standby.platform.client("sqs", pair.deployed.region)
+def test_history_waits_in_its_queue_and_is_written_once_the_recorder_may(pair: Pair) -> None:
+    """As when the database is promoted: the recorder's event source is switched on."""
+    platform, region = pair.standby.platform, pair.deployed.region
     asked = {"QueueUrl": pair.deployed.outputs["record_queue_url"], "AttributeNames": ["ApproximateNumberOfMessages"]}
-    until(lambda: int(sqs.get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"]), "a record")
+    waiting = platform.client("sqs", region).get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"]
+    assert int(waiting) >= 2, "the task's, and the session's"
+
+    functions = platform.client("lambda", region)
+    (feed,) = functions.list_event_source_mappings(FunctionName="infrafabric-prod-secondary-recorder:live")[
+        "EventSourceMappings"
+    ]
+    functions.update_event_source_mapping(UUID=feed["UUID"], Enabled=True)
+
+    assert platform.database_url
+    with psycopg.connect(platform.database_url, autocommit=True) as connection:
+        wanted = "SELECT status FROM sessions WHERE session_id = 'moved'"
+        assert until(lambda: connection.execute(wanted).fetchall(), "the session's row") == [("COMPLETE",)]
