@@ -9,6 +9,7 @@ from typing import Literal
 from pulumi import Input
 
 from infra import settings
+from infra.components.dns import GLOBAL_REGION
 from infra.components.watched import Watched
 from infrafabric.telemetry import NAMESPACE, STACK_DIMENSION
 
@@ -46,7 +47,10 @@ class Alarm:
 
 def alarms(it: Watched, limits: settings.Thresholds) -> list[Alarm]:
     """Every alarm of a stack, in an order that an added agent extends at the end of its group."""
-    return [*_swarm(it, limits), *_queues(it, limits), *_api(it, limits), *_database(it, limits)]
+    return [
+        *_swarm(it, limits), *_queues(it, limits), *_api(it, limits), *_database(it, limits), *_app(it, limits),
+        *_edge(it, limits),
+    ]  # fmt: skip
 
 
 def _swarm(it: Watched, limits: settings.Thresholds) -> Iterator[Alarm]:
@@ -171,6 +175,58 @@ def _database(it: Watched, limits: settings.Thresholds) -> Iterator[Alarm]:
             of=3,
             missing="breaching",  # a replica that follows nothing reports nothing
         )
+
+
+def _app(it: Watched, limits: settings.Thresholds) -> Iterator[Alarm]:
+    if it.app is None:
+        return
+    front = {"LoadBalancer": it.app.balancer}
+
+    def metric(name: str, stat: str = "Sum", **more: Input[str]) -> Metric:
+        return Metric(namespace="AWS/ApplicationELB", name=name, stat=stat, dimensions={**front, **more})
+
+    yield Alarm(
+        what="app-5xx",
+        means=f"More than {limits.server_error_percent:g} % of the application's answers are errors of ours",
+        metrics=[
+            metric("HTTPCode_Target_5XX_Count"),
+            metric("HTTPCode_ELB_5XX_Count"),  # nobody behind it to ask
+            metric("RequestCount"),
+        ],
+        expression="100*(FILL(m1,0)+FILL(m2,0))/m3",  # no errors are no data
+        above=limits.server_error_percent,
+    )
+    yield Alarm(
+        what="app-latency",
+        means=f"One of twenty requests to the application took longer than {limits.latency_p95_ms} ms",
+        metrics=[metric("TargetResponseTime", "p95")],
+        above=limits.latency_p95_ms / 1000,  # this one is in seconds
+        periods=3,
+        of=3,
+    )
+    yield Alarm(
+        what="app-instances",
+        means="An instance of the application has failed its health check for a quarter of an hour",
+        metrics=[metric("UnHealthyHostCount", "Maximum", TargetGroup=group) for group in it.app.targets.values()],
+        expression="MAX(METRICS())",
+        above=0,
+        periods=3,
+        of=3,
+        degrades=False,  # the others answer; app-5xx says when they do not
+    )
+
+
+def _edge(it: Watched, limits: settings.Thresholds) -> Iterator[Alarm]:
+    """CloudFront has its metrics in us-east-1 alone, and an alarm speaks to topics of its own region."""
+    if it.distribution is None or it.region != GLOBAL_REGION:
+        return
+    ours = {"DistributionId": it.distribution, "Region": "Global"}
+    yield Alarm(
+        what="edge-5xx",
+        means=f"More than {limits.server_error_percent:g} % of CloudFront's answers are errors of ours",
+        metrics=[Metric(namespace="AWS/CloudFront", name="5xxErrorRate", stat="Average", dimensions=ours)],
+        above=limits.server_error_percent,  # it is in per cent
+    )
 
 
 def _tens(names: Iterable[Input[str]], size: int = AT_MOST) -> Iterator[tuple[str, list[Input[str]]]]:

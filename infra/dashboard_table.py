@@ -7,12 +7,12 @@ from typing import Any
 
 from pulumi import Input
 
-from infra.components.watched import Watched
+from infra.components.dns import GLOBAL_REGION
+from infra.components.watched import Watched, WatchedApp
 from infrafabric.telemetry import NAMESPACE, STACK_DIMENSION
 
 Line = list[Any]  # namespace, metric, dimension, value …, and how to draw it
 WIDTH, HEIGHT, COLUMNS = 12, 6, 2  # of CloudWatch's grid of 24
-BILLING_REGION = "us-east-1"  # AWS keeps the metrics of the bill there, whatever the stack's region
 
 
 def dashboards(it: Watched) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ def _database(it: Watched, identifier: Input[str]) -> list[dict[str, Any]]:
 
 def _cost(it: Watched) -> list[dict[str, Any]]:
     ours, day = (STACK_DIMENSION, it.stack), 86_400
-    bill = ["AWS/Billing", "EstimatedCharges", "Currency", "USD", {"stat": "Maximum", "region": BILLING_REGION}]
+    bill = ["AWS/Billing", "EstimatedCharges", "Currency", "USD", {"stat": "Maximum", "region": GLOBAL_REGION}]
     return [
         _graph(it, "Models (USD a day)", [[NAMESPACE, "CostUsd", *ours, {"stat": "Sum"}]], period_s=day),
         _graph(it, "Tokens a day", [[NAMESPACE, "TokensConsumed", *ours, {"stat": "Sum"}]], period_s=day),
@@ -87,10 +87,39 @@ def _edge(it: Watched) -> list[dict[str, Any]]:
     def line(name: str, stat: str) -> Line:
         return ["AWS/ApiGateway", name, "ApiName", it.api_name, "Stage", it.api_stage, {"stat": stat}]
 
-    return [
+    api = [
         _graph(it, "Requests to the API", [line("Count", "Sum")]),
         _graph(it, "Refused and failed (share)", [line("4XXError", "Average"), line("5XXError", "Average")]),
         _graph(it, "Latency (ms)", [line("Latency", stat) for stat in ("p50", "p95", "p99")]),
+    ]
+    app = _app(it, it.app) if it.app else []
+    return [*api, *app, *(_cloudfront(it, it.distribution) if it.distribution is not None else [])]
+
+
+def _app(it: Watched, app: WatchedApp) -> list[dict[str, Any]]:
+    def line(name: str, stat: str, *more: Input[str], **drawn: str) -> Line:
+        return ["AWS/ApplicationELB", name, *more, "LoadBalancer", app.balancer, {**drawn, "stat": stat}]
+
+    failed = ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
+    healthy = [
+        line("HealthyHostCount", "Minimum", "TargetGroup", group, label=colour) for colour, group in app.targets.items()
+    ]
+    return [
+        _graph(it, "Requests to the application", [line("RequestCount", "Sum")]),
+        _graph(it, "Failed answers of the application", [line(name, "Sum") for name in failed]),
+        _graph(it, "Latency of the application (s)", [line("TargetResponseTime", stat) for stat in ("p50", "p95")]),
+        _graph(it, "Healthy instances", healthy),
+    ]
+
+
+def _cloudfront(it: Watched, distribution: Input[str]) -> list[dict[str, Any]]:
+    def line(name: str, stat: str) -> Line:
+        where = {"stat": stat, "region": GLOBAL_REGION}  # CloudFront has its metrics nowhere else
+        return ["AWS/CloudFront", name, "Region", "Global", "DistributionId", distribution, where]
+
+    return [
+        _graph(it, "Requests to CloudFront", [line("Requests", "Sum")]),
+        _graph(it, "CloudFront: refused and failed (%)", [line(f"{n}xxErrorRate", "Average") for n in (4, 5)]),
     ]
 
 

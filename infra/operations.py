@@ -24,6 +24,7 @@ from infra.components.coordinator import Coordinator
 from infra.components.dashboards import Dashboards, DashboardsArgs
 from infra.components.database import Database
 from infra.components.detection import Detection, DetectionArgs
+from infra.components.face import Face
 from infra.components.github import GithubOidc, GithubOidcArgs
 from infra.components.keys import Keys
 from infra.components.queries import Queries, QueriesArgs
@@ -60,6 +61,7 @@ class Parts:
     agents: AgentFleet
     api: Api
     database: Database | None
+    face: Face
     boundary: Boundary | None
 
     @property
@@ -99,6 +101,7 @@ def observe(it: Parts, alerts: Alerts | None, settings: Settings, here: Resource
         watchdog=watchdog,
         database=it.database,
         replica=settings.role == "standby" and not (settings.database and settings.database.promoted),
+        face=it.face,
     )
     Alarms("alarms", AlarmsArgs(place=place, alerts=alerts, watched=seen, thresholds=wanted.thresholds), here)
     Queries("queries", QueriesArgs(place=place, watched=seen), here)

@@ -74,7 +74,7 @@ def stack() -> None:
     face = Face("face", shown, here)
     parts = operations.Parts(
         base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api,
-        database=history and history.database, boundary=boundary,
+        database=history and history.database, face=face, boundary=boundary,
     )  # fmt: skip
     operations.observe(parts, alerts, settings, here)
     operations.guard(parts, alerts, settings, here, unbounded)

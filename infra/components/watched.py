@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pulumi import Input
+from pulumi import Input, Output
 
 from infra.components.agent_fleet import AgentFleet
 from infra.components.api import Api
+from infra.components.app import App
 from infra.components.coordinator import Coordinator
 from infra.components.database import Database
+from infra.components.face import Face
 from infra.components.function import Function
 from infra.components.swarm import Swarm
 from infra.components.watchdog import Watchdog
 from infra.place import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedApp:
+    """The application, by the names that CloudWatch's metrics of load balancers carry."""
+
+    balancer: Input[str]  # app/<name>/<id>
+    targets: Mapping[str, Input[str]]  # targetgroup/<name>/<id>, by colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +42,8 @@ class Watched:
     api_stage: Input[str]
     database: Input[str] | None
     replica: bool = False  # the database follows another
+    app: WatchedApp | None = None
+    distribution: Input[str] | None = None  # id of CloudFront's
 
 
 def watched(
@@ -44,6 +56,7 @@ def watched(
     watchdog: Watchdog,
     database: Database | None,
     replica: bool,
+    face: Face,
 ) -> Watched:
     """The names of what a stack holds."""
     bus, recorder = swarm.bus, swarm.recorder
@@ -66,7 +79,20 @@ def watched(
         api_stage=api.gateway.stage_name,
         database=database.instance.identifier if database else None,
         replica=replica and database is not None,
+        app=_app(face.app) if face.app else None,
+        distribution=face.edge.distribution_id if face.edge else None,
     )
+
+
+def _app(app: App) -> WatchedApp:
+    balancer = app.balancer
+    targets = {colour: _last(arn) for colour, arn in balancer.target_group_arns.items()}
+    return WatchedApp(balancer=_last(balancer.arn, "loadbalancer/"), targets=targets)
+
+
+def _last(arn: Output[str], without: str = "") -> Output[str]:
+    """The last part of an ARN, as the dimension of a metric has it."""
+    return arn.apply(lambda text: text.rpartition(":")[2].removeprefix(without))
 
 
 def _logs(*functions: Function) -> tuple[Input[str], ...]:

@@ -74,6 +74,24 @@ def test_every_dead_letter_queue_and_every_inbox_is_watched(prod):
     assert watched == {queue["name"] for queue in prod.of("sqs/queue:Queue").values()}
 
 
+def test_the_application_and_the_edge_are_watched_where_the_world_meets_them(alarms, dev):
+    front = {"LoadBalancer": "app/infrafabric-prod-app/50dc6c495c0c9188"}
+    assert alarms["app-latency"]["dimensions"] == front
+    assert (alarms["app-latency"]["extendedStatistic"], alarms["app-latency"]["threshold"]) == ("p95", 3.0)
+    seen_by = {q["metric"]["metricName"] for q in alarms["app-5xx"]["metricQueries"] if "metric" in q}
+    assert seen_by == {"HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "RequestCount"}
+    groups = [
+        q["metric"]["dimensions"]["TargetGroup"] for q in alarms["app-instances"]["metricQueries"] if "metric" in q
+    ]
+    assert groups == [f"targetgroup/if-prod-app-{colour}/6d0ecf831eec9f09" for colour in ("blue", "green")]
+    assert alarms["edge-5xx"]["dimensions"] == {"DistributionId": "face-edge-distribution-id", "Region": "Global"}
+    assert not [n for n in dev.of("cloudwatch/metricAlarm:MetricAlarm") if n.startswith(("alarms-app", "alarms-edge"))]
+
+
+def test_an_edge_whose_stack_is_elsewhere_has_no_alarm_that_nobody_would_hear():
+    assert "edge-5xx" not in table(seen(distribution="E1"))
+
+
 @pytest.mark.parametrize(("agents", "groups"), [(1, 1), (10, 1), (11, 2), (99, 10)])
 def test_no_alarm_computes_with_more_metrics_than_cloudwatch_allows(agents, groups):
     made = table(seen(agents))
