@@ -69,10 +69,15 @@ PROBLEM_HEADERS = {"gatewayresponse.header.Content-Type": "'application/problem+
 
 
 def problem(refusal: Refusal) -> str:
-    """The template of an RFC 9457 problem document; ``messageString`` comes with its quotes."""
-    status = "$context.status" if refusal.status is None else str(refusal.status)
+    """The template of an RFC 9457 problem document; ``messageString`` comes with its quotes.
+
+    Where only the gateway knows the status, the document leaves it out: ``$context.status`` is for access logs alone,
+    and a variable that a template does not know would leave a hole in the JSON (API Gateway Developer Guide, "Variables
+    for data transformations").
+    """
+    status = "" if refusal.status is None else f'"status":{refusal.status},'
     return (
-        f'{{"type":"about:blank","title":{json.dumps(refusal.title)},"status":{status},'
+        f'{{"type":"about:blank","title":{json.dumps(refusal.title)},{status}'
         '"detail":$context.error.messageString,"instance":"urn:uuid:$context.requestId"}'
     )
 

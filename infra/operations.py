@@ -48,7 +48,8 @@ def bound(place: Place, settings: Settings, opts: ResourceOptions) -> Boundary |
     rails = settings.guardrails
     if rails is None or not rails.boundary:
         return None
-    return Boundary("boundary", BoundaryArgs(place=place, allowed_regions=rails.allowed_regions), opts)
+    copies = [settings.recovery.region] if settings.recovery else []  # S3 writes them there with a role of the stack
+    return Boundary("boundary", BoundaryArgs(place=place, allowed_regions=[*rails.allowed_regions, *copies]), opts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,7 +175,7 @@ class Database(ComponentResource):
             name=args.base.place.named("database-master"),
             description="Master user of the database",
             kms_key_id=args.base.keys.data_arn,
-            recovery_window_in_days=30 if args.base.place.prod else 7,
+            recovery_window_in_days=args.base.keys.secret_recovery_days,
             replicas=args.base.keys.secret_replicas(args.recovery_region),
             tags=self._tags(DataClass.SECRET),
             opts=child,

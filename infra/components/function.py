@@ -41,6 +41,7 @@ class FunctionArgs:
     snap_start: bool = False
     provisioned: int | None = None  # environments that are kept ready
     dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
+    called_by_deployment: bool = False  # which needs the version that it has just published, by steps too
     needs: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
 
 
@@ -60,13 +61,14 @@ class Function(ComponentResource):
         self._grant_run(logs)
         policy = args.role.settle()
         function = self._function(logs, [policy, *args.needs])
+        by_steps = args.base.runtime.by_steps and not args.called_by_deployment
         alias = aws.lambda_.Alias(
             f"{name}-{ALIAS}",
             name=ALIAS,
             function_name=function.name,
             function_version=function.version,
             # By steps, the alias is made here once; after that only fabric release moves it.
-            opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if args.base.runtime.by_steps else None),
+            opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if by_steps else None),
         )
         if args.provisioned:
             aws.lambda_.ProvisionedConcurrencyConfig(

@@ -38,6 +38,9 @@ _USE_DATA = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncryp
 _ROTATE = ("kms:DisableKeyRotation", "kms:EnableKeyRotation", "kms:ListKeyRotations", "kms:RotateKeyOnDemand")
 # RDS, DynamoDB and Lambda work with the key through grants that the deployer makes for them.
 _LEND = ("kms:CreateGrant", "kms:RevokeGrant", "kms:RetireGrant")
+# To copy the key to another region, to keep the copies alike, which KMS does in a role of this account, and to make one
+# the primary when the primary's region is lost.
+_COPY = ("kms:ReplicateKey", "kms:SynchronizeMultiRegionKey", "kms:UpdatePrimaryRegion")
 _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 
 
@@ -81,6 +84,11 @@ class Keys(ComponentResource):
         if region is None:
             return None
         return [{"region": region, "kms_key_id": self.copied_data_arn}]
+
+    @property
+    def secret_recovery_days(self) -> int:
+        """How long a deleted secret can be had back, and how long its name is taken: a dev stack comes and goes."""
+        return 30 if self._place.prod else 0
 
     @property
     def copied_data_arn(self) -> Output[str]:
@@ -140,7 +148,7 @@ class Keys(ComponentResource):
             enable_key_rotation=True,
             rotation_period_in_days=365,
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            multi_region=recovery_region is not None,
+            multi_region=True,  # without a copy too: no key becomes one later, and another reads nothing of its data
             policy=self._data_policy(place),
             tags=place.tags("keys", DataClass.SECRET, "data"),
             opts=ResourceOptions(parent=self, protect=place.prod),
@@ -171,7 +179,7 @@ class Keys(ComponentResource):
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
         }
         shown = self._distributions() if self._edge else ()
-        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND)
+        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
         return policies.document(ours, logs, *self._volumes(), *shown, *self._lent)
 
     def _volumes(self) -> list[policies.Statement]:

@@ -74,4 +74,5 @@ class Migrator(ComponentResource):
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
             attachment=inside,
+            called_by_deployment=True,
         )

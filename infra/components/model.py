@@ -92,7 +92,7 @@ class Model(ComponentResource):
             name=args.place.named("anthropic-api-key"),
             description="Key of the Anthropic API; its value is never in the stack's outputs",
             kms_key_id=args.keys.data_arn,
-            recovery_window_in_days=30 if args.place.prod else 7,
+            recovery_window_in_days=self._keys.secret_recovery_days,
             replicas=self._keys.secret_replicas(args.recovery_region),
             tags=args.place.tags("model", DataClass.SECRET),
             opts=child,

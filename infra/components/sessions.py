@@ -60,7 +60,7 @@ class Sessions(ComponentResource):
             ],
             stream_enabled=copied,
             stream_view_type="NEW_AND_OLD_IMAGES" if copied else None,  # what a replica is fed from
-            replicas=[self._replica(args.recovery_region)] if args.recovery_region else None,
+            replicas=[self._replica(args.recovery_region, args.place)] if args.recovery_region else None,
             ttl={"attribute_name": "expires_at", "enabled": True},
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
@@ -69,12 +69,12 @@ class Sessions(ComponentResource):
             opts=ResourceOptions(parent=self, protect=args.place.prod),
         )
 
-    def _replica(self, region: str) -> aws.dynamodb.TableReplicaArgsDict:
+    def _replica(self, region: str, place: Place) -> aws.dynamodb.TableReplicaArgsDict:
         return {
             "region_name": region,
             "kms_key_arn": self._keys.copied_data_arn,
             "point_in_time_recovery": True,
-            "deletion_protection_enabled": True,
+            "deletion_protection_enabled": place.prod,  # as the table: a dev stack can be destroyed with what it holds
             "propagate_tags": True,
         }
 

@@ -64,7 +64,7 @@ class Guardrails(Section):
     """One switch each. What an account has only once (trail, password policy, detector …) is one stack's of it."""
 
     boundary: bool = True
-    allowed_regions: list[Region] = []  # beside the stack's own  # noqa: RUF012
+    allowed_regions: list[Region] = []  # beside the stack's own and its copies'  # noqa: RUF012
     budgets: bool = True
     anomaly_detection: bool = True
     anomaly_percent: int = Field(default=30, ge=1)  # over what was expected: the seed's +30 %

@@ -25,6 +25,7 @@ def lavish(shared: StandUp) -> Estate:
         "dns.dnssec": True,
         "fleet.provisioned": 2,
         "fleet.start": "provisioned",
+        "guardrails.allowedRegions": [],
         "guardrails.backup.vaultLock": "compliance",
         "guardrails.config": True,
         "guardrails.githubOidc": {"repository": "acme/fabric"},

@@ -195,6 +195,14 @@ def test_names_fit_what_aws_allows(estate):
     assert all(len(i["name"]) <= 80 for i in estate.of("sqs/queue:Queue").values())
 
 
+def test_a_deleted_secret_of_prod_can_be_had_back_and_one_of_dev_leaves_its_name_free(dev, prod):
+    windows = {
+        stack: {secret["recoveryWindowInDays"] for secret in estate.of("secretsmanager/secret:Secret").values()}
+        for stack, estate in {"dev": dev, "prod": prod}.items()
+    }
+    assert windows == {"dev": {0}, "prod": {30}}
+
+
 def test_secrets_are_secret_from_end_to_end(dev, prod):
     for estate in (dev, prod):
         assert estate.secret_exports == {"api_key"}

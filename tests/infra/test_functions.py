@@ -170,3 +170,8 @@ def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabri
     assert list(frugal.options["agents-h01-live"].ignoreChanges) == ["functionVersion", "routingConfig"]
     assert list(dev.options["agents-h01-live"].ignoreChanges) == []
     assert frugal.of("lambda/function:Function")["agents-h01-function"]["publish"] is True
+
+
+def test_by_steps_too_the_deployment_runs_the_migrations_that_it_brings(frugal):
+    assert frugal.of("lambda/invocation:Invocation")["migrator-run"]["qualifier"] == "live"
+    assert list(frugal.options["migrator-live"].ignoreChanges) == [], "it would run the old ones, and be done"

@@ -19,7 +19,33 @@ def test_the_data_key_is_the_same_key_in_both_regions(prod, dev):
     assert copy["primaryKeyArn"] == "arn:aws:kms:us-east-1:123456789012:key/keys-data"
     assert "logs.us-west-2.amazonaws.com" in copy["policy"]
     assert not dev.of("kms/replicaKey:ReplicaKey")
-    assert dev.of("kms/key:Key")["keys-data"]["multiRegion"] is False
+
+
+def test_a_second_region_can_come_later_without_another_data_key(primary):
+    """What the first one encrypted would be lost with it, and prod protects it."""
+    assert primary.of("kms/key:Key")["keys-data"]["multiRegion"] is True
+
+
+def test_the_data_key_lets_its_account_copy_it_and_keep_the_copy_alike(prod):
+    (copy,) = prod.of("kms/replicaKey:ReplicaKey").values()
+    for key in (prod.of("kms/key:Key")["keys-data"], copy):
+        (account,) = (s for s in json.loads(key["policy"])["Statement"] if s["Sid"] == "IamOfThisAccountDecides")
+        needed = {"kms:ReplicateKey", "kms:SynchronizeMultiRegionKey", "kms:UpdatePrimaryRegion"}
+        assert needed <= set(account["Action"]), "what a key's policy leaves out, no administrator can do"
+
+
+def test_s3_may_write_copies_where_they_belong_whatever_else_is_allowed(lavish):
+    boundary = json.loads(lavish.of("iam/policy:Policy")["boundary-policy"]["policy"])
+    (elsewhere,) = (s for s in boundary["Statement"] if s["Sid"] == "NoOtherRegion")
+    assert elsewhere["Condition"]["StringNotEquals"] == {"aws:RequestedRegion": ["us-east-1", "us-west-2"]}
+
+
+def test_a_replica_of_the_table_is_protected_as_the_table_is(prod, stand_up_stack):
+    copied = {"recovery": {"region": "us-west-2"}, "database": None, **UNWATCHED}
+    for estate, protected in ((prod, True), (stand_up_stack("dev", copied), False)):
+        (table,) = estate.of("dynamodb/table:Table").values()
+        (replica,) = table["replicas"]
+        assert (table["deletionProtectionEnabled"], replica["deletionProtectionEnabled"]) == (protected, protected)
 
 
 @pytest.mark.parametrize("what", ["results", "assets"])

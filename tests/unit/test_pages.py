@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")  # without a scheme
-_NAMED = re.compile(r"(?<![\w/.])(?:docs|infra|infrafabric|lambdas|local|policy|bench|tests)/[\w./-]+\.(?:md|json|yaml|py)\b")
+_NAMED = re.compile(
+    r"(?<![\w/.])(?:docs|infra|infrafabric|lambdas|local|policy|bench|tests)/[\w./-]+\.(?:md|json|yaml|py)\b"
+)
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
