@@ -195,6 +195,17 @@ def test_names_fit_what_aws_allows(estate):
     assert all(len(i["name"]) <= 80 for i in estate.of("sqs/queue:Queue").values())
 
 
+def test_the_one_of_its_kind_is_deleted_before_another_takes_its_place(prod):
+    """Else the deletion of the old one, which comes last, would take the new one off."""
+    one_of_its_kind = {
+        "backup/vaultLockConfiguration:VaultLockConfiguration",
+        "wafv2/webAclAssociation:WebAclAssociation",
+    }
+    names = [name for type_ in one_of_its_kind for name in prod.of(type_)]
+    assert sorted(names) == ["backups-lock", "face-waf-api", "face-waf-app"]
+    assert [name for name in names if not prod.options[name].deleteBeforeReplace] == []
+
+
 def test_a_deleted_secret_of_prod_can_be_had_back_and_one_of_dev_leaves_its_name_free(dev, prod):
     windows = {
         stack: {secret["recoveryWindowInDays"] for secret in estate.of("secretsmanager/secret:Secret").values()}
