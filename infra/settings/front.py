@@ -11,6 +11,8 @@ from infra.settings.section import Section
 
 # ACM refuses the reserved names of RFC 2606 under .com and the like, but only when it is asked.
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
+# A certificate's own name has 64 characters at most (ACM), and the application's is app-<region>.<domain>.
+LONGEST_DOMAIN = 64 - len("app-ap-southeast-1.")
 ZONE_ID = r"^Z[A-Z0-9]{7,31}$"
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]  # ISO 3166-1 alpha-2
 PathPattern = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_.$/~\"'@:+*?-]{0,254}$")]  # what CloudFront takes
@@ -21,7 +23,7 @@ _GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the processor's lette
 class Dns(Section):
     """The zone that the stack's names lie in."""
 
-    domain: str = Field(pattern=DOMAIN, max_length=230)  # app-<region>. comes before it
+    domain: str = Field(pattern=DOMAIN, max_length=LONGEST_DOMAIN)
     zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # None: the stack makes the zone
     parent_zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # where a new zone is delegated from
     caa: bool = True

@@ -219,6 +219,12 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
         ),
         ("prod", "app", None, "edge: needs app; set one, or leave edge out"),
         (
+            "prod",
+            "dns.domain",
+            f"{'a' * 38}.example",  # app-ap-southeast-1. before it makes 65, and ACM takes 64
+            f"dns.domain = '{'a' * 38}.example': String should have at most 45 characters",
+        ),
+        (
             "dev",
             "failover",
             True,
