@@ -19,7 +19,9 @@ def test_the_database_is_encrypted_private_and_signs_in_with_iam(instance):
 
 def test_plain_connections_are_refused_by_the_server(primary, instance):
     (group,) = primary.of("rds/parameterGroup:ParameterGroup").values()
-    assert {"name": "rds.force_ssl", "value": "1"} in group["parameters"]
+    (forced,) = [one for one in group["parameters"] if one["name"] == "rds.force_ssl"]
+    assert forced["value"] == "1"
+    assert forced["applyMethod"] == "pending-reboot", "RDS says so of a default, and each preview would change it back"
     assert group["family"] == f"postgres{instance['engineVersion']}"
     assert instance["parameterGroupName"] == group["name"]
 
