@@ -134,7 +134,7 @@ class Database(ComponentResource):
             skip_final_snapshot=not last_snapshot,
             # Pinned: a name with the time in it would make every preview show a change.
             final_snapshot_identifier=f"{identifier}-final" if last_snapshot else None,
-            # In prod in the maintenance window, unless it was promoted: then another region is down, and a week is long.
+            # Prod waits for its window, but not once it was promoted: another region is down then, and a week is long.
             apply_immediately=not place.prod or wanted.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
             opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),

@@ -21,7 +21,8 @@ _GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the processor's lette
 class Dns(Section):
     """The zone that the stack's names lie in."""
 
-    domain: str = Field(pattern=DOMAIN, max_length=230)  # app-<region>. comes before it
+    # A certificate's own name has 64 characters at most (ACM), and app-ap-southeast-1. comes before the domain.
+    domain: str = Field(pattern=DOMAIN, max_length=45)
     zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # None: the stack makes the zone
     parent_zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # where a new zone is delegated from
     caa: bool = True

@@ -43,6 +43,7 @@ def test_the_load_balancer_is_hardened_logged_and_protected(prod):
     assert balancer["ipAddressType"] == "dualstack"
     assert balancer["accessLogs"]["enabled"] is True
     assert "storage-logs-policy" in prod.before("face-app-front-balancer"), "it tests its way into the bucket first"
+    assert "network-public-out" in prod.before("face-app-front-balancer"), "AWS makes none without an internet gateway"
     written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])["Statement"]
     (let_in,) = [s for s in written if s["Sid"] == "AccessLogsOfOurLoadBalancer"]
     bucket, prefix = balancer["accessLogs"]["bucket"], balancer["accessLogs"]["prefix"]
