@@ -155,6 +155,7 @@ class Database(ComponentResource):
             return {"replicate_source_db": origin.arn} if self._follows else {}
         own = {
             "engine_version": wanted.engine_version,
+            "allow_major_version_upgrade": True,  # it takes another engineVersion, and somebody to write it
             # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
             "engine_lifecycle_support": "open-source-rds-extended-support-disabled",
             "db_name": DB_NAME,
@@ -212,6 +213,8 @@ class Database(ComponentResource):
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
             parameters=list(PARAMETERS),
+            # Prod is upgraded in its window, days after the update that asks for it, and uses the old group till then.
+            skip_destroy=self._args.base.place.prod,
             tags=self._tags(DataClass.NONE),
             opts=ResourceOptions(parent=self),
         )

@@ -58,6 +58,14 @@ def test_old_majors_cost_nothing_extra_because_they_are_not_kept(instance):
     assert instance["engineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
 
 
+def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_are_in_use(dev, prod):
+    """RDS refuses a major upgrade that is not allowed in so many words, and to delete a group that is in use."""
+    for estate, stays in ((dev, False), (prod, True)):
+        assert estate.of("rds/instance:Instance")["database-instance"]["allowMajorVersionUpgrade"] is True
+        (group,) = estate.of("rds/parameterGroup:ParameterGroup").values()
+        assert group["skipDestroy"] is stays
+
+
 def test_a_managed_password_is_known_to_rds_alone(dev):
     instance = dev.of("rds/instance:Instance")["database-instance"]
     assert instance["manageMasterUserPassword"] is True

@@ -182,6 +182,14 @@ def test_a_password_that_the_settings_count_on_must_be_set(stand_up_stack, nothi
     assert line.startswith("infrafabric:databasePassword is not set, and database.password is 'secret': pulumi config")
 
 
+@pytest.mark.parametrize("password", ["short", "has a space", "sl/ash-and-more", "an@address", 'quo"tation', "ümläute"])
+def test_a_password_that_rds_would_refuse_is_refused_first_and_not_told(stand_up_stack, nothing, password):
+    secrets = {"infrafabric:databasePassword": password, "infrafabric:anthropicApiKey": "k"}
+    (line,) = said(stand_up_stack, nothing, {}, stack="prod", secrets=secrets)
+    assert line.startswith("infrafabric:databasePassword: RDS takes 8 to 128 printable ASCII characters")
+    assert password not in line
+
+
 def test_a_small_tree_is_enough(stand_up):
     loaded = []
     config = {"infrafabric:settings": json.dumps({"environment": "dev", "region": "eu-central-1"})}
