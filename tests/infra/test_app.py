@@ -69,6 +69,13 @@ def test_the_weight_of_blue_decides_who_answers_and_who_runs(request, stack, wei
     assert all("desiredCapacity" not in group for group in groups.values()), "scaling sets it"
 
 
+def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
+    """The rule changes before the groups do: without this, all requests would wait for the first new instance."""
+    for weight in (100, 0):
+        groups = stand_up_stack("prod", {"app.warm": True, "app.blueWeight": weight}).of("autoscaling/group:Group")
+        assert {(g["minSize"], g["maxSize"]) for g in groups.values()} == {(2, 6)}
+
+
 def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):
     for template in prod.of("ec2/launchTemplate:LaunchTemplate").values():
         assert "keyName" not in template
