@@ -216,7 +216,8 @@ class Database(ComponentResource):
             # Prod is upgraded in its window, days after the update that asks for it, and uses the old group till then.
             skip_destroy=self._args.base.place.prod,
             tags=self._tags(DataClass.NONE),
-            opts=ResourceOptions(parent=self),
+            # Pulumi deletes first what has a name of our own, and RDS keeps what is in use: here the name changes too.
+            opts=ResourceOptions(parent=self, delete_before_replace=False),
         )
 
     def _log_groups(self, identifier: str) -> list[Resource]:

@@ -64,6 +64,8 @@ def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_
         assert estate.of("rds/instance:Instance")["database-instance"]["allowMajorVersionUpgrade"] is True
         (group,) = estate.of("rds/parameterGroup:ParameterGroup").values()
         assert group["skipDestroy"] is stays
+        asked = estate.options["database-parameters"]
+        assert (asked.deleteBeforeReplaceDefined, asked.deleteBeforeReplace) == (True, False)
 
 
 def test_a_managed_password_is_known_to_rds_alone(dev):
