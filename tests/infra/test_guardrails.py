@@ -176,11 +176,6 @@ def test_a_locked_vault_keeps_what_the_plan_writes_and_only_compliance_is_for_ev
     assert (made["minRetentionDays"], made["maxRetentionDays"], made.get("changeableForDays")) == (35, 365, grace)
 
 
-def test_a_changed_lock_does_not_take_itself_along_when_the_old_one_goes(prod):
-    """Any change of it is a replacement, and a vault has one lock only: it is deleted by the vault's name."""
-    assert prod.options["backups-lock"].deleteBeforeReplace is True
-
-
 def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     subjects = {
         name: json.loads(lavish.of("iam/role:Role")[name]["assumeRolePolicy"])["Statement"][0]["Condition"]
