@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from infra import packaging
+from infra import packager
 from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner
@@ -94,7 +94,7 @@ def _seed(platform: Platform, outputs: dict[str, Any], work: Path, number: int) 
 
 
 def _ours(platform: Platform, outputs: dict[str, Any], work: Path, number: int, *, at_once: int = 1) -> dict[str, Any]:
-    built = packaging.folders(packaging.Target.here())
+    built = packager.folders(packager.Target.here())
     function = outputs["agents"]["h01"]["function_name"]
     described = platform.client("lambda").get_function_configuration(FunctionName=function)
     env = {**_common(platform), **described["Environment"]["Variables"]}

@@ -39,7 +39,7 @@ from infra.settings import Secrets, Settings
 
 def lent_keys(place: Place, settings: Settings) -> list[policies.Statement]:
     """What services of AWS need of the data key, by what is switched on."""
-    lent = [alerting.lent_key(place)] if settings.observability else []
+    lent = alerting.lent_keys(place) if settings.observability else []
     return [*lent, trailing.lent_key(place)] if settings.guardrails and settings.guardrails.cloud_trail else lent
 
 

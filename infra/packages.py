@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pulumi
 
-from infra.packaging import ROOT, Packages, Target, folders
+from infra.packager import ROOT, Packages, Target, folders
 from infra.settings import Runtime
 
 # A folder that holds code/ and layer/: the local platform builds them for its own interpreter.

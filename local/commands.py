@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from infra.packaging import PackagingError
+from infra.packager import PackagingError
 from infrafabric.cli.api_client import ApiError
 from local import platform, processes, stack, types
 from local.demo import run as run_demo

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra import packages, packaging, program, stackfile
+from infra import packager, packages, program, stackfile
 from infrafabric.cli.api_client import ApiClient
 from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
@@ -79,9 +79,9 @@ def put_up(
         report: called for each resource once it stands.
 
     Raises:
-        packaging.PackagingError, types.CreationFailedError, pulumi.RunError
+        packager.PackagingError, types.CreationFailedError, pulumi.RunError
     """
-    built = packaging.build(packaging.Target.here())
+    built = packager.build(packager.Target.here())
     with _packages(built.code.parent):
         deployed = _put_up(platform, stack, changed or {}, primary_changed or {}, report)
     platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)

@@ -15,14 +15,16 @@ SPEAKERS = {
     "Alarms": "cloudwatch.amazonaws.com",
     "Anomalies": "costalerts.amazonaws.com",
     "Budgets": "budgets.amazonaws.com",
-    "Findings": "events.amazonaws.com",
 }
+# EventBridge does not tell KMS for whom it works: under a condition on its source each finding would be dropped.
+# https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+EVENTS = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertsArgs:
     place: Place
-    keys: Keys  # whose data key is lent by ``lent_key``
+    keys: Keys  # whose data key is lent by ``lent_keys``
     settings: settings.Observability
     pager_duty_endpoint: Output[str] | None  # a secret: the address holds the integration's key
 
@@ -67,27 +69,35 @@ class Alerts(ComponentResource):
         self.register_outputs({"topic_arn": self.topic_arn})
 
 
-def lent_key(place: Place) -> policies.Statement:
+def lent_keys(place: Place) -> list[policies.Statement]:
     """What the data key's policy must say, or AWS drops the alert: each speaker encrypts in its own name."""
-    return {
-        "Sid": "AlertsOfThisAccount",
-        "Effect": "Allow",
-        "Principal": {"Service": sorted(SPEAKERS.values())},
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-        "Resource": "*",  # in a key policy this means the key itself
-        "Condition": {"StringEquals": {"aws:SourceAccount": place.account_id}},
-    }
+    use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}  # the key itself
+    # In every region: a standby's findings are encrypted with its primary's key.
+    topics = place.account_id.apply(lambda account: f"arn:{place.partition}:sns:*:{account}:*")
+    return [
+        {
+            "Sid": "AlertsOfThisAccount",
+            "Principal": {"Service": sorted(SPEAKERS.values())},
+            "Condition": {"StringEquals": {"aws:SourceAccount": place.account_id}},
+            **use,
+        },
+        {
+            "Sid": "FindingsToTopicsOfThisAccount",
+            "Principal": {"Service": EVENTS},
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}},
+            **use,
+        },
+    ]
 
 
 def _speakers(topic_arn: Output[str], place: Place) -> list[policies.Statement]:
+    ours = {"StringEquals": {"aws:SourceAccount": place.account_id}}
+    rules = {"ArnLike": {"aws:SourceArn": place.arn("events", f"rule/{place.named('*')}")}}
+    speak = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
     return [
-        {
-            "Sid": sid,
-            "Effect": "Allow",
-            "Principal": {"Service": service},
-            "Action": "sns:Publish",
-            "Resource": topic_arn,
-            "Condition": {"StringEquals": {"aws:SourceAccount": place.account_id}},
-        }
-        for sid, service in SPEAKERS.items()
+        *(
+            {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak}
+            for sid, service in SPEAKERS.items()
+        ),
+        {"Sid": "Findings", "Principal": {"Service": EVENTS}, "Condition": rules, **speak},
     ]

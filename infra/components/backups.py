@@ -76,7 +76,8 @@ class Backups(ComponentResource):
             min_retention_days=wanted.daily_days,
             max_retention_days=wanted.monthly_days,
             changeable_for_days=GRACE_DAYS if wanted.vault_lock == "compliance" else None,
-            # Other days are another lock. A vault has one: deleting the old one last would take the new one off.
+            # A vault has one lock, and any change makes another: were the old one deleted last, it would take the new
+            # one along.
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
 

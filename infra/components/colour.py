@@ -43,7 +43,7 @@ class ColourArgs:
 
 
 class Colour(ComponentResource):
-    """A launch template and its group; without weight the group is empty and costs nothing."""
+    """A launch template and its group; a group that does not run is empty and costs nothing."""
 
     group_name: Output[str]
 
@@ -130,7 +130,7 @@ class Colour(ComponentResource):
 
     def _group(self, template: aws.ec2.LaunchTemplate) -> aws.autoscaling.Group:
         args = self._args
-        wanted = args.settings.weights[args.colour] > 0
+        runs = args.settings.runs(args.colour)
         propagated: list[aws.autoscaling.GroupTagArgsDict] = [
             {"key": key, "value": value, "propagate_at_launch": True} for key, value in sorted(self._tags().items())
         ]
@@ -138,8 +138,8 @@ class Colour(ComponentResource):
             f"{self._name}-group",
             name=self._what(),
             # Scaling sets the capacity between these two; a number here would set it back at every update.
-            min_size=args.settings.instances if wanted else 0,
-            max_size=args.settings.max_instances if wanted else 0,
+            min_size=args.settings.instances if runs else 0,
+            max_size=args.settings.max_instances if runs else 0,
             vpc_zone_identifiers=args.network.private_subnet_ids,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[args.target_group_arn],

@@ -68,9 +68,12 @@ class WebAcl(ComponentResource):
 
     def protect(self, name: str, resource_arn: Input[str], parent: Resource) -> None:
         """Stand before a load balancer or a stage; a distribution names its ACL itself."""
-        # What is protected has one ACL: letting go of the old one last would leave it without any.
-        one = ResourceOptions(parent=parent, delete_before_replace=True)
-        aws.wafv2.WebAclAssociation(name, resource_arn=resource_arn, web_acl_arn=self.arn, opts=one)
+        aws.wafv2.WebAclAssociation(
+            name,
+            resource_arn=resource_arn,
+            web_acl_arn=self.arn,
+            opts=ResourceOptions(parent=parent, delete_before_replace=True),
+        )
 
     def _rate_rule(self) -> aws.wafv2.WebAclRuleArgsDict:
         limit: aws.wafv2.WebAclRuleStatementRateBasedStatementArgsDict = {
@@ -130,7 +133,7 @@ class WebAcl(ComponentResource):
                 {"single_header": {"name": header}} for header in ("authorization", "cookie", "x-api-key")
             ],
             region=self._region,
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),
+            opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
         )
 
     def _delivery(self, group: aws.cloudwatch.LogGroup) -> policies.Statement:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from infra.packaging import zipped
+from infra.packager import zipped
 from local.types import Declared, Made, creates, given, pascal, put_again
 
 _zipping = threading.Lock()

@@ -16,7 +16,7 @@ import pytest
 from pulumi.runtime.mocks import MockResourceArgs
 from pulumi.runtime.proto import provider_pb2
 
-from infra import packaging, program, stackfile
+from infra import packager, program, stackfile
 from local import deploy, stack, wire
 from local import platform as local_platform
 from tests.engine.conftest import Engine, Thing, asking
@@ -45,7 +45,7 @@ class Estate:
         given = {"fleet.size": AGENTS, **{path.replace("__", "."): value for path, value in changes.items()}}
         config = stackfile.read(self.stack, {**stack.changes(self.platform), **given})
         config["infrafabric:databasePassword"] = "correct-horse-battery"
-        built = packaging.build(packaging.Target.here())
+        built = packager.build(packager.Target.here())
         with pytest.MonkeyPatch.context() as patch, stack._packages(built.code.parent):
             patch.setattr(deploy, "_Emulated", lambda at, stacks: _Through(at, stacks, self))
             at = stack.surroundings(self.platform, self.region)

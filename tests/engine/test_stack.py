@@ -18,7 +18,7 @@ import pytest
 import yaml
 from pulumi import automation as auto
 
-from infra import packages, packaging, stackfile
+from infra import packager, packages, stackfile
 from local import platform as local_platform
 from local import provider, stack
 from tests.engine.left import left_behind
@@ -59,7 +59,7 @@ def workspace(whole: local_platform.Platform, tmp_path_factory: pytest.TempPathF
     shutil.copy(stackfile.ROOT / "Pulumi.yaml", folder)
     for linked in ("infra", ".venv"):
         (folder / linked).symlink_to(stackfile.ROOT / linked, target_is_directory=True)
-    built = packaging.build(packaging.Target.here())
+    built = packager.build(packager.Target.here())
     with provider.serving(stack.surroundings(whole)) as port:
         environment = {
             "PULUMI_BACKEND_URL": f"file://{state}",

@@ -43,6 +43,7 @@ def test_the_load_balancer_is_hardened_logged_and_protected(prod):
     assert balancer["ipAddressType"] == "dualstack"
     assert balancer["accessLogs"]["enabled"] is True
     assert "storage-logs-policy" in prod.before("face-app-front-balancer"), "it tests its way into the bucket first"
+    assert "network-public-out" in prod.before("face-app-front-balancer"), "AWS makes none without an internet gateway"
     written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])["Statement"]
     (let_in,) = [s for s in written if s["Sid"] == "AccessLogsOfOurLoadBalancer"]
     bucket, prefix = balancer["accessLogs"]["bucket"], balancer["accessLogs"]["prefix"]
@@ -66,6 +67,13 @@ def test_the_weight_of_blue_decides_who_answers_and_who_runs(request, stack, wei
     groups = estate.of("autoscaling/group:Group")
     assert tuple(groups[f"face-app-{colour}-group"]["minSize"] for colour in ("blue", "green")) == sizes
     assert all("desiredCapacity" not in group for group in groups.values()), "scaling sets it"
+
+
+def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
+    """The rule changes before the groups do: without this, all requests would wait for the first new instance."""
+    for weight in (100, 0):
+        groups = stand_up_stack("prod", {"app.warm": True, "app.blueWeight": weight}).of("autoscaling/group:Group")
+        assert {(g["minSize"], g["maxSize"]) for g in groups.values()} == {(2, 6)}
 
 
 def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):

@@ -163,6 +163,13 @@ def test_no_security_group_is_open_to_addresses_without_a_reason(estate):
         assert not {"ingress", "egress"} & set(group), "rules are resources of their own"
 
 
+def test_ec2_takes_the_description_of_every_security_group_and_rule(estate):
+    taken = re.compile(r"[A-Za-z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+    for type_, name, inputs in estate.resources:
+        if "securityGroup" in type_:
+            assert taken.fullmatch(inputs["description"]), f"{name}: {inputs['description']}"
+
+
 def test_the_first_preview_of_an_empty_account_shows_what_an_update_makes(stand_up_stack, prod):
     """Nothing that is declared waits for a value that only an update could know."""
     shown = stand_up_stack("prod", into=Estate(preview=True))
@@ -189,21 +196,26 @@ def test_names_differ_by_stack_so_that_two_may_share_an_account(dev, prod):
     assert {n for n in shared if not n.startswith("API-Gateway-Execution-Logs_")} == set(), "the mock API has one id"
 
 
+# Of each a thing has one, every change of it is a replacement, and deleting goes by the thing: were the old one deleted
+# last, as is usual, it would take the new one along.
+ONE_OF_EACH = (
+    "backup/vaultLockConfiguration:VaultLockConfiguration",
+    "route53/queryLog:QueryLog",
+    "wafv2/webAclAssociation:WebAclAssociation",
+    "wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration",
+)
+
+
+def test_what_a_thing_has_one_of_goes_before_its_replacement_comes(prod):
+    for type_ in ONE_OF_EACH:
+        assert prod.of(type_), type_
+        assert all(prod.options[name].deleteBeforeReplace for name in prod.of(type_)), type_
+
+
 def test_names_fit_what_aws_allows(estate):
     assert all(len(i["name"]) <= 64 for i in estate.of("iam/role:Role").values())
     assert all(re.fullmatch(r"[a-z0-9-]{3,63}", i["bucket"]) for i in estate.of("s3/bucket:Bucket").values())
     assert all(len(i["name"]) <= 80 for i in estate.of("sqs/queue:Queue").values())
-
-
-def test_the_one_of_its_kind_is_deleted_before_another_takes_its_place(prod):
-    """Else the deletion of the old one, which comes last, would take the new one off."""
-    one_of_its_kind = {
-        "backup/vaultLockConfiguration:VaultLockConfiguration",
-        "wafv2/webAclAssociation:WebAclAssociation",
-    }
-    names = [name for type_ in one_of_its_kind for name in prod.of(type_)]
-    assert sorted(names) == ["backups-lock", "face-waf-api", "face-waf-app"]
-    assert [name for name in names if not prod.options[name].deleteBeforeReplace] == []
 
 
 def test_a_deleted_secret_of_prod_can_be_had_back_and_one_of_dev_leaves_its_name_free(dev, prod):

@@ -148,14 +148,28 @@ def test_the_platform_is_degraded_when_users_notice(prod):
 
 
 def test_the_topic_hears_only_services_on_behalf_of_this_account_and_they_may_encrypt(prod):
-    statements = json.loads(prod.of("sns/topicPolicy:TopicPolicy")["alerts-topic-policy"]["policy"])["Statement"]
-    spoken = {s["Principal"]["Service"]: s["Condition"] for s in statements if s["Effect"] == "Allow"}
+    spoken = heard(prod)
     ours = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
-    services = ("cloudwatch", "costalerts", "budgets", "events")
-    assert spoken == {f"{service}.amazonaws.com": ours for service in services}
+    assert spoken.pop("events.amazonaws.com") == {
+        "ArnLike": {"aws:SourceArn": "arn:aws:events:us-east-1:123456789012:rule/infrafabric-prod-*"}
+    }
+    assert spoken == {f"{service}.amazonaws.com": ours for service in ("cloudwatch", "costalerts", "budgets")}
     (lent,) = [s for s in key_statements(prod) if s["Sid"] == "AlertsOfThisAccount"]
     assert set(lent["Principal"]["Service"]) == set(spoken)
     assert (lent["Action"], lent["Condition"]) == (["kms:Decrypt", "kms:GenerateDataKey*"], ours)
+
+
+def test_eventbridge_encrypts_for_topics_of_this_account_in_any_region_without_naming_its_source(prod):
+    (lent,) = [s for s in key_statements(prod) if s["Principal"].get("Service") == "events.amazonaws.com"]
+    topics = "arn:aws:sns:*:123456789012:*"  # AWS: KMS hears no aws:SourceAccount and no aws:SourceArn of EventBridge
+    assert lent["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}}
+    assert lent["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+
+
+def heard(estate):
+    """The topic's speakers, and each one's condition."""
+    statements = json.loads(estate.of("sns/topicPolicy:TopicPolicy")["alerts-topic-policy"]["policy"])["Statement"]
+    return {s["Principal"]["Service"]: s["Condition"] for s in statements if s["Effect"] == "Allow"}
 
 
 def key_statements(estate):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,14 @@ def test_a_handler_only_translates() -> None:
         branches = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.For | ast.While)]
         assert not branches, f"{path.relative_to(ROOT)} loops: logic belongs into infrafabric"
         assert len(path.read_text().splitlines()) <= 120, path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("package", ["infra", "policy"])
+def test_nothing_that_pulumi_runs_is_called_like_what_others_import(package: str) -> None:
+    """Pulumi puts the program's folder, and the pack's, first on the path: what is in it would be found instead."""
+    ours = {path.stem for path in (ROOT / package).iterdir()} - {"__init__", "__main__", "__pycache__"}
+    assert ours
+    assert not ours & {*sys.stdlib_module_names, *metadata.packages_distributions()}
 
 
 def test_no_file_speaks_of_a_machine() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import packaging
-from infra.packaging import ROOT, PackagingError, Target, build_code, digest, folders, size_bytes, zipped
+from infra import packager
+from infra.packager import ROOT, PackagingError, Target, build_code, digest, folders, size_bytes, zipped
 
 HERE = Target.here()
 AWS = Target(python="python3.13", architecture="arm64")
@@ -54,7 +54,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def layer() -> Path:
     """Built once for this machine, and kept for the platform that runs on it."""
-    return packaging.build(HERE).layer
+    return packager.build(HERE).layer
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_renamed_file_changes_the_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    shutil.which(AWS.python) is None or not packaging._is(AWS.python, AWS.python),
+    shutil.which(AWS.python) is None or not packager._is(AWS.python, AWS.python),
     reason=f"byte code for {AWS.python} needs {AWS.python} on the PATH",
 )
 def test_a_package_for_aws_has_byte_code_of_its_runtime(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def clients_of(folder: Path) -> set[str]:
 
 
 def test_the_clients_that_are_kept_are_those_that_functions_use(code: Path) -> None:
-    assert clients_of(code) == set(packaging._CLIENTS)
+    assert clients_of(code) == set(packager._CLIENTS)
 
 
 def test_the_code_is_small(code: Path) -> None:
@@ -220,12 +220,12 @@ def test_the_code_is_small(code: Path) -> None:
 
 def test_the_layer_leaves_most_of_lambdas_limit_free(layer: Path) -> None:
     assert 20_000_000 < size_bytes(layer) < 100_000_000
-    assert packaging.LIMIT_BYTES == 262_144_000, "250 MB unzipped, function and layers together"
+    assert packager.LIMIT_BYTES == 262_144_000, "250 MB unzipped, function and layers together"
 
 
 def test_the_layer_holds_no_clients_beyond_those_used(layer: Path) -> None:
     for data in (layer / "python" / "botocore" / "data", layer / "python" / "boto3" / "data"):
-        assert {model.name for model in data.iterdir() if model.is_dir()} <= set(packaging._CLIENTS)
+        assert {model.name for model in data.iterdir() if model.is_dir()} <= set(packager._CLIENTS)
 
 
 def test_the_layer_holds_nothing_that_differs_between_two_installs(layer: Path) -> None:

@@ -1,6 +1,6 @@
 """Builds what Lambda runs: one folder of code for all functions, one dependency layer from pinned, hashed wheels.
 
-``python -m infra.packaging --python python3.13 --architecture arm64`` (or ``make package``) builds and prints the
+``python -m infra.packager --python python3.13 --architecture arm64`` (or ``make package``) builds and prints the
 sizes. The same sources give the same bytes: no clock, no path of this machine, files in sorted order. Byte code is
 compiled by the target's own interpreter with unchecked hashes: Lambda zeroes mtimes, which would make byte code with
 timestamps stale, and an import would then compile 3,000 modules at every cold start.
