@@ -125,6 +125,11 @@ class Settings(Section):
             raise ValueError(f"primary.region = {self.region!r}: a standby stands in another region than its primary")
         if self.recovery:
             raise ValueError("recovery: a standby's data are the copies; leave it out, or leave primary out")
+        if self.guardrails and self.guardrails.cloud_trail:
+            raise ValueError(
+                "guardrails.cloudTrail = True: the primary's trail sees this region too, and the key that a standby "
+                "shares with it is lent to no other trail; set it in the primary alone"
+            )
         return self
 
     @model_validator(mode="after")

@@ -90,6 +90,11 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             "recovery: a standby's data are the copies; leave it out, or leave primary out",
         ),
         (
+            {**STANDBY, "guardrails.cloudTrail": True},
+            "guardrails.cloudTrail = True: the primary's trail sees this region too, and the key that a standby shares "
+            "with it is lent to no other trail; set it in the primary alone",
+        ),
+        (
             {"recovery": {"region": "us-east-1"}},
             "recovery.region = 'us-east-1': must be another region than region, or leave it out",
         ),
