@@ -26,6 +26,9 @@ PARAMETERS = {
     "log_statement": "ddl",
     "log_min_duration_statement": "1000",  # ms
 }
+# Since PostgreSQL 15 that is RDS's own value, with this method, and RDS takes no change of the method alone: with
+# another one every preview would show a change.
+APPLY_METHODS = {"rds.force_ssl": "pending-reboot"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +102,15 @@ class Database(ComponentResource):
         args, place, wanted = self._args, self._args.base.place, self._args.settings
         major = wanted.engine_version.split(".")[0]
         identifier = place.named("database")
+        follows = self._args.origin is not None and not wanted.promoted
+        kept = place.prod and not follows  # RDS takes no final snapshot of a replica, and refuses to delete it with one
         return aws.rds.Instance(
             f"{self._name}-instance",
             identifier=identifier,
             engine="postgres",
             **self._content(),
             auto_minor_version_upgrade=True,
-            # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
-            engine_lifecycle_support="open-source-rds-extended-support-disabled",
+            allow_major_version_upgrade=True,  # when the settings name another major, and not before
             instance_class=wanted.instance_class,
             port=PORT,
             storage_type="gp3",
@@ -130,10 +134,11 @@ class Database(ComponentResource):
             copy_tags_to_snapshot=True,
             delete_automated_backups=not place.prod,
             deletion_protection=wanted.deletion_protection,
-            skip_final_snapshot=not place.prod,
+            skip_final_snapshot=not kept,
             # Pinned: a name with the time in it would make every preview show a change.
-            final_snapshot_identifier=f"{identifier}-final" if place.prod else None,
-            apply_immediately=not place.prod,
+            final_snapshot_identifier=f"{identifier}-final" if kept else None,
+            # Prod waits for its window; what a failover changes does not.
+            apply_immediately=not place.prod or wanted.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
             opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),
         )
@@ -148,6 +153,8 @@ class Database(ComponentResource):
             return {} if wanted.promoted else {"replicate_source_db": origin.arn}
         own = {
             "engine_version": wanted.engine_version,
+            # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
+            "engine_lifecycle_support": "open-source-rds-extended-support-disabled",
             "db_name": DB_NAME,
             "username": MASTER_USER,
             "allocated_storage": wanted.storage_gb,
@@ -202,7 +209,10 @@ class Database(ComponentResource):
             name=self._args.base.place.named(f"postgres{major}"),  # a major upgrade makes another group beside this one
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
-            parameters=[{"name": key, "value": value} for key, value in PARAMETERS.items()],
+            parameters=[
+                {"name": key, "value": value, "apply_method": APPLY_METHODS.get(key, "immediate")}
+                for key, value in PARAMETERS.items()
+            ],
             tags=self._tags(DataClass.NONE),
             opts=ResourceOptions(parent=self),
         )

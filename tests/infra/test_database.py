@@ -19,7 +19,9 @@ def test_the_database_is_encrypted_private_and_signs_in_with_iam(instance):
 
 def test_plain_connections_are_refused_by_the_server(primary, instance):
     (group,) = primary.of("rds/parameterGroup:ParameterGroup").values()
-    assert {"name": "rds.force_ssl", "value": "1"} in group["parameters"]
+    (forced,) = [p for p in group["parameters"] if p["name"] == "rds.force_ssl"]
+    assert forced["value"] == "1"
+    assert forced["applyMethod"] == "pending-reboot", "RDS's own value, and it takes no change of the method alone"
     assert group["family"] == f"postgres{instance['engineVersion']}"
     assert instance["parameterGroupName"] == group["name"]
 
@@ -54,6 +56,7 @@ def test_its_logs_have_an_end_because_the_groups_were_there_before(primary, inst
 
 def test_old_majors_cost_nothing_extra_because_they_are_not_kept(instance):
     assert instance["engineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
+    assert instance["allowMajorVersionUpgrade"] is True, "RDS refuses another major without it"
 
 
 def test_a_managed_password_is_known_to_rds_alone(dev):
