@@ -121,7 +121,7 @@ class App(ComponentResource):
             ip_protocol="tcp",
             from_port=port,
             to_port=port,
-            description="The application's port" if port == APP_PORT else "HTTPS to AWS",
+            description="Port of the application" if port == APP_PORT else "HTTPS to AWS",
             tags=self._args.base.place.tags("front", DataClass.NONE),
             opts=ResourceOptions(parent=self),
             **other,

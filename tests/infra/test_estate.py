@@ -163,6 +163,13 @@ def test_no_security_group_is_open_to_addresses_without_a_reason(estate):
         assert not {"ingress", "egress"} & set(group), "rules are resources of their own"
 
 
+def test_ec2_takes_the_description_of_every_security_group_and_rule(estate):
+    taken = re.compile(r"[A-Za-z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+    for type_, name, inputs in estate.resources:
+        if "securityGroup" in type_:
+            assert taken.fullmatch(inputs["description"]), f"{name}: {inputs['description']}"
+
+
 def test_the_first_preview_of_an_empty_account_shows_what_an_update_makes(stand_up_stack, prod):
     """Nothing that is declared waits for a value that only an update could know."""
     shown = stand_up_stack("prod", into=Estate(preview=True))
