@@ -36,8 +36,11 @@ def _backups(it: Subject, _: Config) -> Iterator[str]:
 
 
 def _last_snapshot(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "skipFinalSnapshot") is True:
+    follows, skips = given(it.props, "replicateSourceDb"), inner(it.props, "skipFinalSnapshot") is True
+    if skips and not follows:
         yield "is deleted without a last snapshot (skipFinalSnapshot)"
+    if follows and not skips:
+        yield "follows another, and RDS deletes no replica with a last snapshot (skipFinalSnapshot)"
 
 
 def _point_in_time(it: Subject, _: Config) -> Iterator[str]:
@@ -113,9 +116,10 @@ RULES = (
     ),
     Rule(
         name="database-last-snapshot",
-        description="In prod a database leaves a snapshot when it is deleted.",
+        description="In prod a database leaves a snapshot when it is deleted, unless it is a replica.",
         severity="high",
-        remediation="Set skipFinalSnapshot to false, with a finalSnapshotIdentifier that does not change.",
+        remediation="Set skipFinalSnapshot to false, with a finalSnapshotIdentifier that does not change; true for a "
+        "replica.",
         controls=RECOVERY,
         types=_DATABASE,
         prod_only=True,
