@@ -35,6 +35,7 @@ class Network(ComponentResource):
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
+    way_out: aws.ec2.Route  # of the public subnets; what has a public address waits for it
     endpoints: Endpoints
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
@@ -61,7 +62,8 @@ class Network(ComponentResource):
         self.public_subnet_ids = [subnet.id for subnet in public]
         self.private_subnet_ids = [subnet.id for subnet in private]
         self.database_subnet_ids = [subnet.id for subnet in isolated]
-        gateways = self._nat_gateways(letters, public, self._open_to_the_internet(letters, public))
+        self.way_out = self._open_to_the_internet(letters, public)
+        gateways = self._nat_gateways(letters, public)
         tables = self._private_routes(letters, private, gateways)
         if args.settings.ipv6:
             self._ipv6_way_out(letters, tables)
@@ -146,13 +148,11 @@ class Network(ComponentResource):
             opts=child,
         )
 
-    def _nat_gateways(
-        self, letters: str, public: Sequence[aws.ec2.Subnet], way_out: aws.ec2.Route
-    ) -> list[aws.ec2.NatGateway]:
+    def _nat_gateways(self, letters: str, public: Sequence[aws.ec2.Subnet]) -> list[aws.ec2.NatGateway]:
         wanted = {"none": 0, "single": 1, "per-az": len(public)}[self._args.settings.nat]
         gateways: list[aws.ec2.NatGateway] = []
         for zone, subnet in list(zip(letters, public, strict=True))[:wanted]:
-            after = ResourceOptions(parent=self, depends_on=[way_out])
+            after = ResourceOptions(parent=self, depends_on=[self.way_out])
             address = aws.ec2.Eip(
                 f"{self._name}-nat-{zone}-ip", domain="vpc", tags=self._tags(f"nat-{zone}"), opts=after
             )
