@@ -158,8 +158,8 @@ class App(ComponentResource):
         return made.key, digest
 
     def _release(self, profile: aws.iam.InstanceProfile, group: Output[str], needs: tuple[Resource, ...]) -> None:
-        """Traffic moves when the colours that get it are up; one that gets none goes down after that."""
-        args, artifacts, weights = self._args, self._artifacts(), self._args.settings.weights
+        """Weight moves when the colours that run are up; the one that does not goes down after that."""
+        args, artifacts = self._args, self._artifacts()
         environment = {
             "AWS_REGION": args.base.place.region,
             "PORT": str(APP_PORT),
@@ -187,7 +187,7 @@ class App(ComponentResource):
                 ResourceOptions(parent=self),
             )
 
-        moved = self.balancer.weigh([colour(called) for called, weight in weights.items() if weight])
-        for called, weight in weights.items():
-            if not weight:
+        moved = self.balancer.weigh([colour(called) for called in artifacts if args.settings.runs(called)])
+        for called in artifacts:
+            if not args.settings.runs(called):
                 colour(called, moved)

@@ -76,7 +76,9 @@ class Backups(ComponentResource):
             min_retention_days=wanted.daily_days,
             max_retention_days=wanted.monthly_days,
             changeable_for_days=GRACE_DAYS if wanted.vault_lock == "compliance" else None,
-            opts=ResourceOptions(parent=self),
+            # A vault has one lock, and any change makes another: were the old one deleted last, it would take the new
+            # one along.
+            opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
 
     def _role(self) -> tuple[aws.iam.Role, list[Resource]]:

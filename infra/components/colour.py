@@ -43,7 +43,7 @@ class ColourArgs:
 
 
 class Colour(ComponentResource):
-    """A launch template and its group; without weight the group is empty and costs nothing."""
+    """A launch template and its group; a group that does not run is empty and costs nothing."""
 
     group_name: Output[str]
 
@@ -130,19 +130,19 @@ class Colour(ComponentResource):
 
     def _group(self, template: aws.ec2.LaunchTemplate) -> aws.autoscaling.Group:
         args = self._args
-        wanted = args.settings.weights[args.colour] > 0
+        runs = args.settings.runs(args.colour)
         propagated: list[aws.autoscaling.GroupTagArgsDict] = [
             {"key": key, "value": value, "propagate_at_launch": True} for key, value in sorted(self._tags().items())
         ]
         return aws.autoscaling.Group(
             f"{self._name}-group",
             name=self._what(),
-            min_size=args.settings.instances if wanted else 0,
-            max_size=args.settings.max_instances if wanted else 0,
+            min_size=args.settings.instances if runs else 0,
+            max_size=args.settings.max_instances if runs else 0,
             # Scaling sets the capacity between these two; a number here would set it back at every update. An empty
             # group needs one: the provider waits for the capacity that it knows, the last one unless told otherwise.
-            desired_capacity=None if wanted else 0,
-            wait_for_elb_capacity=args.settings.instances if wanted else None,  # healthy, before traffic moves here
+            desired_capacity=None if runs else 0,
+            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy, before traffic moves here
             vpc_zone_identifiers=args.network.private_subnet_ids,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[args.target_group_arn],

@@ -21,14 +21,13 @@ DB_NAME = "infrafabric"
 MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
 RECORDER_USER = "recorder"
 LOG_EXPORTS = ("postgresql", "upgrade")
-PARAMETERS = {
-    "rds.force_ssl": "1",
-    "log_statement": "ddl",
-    "log_min_duration_statement": "1000",  # ms
-}
-# Since PostgreSQL 15 that is RDS's own value, with this method, and RDS takes no change of the method alone: with
-# another one every preview would show a change.
-APPLY_METHODS = {"rds.force_ssl": "pending-reboot"}
+# RDS calls a parameter that holds its default pending-reboot whatever was asked for, so "immediate" would show as a
+# change in every preview (hashicorp/terraform-provider-aws#39252). force_ssl is on by default since PostgreSQL 15.
+PARAMETERS: tuple[aws.rds.ParameterGroupParameterArgsDict, ...] = (
+    {"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"},
+    {"name": "log_statement", "value": "ddl"},
+    {"name": "log_min_duration_statement", "value": "1000"},  # ms
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +101,13 @@ class Database(ComponentResource):
         args, place, wanted = self._args, self._args.base.place, self._args.settings
         major = wanted.engine_version.split(".")[0]
         identifier = place.named("database")
-        follows = self._args.origin is not None and not wanted.promoted
-        kept = place.prod and not follows  # RDS takes no final snapshot of a replica, and refuses to delete it with one
+        last_snapshot = place.prod and not self._follows  # RDS takes none of a replica, and refuses to be asked for one
         return aws.rds.Instance(
             f"{self._name}-instance",
             identifier=identifier,
             engine="postgres",
             **self._content(),
             auto_minor_version_upgrade=True,
-            allow_major_version_upgrade=True,  # when the settings name another major, and not before
             instance_class=wanted.instance_class,
             port=PORT,
             storage_type="gp3",
@@ -134,14 +131,19 @@ class Database(ComponentResource):
             copy_tags_to_snapshot=True,
             delete_automated_backups=not place.prod,
             deletion_protection=wanted.deletion_protection,
-            skip_final_snapshot=not kept,
+            skip_final_snapshot=not last_snapshot,
             # Pinned: a name with the time in it would make every preview show a change.
-            final_snapshot_identifier=f"{identifier}-final" if kept else None,
-            # Prod waits for its window; what a failover changes does not.
+            final_snapshot_identifier=f"{identifier}-final" if last_snapshot else None,
+            # Prod waits for its window, but not once it was promoted: another region is down then, and a week is long.
             apply_immediately=not place.prod or wanted.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
             opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),
         )
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it is a replica still."""
+        return self._args.origin is not None and not self._args.settings.promoted
 
     def _content(self) -> Mapping[str, Any]:
         """What is in it from the start: a database of our own, or another's that it follows.
@@ -150,9 +152,10 @@ class Database(ComponentResource):
         """
         wanted, origin = self._args.settings, self._args.origin
         if origin:
-            return {} if wanted.promoted else {"replicate_source_db": origin.arn}
+            return {"replicate_source_db": origin.arn} if self._follows else {}
         own = {
             "engine_version": wanted.engine_version,
+            "allow_major_version_upgrade": True,  # it takes another engineVersion, and somebody to write it
             # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
             "engine_lifecycle_support": "open-source-rds-extended-support-disabled",
             "db_name": DB_NAME,
@@ -209,12 +212,12 @@ class Database(ComponentResource):
             name=self._args.base.place.named(f"postgres{major}"),  # a major upgrade makes another group beside this one
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
-            parameters=[
-                {"name": key, "value": value, "apply_method": APPLY_METHODS.get(key, "immediate")}
-                for key, value in PARAMETERS.items()
-            ],
+            parameters=list(PARAMETERS),
+            # Prod is upgraded in its window, days after the update that asks for it, and uses the old group till then.
+            skip_destroy=self._args.base.place.prod,
             tags=self._tags(DataClass.NONE),
-            opts=ResourceOptions(parent=self),
+            # Pulumi deletes first what has a name of our own, and RDS keeps what is in use: here the name changes too.
+            opts=ResourceOptions(parent=self, delete_before_replace=False),
         )
 
     def _log_groups(self, identifier: str) -> list[Resource]:

@@ -135,7 +135,8 @@ class Dns(ComponentResource):
             f"{self._name}-query-log",
             zone_id=zone.zone_id,
             cloudwatch_log_group_arn=group.arn,
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),  # Route 53 tries to write before it accepts
+            # Route 53 tries to write before it accepts, and takes one for a zone.
+            opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
         )
 
     def _sign(self, zone: aws.route53.Zone) -> None:

@@ -101,7 +101,7 @@ class LoadBalancer(ComponentResource):
                 "enabled": True,
             },
             tags=self._tags("app"),
-            # It writes a test object when logs are switched on, and needs an internet gateway to be there first.
+            # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
             opts=ResourceOptions(parent=self, depends_on=[args.base.storage.log_delivery, args.network.way_out]),
         )
 

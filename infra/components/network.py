@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
 from infra.base import Base
@@ -17,7 +17,7 @@ from infra.grants import Role
 from infra.place import DataClass
 from infra.subnets import IPV6_TIERS, ipv6, split
 
-LETTERS = "abc"  # of the zones; settings allow three
+LETTERS = "abc"  # what our zones are called, whatever AWS calls them in a region; settings allow three
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,13 @@ class Network(ComponentResource):
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
-    way_out: aws.ec2.Route  # of the public subnets; what has a public address waits for it
+    way_out: Resource  # of the public subnets: what faces the internet waits for it, or is refused
     endpoints: Endpoints
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Network", name, opts=opts)
         self._name, self._args, self.ipv6 = name, args, args.settings.ipv6
+        self._letters = args.settings.letters(args.base.place.region)
         child = ResourceOptions(parent=self)
         vpc = aws.ec2.Vpc(
             f"{name}-vpc",
@@ -112,7 +113,7 @@ class Network(ComponentResource):
         )
 
     def _subnet(self, tier: str, index: int, cidr: str) -> aws.ec2.Subnet:
-        zone = LETTERS[index]
+        zone, letter = LETTERS[index], self._letters[index]
         dual = self._args.settings.ipv6 and tier in IPV6_TIERS
         return aws.ec2.Subnet(
             f"{self._name}-{tier}-{zone}",
@@ -120,7 +121,7 @@ class Network(ComponentResource):
             cidr_block=cidr,
             ipv6_cidr_block=self._ipv6_range.apply(lambda given: ipv6(given, index, tier)) if dual else None,
             assign_ipv6_address_on_creation=dual,
-            availability_zone=f"{self._args.base.place.region}{zone}",
+            availability_zone=f"{self._args.base.place.region}{letter}",
             map_public_ip_on_launch=False,
             tags=self._tags(f"{tier}-{zone}"),
             opts=ResourceOptions(parent=self),

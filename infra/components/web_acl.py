@@ -69,7 +69,10 @@ class WebAcl(ComponentResource):
     def protect(self, name: str, resource_arn: Input[str], parent: Resource) -> None:
         """Stand before a load balancer or a stage; a distribution names its ACL itself."""
         aws.wafv2.WebAclAssociation(
-            name, resource_arn=resource_arn, web_acl_arn=self.arn, opts=ResourceOptions(parent=parent)
+            name,
+            resource_arn=resource_arn,
+            web_acl_arn=self.arn,
+            opts=ResourceOptions(parent=parent, delete_before_replace=True),
         )
 
     def _rate_rule(self) -> aws.wafv2.WebAclRuleArgsDict:
@@ -130,7 +133,7 @@ class WebAcl(ComponentResource):
                 {"single_header": {"name": header}} for header in ("authorization", "cookie", "x-api-key")
             ],
             region=self._region,
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),
+            opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
         )
 
     def _delivery(self, group: aws.cloudwatch.LogGroup) -> policies.Statement:

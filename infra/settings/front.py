@@ -21,7 +21,8 @@ _GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the processor's lette
 class Dns(Section):
     """The zone that the stack's names lie in."""
 
-    domain: str = Field(pattern=DOMAIN, max_length=230)  # app-<region>. comes before it
+    # A certificate's own name has 64 characters at most (ACM), and app-ap-southeast-1. comes before the domain.
+    domain: str = Field(pattern=DOMAIN, max_length=45)
     zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # None: the stack makes the zone
     parent_zone_id: str | None = Field(default=None, pattern=ZONE_ID)  # where a new zone is delegated from
     caa: bool = True
@@ -58,9 +59,11 @@ class App(Section):
     """The application: two colours of one fleet, so that a release is a change of weight."""
 
     instance_type: str = Field(default="t4g.small", pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9]+$")
-    instances: int = Field(default=1, ge=1, le=50)  # of each colour that has weight, at least
+    instances: int = Field(default=1, ge=1, le=50)  # of each colour that runs, at least
     max_instances: int = Field(default=4, ge=1, le=100)
     blue_weight: int = Field(default=100, ge=0, le=100)  # per cent of the requests; green has the rest
+    # The colour without weight runs too, so that weight can go back at once: instances take minutes to start.
+    warm: bool = False
     blue: Release = Release()
     green: Release = Release()
     cpu_target: int = Field(default=60, ge=10, le=90)  # per cent, what scaling aims at
@@ -80,6 +83,9 @@ class App(Section):
     @property
     def weights(self) -> dict[str, int]:
         return {"blue": self.blue_weight, "green": 100 - self.blue_weight}
+
+    def runs(self, colour: str) -> bool:
+        return self.warm or self.weights[colour] > 0
 
     @property
     def releases(self) -> dict[str, Release]:

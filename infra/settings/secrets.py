@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pulumi
 
 from infra.settings.tree import Settings
+
+_TAKEN_BY_RDS = re.compile(r"[!#-.0-?A-~]{8,128}")  # printable ASCII without space, ", / and @
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class Secrets:
         """The secrets that ``settings`` use.
 
         Raises:
-            pulumi.RunError: one that is needed is not set.
+            pulumi.RunError: one that is needed is not set, or RDS would refuse it.
         """
         config = pulumi.Config()
         password = config.get_secret("databasePassword")
@@ -31,6 +34,11 @@ class Secrets:
             raise pulumi.RunError(
                 f"{config.name}:databasePassword is not set, and database.password is 'secret': "
                 "pulumi config set --secret databasePassword, or choose database.password managed"
+            )
+        if ours and not _TAKEN_BY_RDS.fullmatch(config.require("databasePassword")):
+            raise pulumi.RunError(
+                f"{config.name}:databasePassword: RDS takes 8 to 128 printable ASCII characters, without spaces, "
+                'quotation marks ("), slashes and at-signs: pulumi config set --secret databasePassword'
             )
         pager = config.get_secret("pagerDutyEndpoint")
         if settings.observability and settings.observability.pager_duty and pager is None:

@@ -26,7 +26,8 @@ from infra.settings.swarm import Fleet, Model, Runtime
 # eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, and not in the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
 LONGEST_STACK_NAME = 15  # a bucket is called infrafabric-<stack>-results-<12-digit account>-<region>, in 63 characters
-STACK_NAME = rf"[a-z][a-z0-9-]{{0,{LONGEST_STACK_NAME - 1}}}"
+# RDS takes no two hyphens in a row, and the names of all else begin with the stack's and a hyphen.
+STACK_NAME = rf"(?=.{{1,{LONGEST_STACK_NAME}}}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
 class Settings(Section):
@@ -178,8 +179,8 @@ class Settings(Section):
         config, stack = pulumi.Config(), pulumi.get_stack()
         if not re.fullmatch(STACK_NAME, stack):
             raise pulumi.RunError(
-                f"stack name = {stack!r}: a letter, then letters, digits and hyphens, all lower case, "
-                f"{LONGEST_STACK_NAME} characters at most: the names of buckets carry it"
+                f"stack name = {stack!r}: a letter, then letters, digits and single hyphens within, all lower case, "
+                f"{LONGEST_STACK_NAME} characters at most: the names of buckets and databases carry it"
             )
         try:
             return cls.model_validate(config.require_object("settings"))

@@ -36,7 +36,8 @@ def _backups(it: Subject, _: Config) -> Iterator[str]:
 
 
 def _last_snapshot(it: Subject, _: Config) -> Iterator[str]:
-    follows, skips = given(it.props, "replicateSourceDb"), inner(it.props, "skipFinalSnapshot") is True
+    follows = given(it.props, "replicateSourceDb")  # RDS takes none of it: what it holds is its source's
+    skips = inner(it.props, "skipFinalSnapshot") is True
     if skips and not follows:
         yield "is deleted without a last snapshot (skipFinalSnapshot)"
     if follows and not skips:

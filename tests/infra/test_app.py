@@ -43,9 +43,8 @@ def test_the_load_balancer_is_hardened_logged_and_protected(prod):
     assert balancer["enableDeletionProtection"] is True
     assert balancer["ipAddressType"] == "dualstack"
     assert balancer["accessLogs"]["enabled"] is True
-    before = prod.before("face-app-front-balancer")
-    assert "storage-logs-policy" in before, "it tests its way into the bucket first"
-    assert "network-public-out" in before, "AWS makes none in a VPC without an internet gateway"
+    assert "storage-logs-policy" in prod.before("face-app-front-balancer"), "it tests its way into the bucket first"
+    assert "network-public-out" in prod.before("face-app-front-balancer"), "AWS makes none without an internet gateway"
     written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])["Statement"]
     (let_in,) = [s for s in written if s["Sid"] == "AccessLogsOfOurLoadBalancer"]
     bucket, prefix = balancer["accessLogs"]["bucket"], balancer["accessLogs"]["prefix"]
@@ -81,11 +80,18 @@ def test_traffic_moves_between_the_group_that_is_up_and_the_one_that_goes_down(r
     assert "face-app-front-weights" in estate.before(f"face-app-{empties}-group")
     assert "face-app-front-weights" not in estate.before(f"face-app-{grows}-group")
     for colour in (grows, empties):
-        assert "face-app-front-checked" in estate.before(f"face-app-{colour}-group"), (
-            "targets are checked from there on"
-        )
+        assert "face-app-front-checked" in estate.before(f"face-app-{colour}-group"), "targets are checked from here"
     priorities = {name: rule["priority"] for name, rule in estate.of("lb/listenerRule:ListenerRule").items()}
     assert priorities == {"face-app-front-weights": 10, "face-app-front-checked": 20}
+
+
+def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
+    """So that it can move back at once."""
+    for weight in (100, 0):
+        estate = stand_up_stack("prod", {"app.warm": True, "app.blueWeight": weight})
+        groups = estate.of("autoscaling/group:Group")
+        assert {(g["minSize"], g["maxSize"], g["waitForElbCapacity"]) for g in groups.values()} == {(2, 6, 2)}
+        assert {"face-app-blue-group", "face-app-green-group"} <= estate.before("face-app-front-weights")
 
 
 def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):

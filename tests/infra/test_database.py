@@ -19,9 +19,9 @@ def test_the_database_is_encrypted_private_and_signs_in_with_iam(instance):
 
 def test_plain_connections_are_refused_by_the_server(primary, instance):
     (group,) = primary.of("rds/parameterGroup:ParameterGroup").values()
-    (forced,) = [p for p in group["parameters"] if p["name"] == "rds.force_ssl"]
+    (forced,) = [one for one in group["parameters"] if one["name"] == "rds.force_ssl"]
     assert forced["value"] == "1"
-    assert forced["applyMethod"] == "pending-reboot", "RDS's own value, and it takes no change of the method alone"
+    assert forced["applyMethod"] == "pending-reboot", "RDS says so of a default, and each preview would change it back"
     assert group["family"] == f"postgres{instance['engineVersion']}"
     assert instance["parameterGroupName"] == group["name"]
 
@@ -56,7 +56,16 @@ def test_its_logs_have_an_end_because_the_groups_were_there_before(primary, inst
 
 def test_old_majors_cost_nothing_extra_because_they_are_not_kept(instance):
     assert instance["engineLifecycleSupport"] == "open-source-rds-extended-support-disabled"
-    assert instance["allowMajorVersionUpgrade"] is True, "RDS refuses another major without it"
+
+
+def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_are_in_use(dev, prod):
+    """RDS refuses a major upgrade that is not allowed in so many words, and to delete a group that is in use."""
+    for estate, stays in ((dev, False), (prod, True)):
+        assert estate.of("rds/instance:Instance")["database-instance"]["allowMajorVersionUpgrade"] is True
+        (group,) = estate.of("rds/parameterGroup:ParameterGroup").values()
+        assert group["skipDestroy"] is stays
+        asked = estate.options["database-parameters"]
+        assert (asked.deleteBeforeReplaceDefined, asked.deleteBeforeReplace) == (True, False)
 
 
 def test_a_managed_password_is_known_to_rds_alone(dev):

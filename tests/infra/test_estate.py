@@ -196,6 +196,22 @@ def test_names_differ_by_stack_so_that_two_may_share_an_account(dev, prod):
     assert {n for n in shared if not n.startswith("API-Gateway-Execution-Logs_")} == set(), "the mock API has one id"
 
 
+# Of each a thing has one, every change of it is a replacement, and deleting goes by the thing: were the old one deleted
+# last, as is usual, it would take the new one along.
+ONE_OF_EACH = (
+    "backup/vaultLockConfiguration:VaultLockConfiguration",
+    "route53/queryLog:QueryLog",
+    "wafv2/webAclAssociation:WebAclAssociation",
+    "wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration",
+)
+
+
+def test_what_a_thing_has_one_of_goes_before_its_replacement_comes(prod):
+    for type_ in ONE_OF_EACH:
+        assert prod.of(type_), type_
+        assert all(prod.options[name].deleteBeforeReplace for name in prod.of(type_)), type_
+
+
 def test_names_fit_what_aws_allows(estate):
     assert all(len(i["name"]) <= 64 for i in estate.of("iam/role:Role").values())
     assert all(re.fullmatch(r"[a-z0-9-]{3,63}", i["bucket"]) for i in estate.of("s3/bucket:Bucket").values())

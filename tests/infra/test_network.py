@@ -17,6 +17,22 @@ def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses
         assert all(s["availabilityZone"] == f"us-east-1{n[-1]}" for n, s in subnets(estate).items())
 
 
+@pytest.mark.parametrize(
+    ("region", "chosen", "letters"),
+    [
+        ("eu-west-1", None, "ab"),
+        ("ap-northeast-1", None, "ac"),
+        ("ca-central-1", None, "ab"),
+        ("us-west-1", "ca", "ca"),
+    ],
+)
+def test_subnets_lie_in_zones_that_the_account_has_and_keep_their_own_names(stand_up_stack, region, chosen, letters):
+    found = subnets(stand_up_stack("dev", {"region": region, "network.zoneLetters": chosen}))
+    assert {n: s["availabilityZone"] for n, s in found.items() if n.startswith("private")} == {
+        f"private-{ours}": region + theirs for ours, theirs in zip("ab", letters, strict=True)
+    }
+
+
 def test_a_third_zone_leaves_what_is_there_as_it_is(frugal, prod):
     assert {n: s for n, s in subnets(prod).items() if not n.endswith("-c")} == subnets(frugal)
 

@@ -131,22 +131,23 @@ def test_its_database_follows_the_primarys(standby):
     (instance,) = standby.of("rds/instance:Instance").values()
     assert instance["replicateSourceDb"] == "arn:aws:rds:us-east-1:123456789012:db:infrafabric-prod-database"
     assert instance["kmsKeyId"] == COPY_KEY
-    came_with_it = {"username", "password", "dbName", "engineVersion", "engineLifecycleSupport", "allocatedStorage"}
-    assert not came_with_it & set(instance)
+    assert not {"username", "password", "dbName", "engineVersion", "allocatedStorage"} & set(instance)
+    assert "engineLifecycleSupport" not in instance, "no replica can be made with it, and it cannot be changed later"
 
 
-def test_a_replica_can_be_deleted_which_rds_refuses_with_a_final_snapshot(standby, taken_over):
-    (replica,) = standby.of("rds/instance:Instance").values()
+def test_a_replica_leaves_no_last_snapshot_which_rds_would_refuse_and_a_promoted_database_does(standby, taken_over):
+    (replica,), (promoted,) = (e.of("rds/instance:Instance").values() for e in (standby, taken_over))
     assert replica["skipFinalSnapshot"] is True
     assert "finalSnapshotIdentifier" not in replica
-    (promoted,) = taken_over.of("rds/instance:Instance").values()
-    assert promoted["skipFinalSnapshot"] is False
-    assert promoted["finalSnapshotIdentifier"] == "infrafabric-prod-secondary-database-final"
+    assert (promoted["skipFinalSnapshot"], promoted["finalSnapshotIdentifier"]) == (
+        False,
+        "infrafabric-prod-secondary-database-final",
+    )
 
 
-def test_what_a_failover_changes_of_the_database_does_not_wait_for_sunday(standby, taken_over):
-    instances = [estate.of("rds/instance:Instance")["database-instance"] for estate in (standby, taken_over)]
-    assert [instance["applyImmediately"] for instance in instances] == [False, True]
+def test_after_a_failover_nothing_waits_for_the_maintenance_window(standby, taken_over):
+    (replica,), (promoted,) = (e.of("rds/instance:Instance").values() for e in (standby, taken_over))
+    assert (replica["applyImmediately"], promoted["applyImmediately"]) == (False, True)
 
 
 def test_until_its_database_is_promoted_records_wait_in_their_queue(standby):

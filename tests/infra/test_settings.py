@@ -30,6 +30,7 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
         ("database.maxStorageGb", 21, "database.maxStorageGb = 21: must exceed storageGb (20) by 10 %"),
         ("database.multiAz", "yes", "database.multiAz = 'yes': Input should be a valid boolean"),
         ("network.endpointZones", 3, "network.endpointZones = 3: must be at most zones (2)"),
+        ("network.zoneLetters", "aa", "network.zoneLetters = 'aa': must be 2 different letters or more (zones)"),
         ("network.nat", "many", "network.nat = 'many': Input should be 'none', 'single' or 'per-az'"),
         ("model.provider", "offline", "model.baseUrl is missing: provider offline needs the address of the stand-in"),
         ("budget.alertThresholdUsd", 101, "budget.alertThresholdUsd = 101: must be at most monthlyUsd (100)"),
@@ -168,8 +169,8 @@ def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing
         stand_up(Settings.load, into=nothing)
 
 
-@pytest.mark.parametrize("stack", ["Production", "prod_2", "a-stack-with-a-long-name"])
-def test_a_stack_name_that_aws_would_refuse_in_a_bucket_is_refused_first(stand_up, nothing, stack):
+@pytest.mark.parametrize("stack", ["Production", "prod_2", "a-stack-with-a-long-name", "a--b", "prod-"])
+def test_a_stack_name_that_aws_would_refuse_in_a_bucket_or_a_database_is_refused_first(stand_up, nothing, stack):
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up(Settings.load, stack=stack, config=stackfile.read("dev"), into=nothing)
     assert str(refusal.value).startswith(f"stack name = {stack!r}: ")
@@ -179,6 +180,14 @@ def test_a_stack_name_that_aws_would_refuse_in_a_bucket_is_refused_first(stand_u
 def test_a_password_that_the_settings_count_on_must_be_set(stand_up_stack, nothing):
     (line,) = said(stand_up_stack, nothing, {}, stack="prod", secrets={})
     assert line.startswith("infrafabric:databasePassword is not set, and database.password is 'secret': pulumi config")
+
+
+@pytest.mark.parametrize("password", ["short", "has a space", "sl/ash-and-more", "an@address", 'quo"tation', "ümläute"])
+def test_a_password_that_rds_would_refuse_is_refused_first_and_not_told(stand_up_stack, nothing, password):
+    secrets = {"infrafabric:databasePassword": password, "infrafabric:anthropicApiKey": "k"}
+    (line,) = said(stand_up_stack, nothing, {}, stack="prod", secrets=secrets)
+    assert line.startswith("infrafabric:databasePassword: RDS takes 8 to 128 printable ASCII characters")
+    assert password not in line
 
 
 def test_a_small_tree_is_enough(stand_up):
@@ -202,6 +211,12 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
 @pytest.mark.parametrize(
     ("stack", "key", "value", "problem"),
     [
+        (
+            "prod",
+            "dns.domain",
+            f"{'a' * 42}.org",
+            f"dns.domain = '{'a' * 42}.org': String should have at most 45 characters",
+        ),
         ("prod", "app.blueWeight", 120, "app.blueWeight = 120: Input should be less than or equal to 100"),
         ("prod", "app.instances", 1, "app.instances = 1: must be 2 or more when environment is prod"),
         ("prod", "app.maxInstances", 1, "app.maxInstances = 1: must be at least instances (2)"),
