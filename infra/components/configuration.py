@@ -73,7 +73,8 @@ class ConfigurationHistory(ComponentResource):
         role = Role(self._name, tags, child, service="config.amazonaws.com")
         role.allow("LookAtBucket", "s3:GetBucketAcl", "s3:ListBucket", on=bucket.arn)
         below = Output.concat(bucket.arn, f"/{PREFIX}/AWSLogs/", base.place.account_id, "/*")
-        role.allow("WriteHistory", "s3:PutObject", on=below)
+        # With an ACL that gives the bucket's owner everything, as Config sets it on each object.
+        role.allow("WriteHistory", "s3:PutObject", "s3:PutObjectAcl", on=below)
         base.keys.grant_use(role, "s3")
         reads = aws.iam.RolePolicyAttachment(
             f"{self._name}-reads",

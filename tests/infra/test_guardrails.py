@@ -147,8 +147,9 @@ def test_config_starts_once_it_can_deliver_and_never_into_a_locked_bucket(lavish
     assert channel["s3BucketName"] == "infrafabric-prod-config-123456789012-us-east-1"
     assert "objectLockEnabled" not in lavish.of("s3/bucket:Bucket")["config-history-bucket"]
     assert "config-channel" in lavish.before("config-on")
-    written = lavish.granted("config")["WriteHistory"]["Resource"]
-    assert written == [f"arn:aws:s3:::{channel['s3BucketName']}/config/AWSLogs/123456789012/*"]
+    write = lavish.granted("config")["WriteHistory"]
+    assert write["Action"] == ["s3:PutObject", "s3:PutObjectAcl"], "Config sets an ACL on each object"
+    assert write["Resource"] == [f"arn:aws:s3:::{channel['s3BucketName']}/config/AWSLogs/123456789012/*"]
 
 
 def test_security_hub_checks_one_standard(lavish):
