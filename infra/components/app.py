@@ -70,7 +70,7 @@ class App(ComponentResource):
         args.base.storage.grant_read_app_artifacts(role)
         profile = self._profile(role)
         group, doors = self._instances_group()
-        self._colours(profile, group, (*doors, self.balancer.rule, role.settle()))
+        self._release(profile, group, (*doors, self.balancer.checked, role.settle()))
         self.target = Target(name=self.balancer.dns_name, zone_id=self.balancer.zone_id)
         self.register_outputs({"target_group_arns": self.balancer.target_group_arns})
 
@@ -157,29 +157,37 @@ class App(ComponentResource):
         )
         return made.key, digest
 
-    def _colours(self, profile: aws.iam.InstanceProfile, group: Output[str], needs: tuple[Resource, ...]) -> None:
-        args = self._args
+    def _release(self, profile: aws.iam.InstanceProfile, group: Output[str], needs: tuple[Resource, ...]) -> None:
+        """Weight moves when the colours that run are up; the one that does not goes down after that."""
+        args, artifacts = self._args, self._artifacts()
         environment = {
             "AWS_REGION": args.base.place.region,
             "PORT": str(APP_PORT),
             "TENANT_BUCKET": args.base.storage.results_bucket,
             "TENANT_ROLE_ARN": self.tenants.role_arn,
         }
-        for colour, (key, sha256) in self._artifacts().items():
-            Colour(
-                f"{self._name}-{colour}",
+
+        def colour(called: str, *after: Resource) -> Colour:
+            key, sha256 = artifacts[called]
+            return Colour(
+                f"{self._name}-{called}",
                 ColourArgs(
                     base=args.base,
                     network=args.network,
                     settings=args.settings,
-                    colour=colour,
+                    colour=called,
                     artifact_key=key,
                     sha256=sha256,
                     environment=environment,
                     instance_profile_arn=profile.arn,
                     security_group_id=group,
-                    target_group_arn=self.balancer.target_group_arns[colour],
-                    needs=needs,
+                    target_group_arn=self.balancer.target_group_arns[called],
+                    needs=(*needs, *after),
                 ),
                 ResourceOptions(parent=self),
             )
+
+        moved = self.balancer.weigh([colour(called) for called in artifacts if args.settings.runs(called)])
+        for called in artifacts:
+            if not args.settings.runs(called):
+                colour(called, moved)

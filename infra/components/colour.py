@@ -39,7 +39,7 @@ class ColourArgs:
     instance_profile_arn: Input[str]
     security_group_id: Input[str]
     target_group_arn: Input[str]
-    needs: tuple[Resource, ...]  # an instance that starts before these are there fails its first checks
+    needs: tuple[Resource, ...]  # what an instance needs to pass its first checks, and what a group empties after
 
 
 class Colour(ComponentResource):
@@ -137,9 +137,12 @@ class Colour(ComponentResource):
         return aws.autoscaling.Group(
             f"{self._name}-group",
             name=self._what(),
-            # Scaling sets the capacity between these two; a number here would set it back at every update.
             min_size=args.settings.instances if runs else 0,
             max_size=args.settings.max_instances if runs else 0,
+            # Scaling sets the capacity between these two; a number here would set it back at every update. An empty
+            # group needs one: the provider waits for the capacity that it knows, the last one unless told otherwise.
+            desired_capacity=None if runs else 0,
+            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy, before traffic moves here
             vpc_zone_identifiers=args.network.private_subnet_ids,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[args.target_group_arn],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra.base import Base
 from infra.components.network import Network
@@ -38,7 +38,7 @@ class LoadBalancer(ComponentResource):
     zone_id: Output[str]
     security_group_id: Output[str]
     target_group_arns: dict[str, Output[str]]  # by colour
-    rule: aws.lb.ListenerRule  # target groups are in use, and their targets checked, from here on
+    checked: aws.lb.ListenerRule  # target groups are in use, and their targets checked, from here on
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:LoadBalancer", name, opts=opts)
@@ -58,7 +58,8 @@ class LoadBalancer(ComponentResource):
         self.arn, self.dns_name, self.zone_id = balancer.arn, balancer.dns_name, balancer.zone_id
         self.target_group_arns = {colour: self._target_group(colour) for colour in args.weights}
         self._redirect(balancer)
-        self.rule = self._weigh(self._listener(balancer))
+        self._https = self._listener(balancer)
+        self.checked = self._rule("checked", 20, dict.fromkeys(args.weights, 1), "app-checked")
         self.register_outputs({"arn": self.arn, "dns_name": self.dns_name})
 
     def _open_to_the_world(self) -> None:
@@ -170,19 +171,25 @@ class LoadBalancer(ComponentResource):
             opts=self._child,
         )
 
-    def _weigh(self, listener: aws.lb.Listener) -> aws.lb.ListenerRule:
-        """The one switch of a release: how much of the traffic each colour has."""
+    def weigh(self, after: Sequence[Resource]) -> aws.lb.ListenerRule:
+        """The one switch of a release: how much of the traffic each colour has, once ``after`` can take it."""
+        return self._rule("weights", 10, self._args.weights, "app-weights", after)
+
+    def _rule(
+        self, name: str, priority: int, weights: Mapping[str, int], what: str, after: Sequence[Resource] = ()
+    ) -> aws.lb.ListenerRule:
+        """``checked`` stands behind ``weights`` and is never reached: it puts both target groups to use before that."""
         shares: list[aws.lb.ListenerRuleActionForwardTargetGroupArgsDict] = [
-            {"arn": self.target_group_arns[colour], "weight": weight} for colour, weight in self._args.weights.items()
+            {"arn": self.target_group_arns[colour], "weight": weight} for colour, weight in weights.items()
         ]
         return aws.lb.ListenerRule(
-            f"{self._name}-weights",
-            listener_arn=listener.arn,
-            priority=10,
+            f"{self._name}-{name}",
+            listener_arn=self._https.arn,
+            priority=priority,
             conditions=[{"host_header": {"values": list(self._args.names)}}],
             actions=[{"type": "forward", "forward": {"target_groups": shares}}],
-            tags=self._tags("app-weights"),
-            opts=self._child,
+            tags=self._tags(what),
+            opts=ResourceOptions(parent=self, depends_on=list(after)),
         )
 
     def _tags(self, what: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ class App(Section):
     instances: int = Field(default=1, ge=1, le=50)  # of each colour that runs, at least
     max_instances: int = Field(default=4, ge=1, le=100)
     blue_weight: int = Field(default=100, ge=0, le=100)  # per cent of the requests; green has the rest
-    # The colour without weight runs too. Weight moves at once, and instances take minutes to start and to end.
+    # The colour without weight runs too, so that weight can go back at once: instances take minutes to start.
     warm: bool = False
     blue: Release = Release()
     green: Release = Release()

@@ -223,7 +223,8 @@ def group(it: Declared) -> Made:
         VPCZoneIdentifier=",".join(inputs["vpcZoneIdentifiers"]),
         Tags=tags,
         **given(
-            inputs, MinSize="minSize", MaxSize="maxSize", TargetGroupARNs="targetGroupArns",
+            inputs, MinSize="minSize", MaxSize="maxSize", DesiredCapacity="desiredCapacity",
+            TargetGroupARNs="targetGroupArns",
             HealthCheckType="healthCheckType", HealthCheckGracePeriod="healthCheckGracePeriod",
             DefaultInstanceWarmup="defaultInstanceWarmup", DefaultCooldown="defaultCooldown",
             MaxInstanceLifetime="maxInstanceLifetime", ServiceLinkedRoleARN="serviceLinkedRoleArn",

@@ -36,9 +36,12 @@ def _backups(it: Subject, _: Config) -> Iterator[str]:
 
 
 def _last_snapshot(it: Subject, _: Config) -> Iterator[str]:
-    replica = given(it.props, "replicateSourceDb")  # RDS takes none of it: what it holds is its source's
-    if inner(it.props, "skipFinalSnapshot") is True and not replica:
+    follows = given(it.props, "replicateSourceDb")  # RDS takes none of it: what it holds is its source's
+    skips = inner(it.props, "skipFinalSnapshot") is True
+    if skips and not follows:
         yield "is deleted without a last snapshot (skipFinalSnapshot)"
+    if follows and not skips:
+        yield "follows another, and RDS deletes no replica with a last snapshot (skipFinalSnapshot)"
 
 
 def _point_in_time(it: Subject, _: Config) -> Iterator[str]:
@@ -114,9 +117,10 @@ RULES = (
     ),
     Rule(
         name="database-last-snapshot",
-        description="In prod a database leaves a snapshot when it is deleted.",
+        description="In prod a database leaves a snapshot when it is deleted, unless it is a replica.",
         severity="high",
-        remediation="Set skipFinalSnapshot to false, with a finalSnapshotIdentifier that does not change.",
+        remediation="Set skipFinalSnapshot to false, with a finalSnapshotIdentifier that does not change; true for a "
+        "replica.",
         controls=RECOVERY,
         types=_DATABASE,
         prod_only=True,

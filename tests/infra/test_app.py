@@ -31,8 +31,9 @@ def test_https_is_tls_1_3_or_1_2_and_http_is_sent_there(prod):
 def test_what_asks_for_another_name_is_not_found(prod):
     (default,) = prod.of("lb/listener:Listener")["face-app-front-https"]["defaultActions"]
     assert default["fixedResponse"]["statusCode"] == "404"
-    (condition,) = one(prod, "lb/listenerRule:ListenerRule")["conditions"]
-    assert condition["hostHeader"]["values"] == ["app-us-east-1.infrafabric.example", "app.infrafabric.example"]
+    for rule in prod.of("lb/listenerRule:ListenerRule").values():
+        (condition,) = rule["conditions"]
+        assert condition["hostHeader"]["values"] == ["app-us-east-1.infrafabric.example", "app.infrafabric.example"]
 
 
 def test_the_load_balancer_is_hardened_logged_and_protected(prod):
@@ -62,18 +63,35 @@ def test_names_of_load_balancer_and_target_groups_fit_in_the_longest_stack_name(
 )
 def test_the_weight_of_blue_decides_who_answers_and_who_runs(request, stack, weight, sizes):
     estate = request.getfixturevalue(stack)
-    (action,) = one(estate, "lb/listenerRule:ListenerRule")["actions"]
+    (action,) = estate.of("lb/listenerRule:ListenerRule")["face-app-front-weights"]["actions"]
     assert [group["weight"] for group in action["forward"]["targetGroups"]] == [weight, 100 - weight]
-    groups = estate.of("autoscaling/group:Group")
-    assert tuple(groups[f"face-app-{colour}-group"]["minSize"] for colour in ("blue", "green")) == sizes
-    assert all("desiredCapacity" not in group for group in groups.values()), "scaling sets it"
+    groups = [estate.of("autoscaling/group:Group")[f"face-app-{colour}-group"] for colour in ("blue", "green")]
+    assert tuple(group["minSize"] for group in groups) == sizes
+    for group in groups:
+        empty = group["maxSize"] == 0
+        assert group.get("desiredCapacity") == (0 if empty else None), "scaling sets it, but for an empty group"
+        assert group.get("waitForElbCapacity") == (None if empty else group["minSize"])
+
+
+@pytest.mark.parametrize(("stack", "grows", "empties"), [("prod", "blue", "green"), ("frugal", "green", "blue")])
+def test_traffic_moves_between_the_group_that_is_up_and_the_one_that_goes_down(request, stack, grows, empties):
+    estate = request.getfixturevalue(stack)
+    assert f"face-app-{grows}-group" in estate.before("face-app-front-weights")
+    assert "face-app-front-weights" in estate.before(f"face-app-{empties}-group")
+    assert "face-app-front-weights" not in estate.before(f"face-app-{grows}-group")
+    for colour in (grows, empties):
+        assert "face-app-front-checked" in estate.before(f"face-app-{colour}-group"), "targets are checked from here"
+    priorities = {name: rule["priority"] for name, rule in estate.of("lb/listenerRule:ListenerRule").items()}
+    assert priorities == {"face-app-front-weights": 10, "face-app-front-checked": 20}
 
 
 def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
-    """The rule changes before the groups do: without this, all requests would wait for the first new instance."""
+    """So that it can move back at once."""
     for weight in (100, 0):
-        groups = stand_up_stack("prod", {"app.warm": True, "app.blueWeight": weight}).of("autoscaling/group:Group")
-        assert {(g["minSize"], g["maxSize"]) for g in groups.values()} == {(2, 6)}
+        estate = stand_up_stack("prod", {"app.warm": True, "app.blueWeight": weight})
+        groups = estate.of("autoscaling/group:Group")
+        assert {(g["minSize"], g["maxSize"], g["waitForElbCapacity"]) for g in groups.values()} == {(2, 6, 2)}
+        assert {"face-app-blue-group", "face-app-green-group"} <= estate.before("face-app-front-weights")
 
 
 def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):

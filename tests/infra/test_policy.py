@@ -157,6 +157,7 @@ WRONG: list[tuple[str, str, Break]] = [
     ("deletion-guarded", BALANCER, drop("enableDeletionProtection")),
     ("database-backed-up", DATABASE, put("backupRetentionPeriod", 1)),
     ("database-last-snapshot", DATABASE, put("skipFinalSnapshot", True)),
+    ("database-last-snapshot", DATABASE, put("replicateSourceDb", "arn:aws:rds:us-west-2:123456789012:db:other")),
     ("table-point-in-time", TABLE, put("pointInTimeRecovery", "enabled", False)),
     ("bucket-versioned", BUCKET, put("bucket", "another")),
     ("bucket-kept", BUCKET, put("forceDestroy", True)),
