@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, ResourceOptions
+from pulumi import ComponentResource, CustomTimeouts, ResourceOptions
 
 from infra import settings
 from infra.components.alerts import Alerts
@@ -61,7 +61,12 @@ class Detection(ComponentResource):
         aws.securityhub.StandardsSubscription(
             f"{self._name}-standard",
             standards_arn=f"arn:{place.partition}:securityhub:{place.region}::standards/{STANDARD}",
-            opts=ResourceOptions(parent=self, depends_on=[hub]),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[hub],
+                # The provider waits three minutes for some hundreds of controls: terraform-provider-aws#42688.
+                custom_timeouts=CustomTimeouts(create="20m", delete="20m"),
+            ),
         )
 
     def _tell(self, what: str, pattern: Mapping[str, Any]) -> None:

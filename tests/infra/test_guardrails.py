@@ -158,6 +158,8 @@ def test_security_hub_checks_one_standard(lavish):
     assert standard["standardsArn"] == arn
     (hub,) = lavish.of("securityhub/account:Account").values()
     assert hub["enableDefaultStandards"] is False
+    given = lavish.options["detection-standard"].customTimeouts
+    assert (given.create, given.delete) == ("20m", "20m"), "three minutes, as the provider waits, are not enough"
 
 
 def test_database_and_sessions_are_backed_up_daily_and_monthly_with_our_key(prod):
