@@ -33,6 +33,7 @@ def lavish(shared: StandUp) -> Estate:
         "network.endpointZones": 2,
         "network.ipv6": False,
         "network.nat": "per-az",
+        "network.zoneLetters": "bdf",
         "observability.dashboards": "combined",
         "observability.emails": ["ops@example.org"],
         "observability.pagerDuty": True,

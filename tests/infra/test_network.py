@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from infra import settings
+
 
 def subnets(estate):
     return {n.removeprefix("network-"): s for n, s in estate.of("ec2/subnet:Subnet").items()}
@@ -26,11 +28,13 @@ def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses
         ("us-west-1", "ca", "ca"),
     ],
 )
-def test_subnets_lie_in_zones_that_the_account_has_and_keep_their_own_names(stand_up_stack, region, chosen, letters):
-    found = subnets(stand_up_stack("dev", {"region": region, "network.zoneLetters": chosen}))
-    assert {n: s["availabilityZone"] for n, s in found.items() if n.startswith("private")} == {
-        f"private-{ours}": region + theirs for ours, theirs in zip("ab", letters, strict=True)
-    }
+def test_zones_are_those_that_all_accounts_see_there_or_the_ones_that_were_chosen(region, chosen, letters):
+    assert settings.Network(zones=2, zone_letters=chosen).letters(region) == letters
+
+
+def test_a_subnet_lies_in_the_chosen_zone_and_keeps_its_own_name(lavish):
+    zones = {n: s["availabilityZone"] for n, s in subnets(lavish).items() if n.startswith("private")}
+    assert zones == {"private-a": "us-east-1b", "private-b": "us-east-1d", "private-c": "us-east-1f"}
 
 
 def test_a_third_zone_leaves_what_is_there_as_it_is(frugal, prod):
