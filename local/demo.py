@@ -65,7 +65,7 @@ def _session(here: platform.Platform, deployed: stack.Deployed, view: View, goal
 
 def _results(here: platform.Platform, deployed: stack.Deployed, report: dict[str, Any]) -> list[dict[str, Any]]:
     """When each agent worked on what, from the stored results."""
-    s3, bucket = here.client("s3"), deployed.outputs["results_bucket"]
+    s3, bucket = here.client("s3", deployed.region), deployed.outputs["results_bucket"]
     rows = []
     for result in report["results"]:
         if not result["s3_key"]:

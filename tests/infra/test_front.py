@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from tests.infra.conftest import ZONE
+
 DOMAIN = "infrafabric.example"
-ZONE = "Z0123456789ABC"  # of the variant that uses one which is there
 
 
 def records(estate):

@@ -11,9 +11,9 @@ from infra import alarm_table, dashboard_table, settings
 from infra.components.queries import Queries, QueriesArgs
 from infra.components.watched import Watched
 from infra.place import Place
+from tests.infra.conftest import PAGER
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
-ENDPOINT = "https://events.pagerduty.com/integration/0123secret/enqueue"  # of the variant that has one
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def key_statements(estate):
 def test_pagerduty_hears_at_an_address_that_stays_secret(lavish):
     subscriptions = lavish.of("sns/topicSubscription:TopicSubscription")
     pager = subscriptions["alerts-pager-duty"]
-    assert (pager["protocol"], pager["endpoint"], pager["endpointAutoConfirms"]) == ("https", ENDPOINT, True)
+    assert (pager["protocol"], pager["endpoint"], pager["endpointAutoConfirms"]) == ("https", PAGER, True)
     assert "endpoint" in lavish.secrets_in("alerts-pager-duty")
     assert "0123secret" not in lavish.in_clear()
     assert subscriptions["alerts-email-1"]["endpoint"] == "ops@example.org"
