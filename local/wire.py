@@ -54,6 +54,8 @@ def _meant(kind: str, signed: Mapping[str, Any]) -> Any:
         return signed.get("value", UNKNOWN)
     if kind == _REFERENCE:
         return signed.get("id") or signed["urn"]
+    if kind in (_ARCHIVE, _ASSET) and not signed.keys() - {SIGNATURE, "hash"}:
+        return None  # of what was, the engine keeps the content to itself
     if kind == _ARCHIVE:
         return pulumi.FileArchive(signed["path"])  # the program has no others
     return pulumi.FileAsset(signed["path"]) if "path" in signed else pulumi.StringAsset(signed.get("text", ""))

@@ -15,6 +15,10 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from local import platform as local_platform
 from local import provider, stack, wire
 
+# Where the engine sends archives with their content; everywhere else it sends what identifies them, the hash
+# (ElideAssetContents in pulumi's pkg/resource/plugin/provider_plugin.go).
+_WITH_CONTENT = {("Check", "news"), ("Create", "properties"), ("Update", "news")}
+
 
 @dataclass
 class Thing:
@@ -69,8 +73,19 @@ class Engine:
     def _request(kind: str, thing: Thing, *, before: bool = False, **fields: Any) -> Any:
         if before:
             fields |= {"olds": thing.outputs, "old_inputs": thing.inputs}
-        sent = {name: wire.write(value) if isinstance(value, dict) else value for name, value in fields.items()}
+        sent = {
+            name: wire.write(value if (kind, name) in _WITH_CONTENT else _only_hashes(value))
+            if isinstance(value, dict) else value
+            for name, value in fields.items()
+        }  # fmt: skip
         return getattr(provider_pb2, f"{kind}Request")(urn=thing.urn, **sent)
+
+
+def _only_hashes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        archive = value.get(wire.SIGNATURE) in (wire._ARCHIVE, wire._ASSET)
+        return {k: _only_hashes(inner) for k, inner in value.items() if not archive or k in (wire.SIGNATURE, "hash")}
+    return [_only_hashes(inner) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="session")
@@ -94,9 +109,9 @@ def engine(emulator: local_platform.Platform) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platform.Platform]:
-    """A platform that functions can run on."""
+    """A platform that functions can run on, for one module alone: names are taken, and tests look for what is left."""
     with local_platform.running(tmp_path_factory.mktemp("platform")) as running:
         yield running
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from botocore.exceptions import ClientError
-from pulumi.runtime.proto import provider_pb2
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2
+from semver import VersionInfo
 
 from local import types, wire
 from local.types import identity
@@ -53,6 +56,48 @@ def test_an_archive_at_another_place_with_the_same_content_is_no_change(engine: 
 
     assert engine.diff(function, code=moved).changes == NONE
     assert list(engine.diff(function, code=_archive(Path("/elsewhere"), "two")).diffs) == ["code"]
+
+
+def test_a_function_is_looked_at_and_removed_by_an_engine_that_keeps_its_archive_to_itself(
+    engine: Engine, handler: Path
+) -> None:
+    role = engine.create(ROLE, "brief", {"name": "brief", "assumeRolePolicy": TRUST})
+    inputs = {
+        "name": "brief", "role": role.outputs["arn"], "handler": "index.handler", "runtime": "python3.13",
+        "code": _archive(handler),
+    }  # fmt: skip
+    made = engine.create(FUNCTION, "brief", inputs)
+
+    said = engine.read(made)
+    assert (said.id, wire.read(said.inputs)["code"]["hash"]) == ("brief", "one")
+    engine.delete(made)
+
+    assert engine.read(made).id == ""
+
+
+def test_an_engine_that_attaches_learns_what_it_may_send(engine: Engine) -> None:
+    """In the order of NewProvider, in pulumi's pkg/resource/plugin/provider_plugin.go, and of its registry."""
+    hello = provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1", configure_with_urn=True)
+    agreed = engine.stub.Handshake(hello)
+    engine.stub.Attach(plugin_pb2.PluginAttach(address="127.0.0.1:1"))
+    version = engine.stub.GetPluginInfo(empty_pb2.Empty()).version
+    config = {"region": "us-east-1", "version": metadata.version("pulumi_aws")}
+    checked = engine.stub.CheckConfig(provider_pb2.CheckRequest(olds=wire.write({}), news=wire.write(config)))
+
+    assert (agreed.accept_secrets, agreed.accept_resources, agreed.accept_outputs) == (True, False, False)
+    assert VersionInfo.parse(version) >= VersionInfo.parse(config["version"]), "an older one is warned of"
+    assert wire.read(checked.inputs) == config, "the engine refuses a provider that alters its version"
+    same = provider_pb2.DiffRequest(olds=wire.write(config), old_inputs=wire.write(config), news=wire.write(config))
+    assert engine.stub.DiffConfig(same).changes == NONE
+
+
+def test_what_is_unknown_in_a_preview_stays_so_and_counts_as_a_change(engine: Engine) -> None:
+    secret = {wire.SIGNATURE: wire.SECRET, "value": wire.UNKNOWN}
+    inputs = {"name": "unborn", "kmsMasterKeyId": wire.UNKNOWN, "policy": secret}
+
+    assert engine.create(QUEUE, "unborn", inputs, preview=True).outputs == inputs
+    standing = Thing(QUEUE, "unborn", {"name": "unborn", "policy": "{}"}, "id", {"name": "unborn", "policy": "{}"})
+    assert list(engine.diff(standing, news=inputs).diffs) == ["kmsMasterKeyId", "policy"]
 
 
 def test_a_queue_is_changed_in_place(engine: Engine) -> None:
