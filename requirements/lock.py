@@ -7,10 +7,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 UV = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
 PLAIN = ["--no-emit-index-url", "--no-header"]
+# Pulumi installs what it finds beside the program, whose folder Pulumi.yaml names as main, and there pip starts.
+FOR_PROGRAM = {HERE.parent: ".", HERE.parent / "infra": ".."}
 HEAD = """\
-# What `pulumi install` uses. Compiled from requirements/program.in by `make lock`; -e . puts infra, infrafabric and
-# lambdas on the path, because with `main: infra` Pulumi adds only that folder.
--e .
+# What the program needs, twice: at the top for `pip install -r`, and in infra/, where alone `pulumi install` looks.
+# Compiled from requirements/program.in by `make lock`; -e puts infra, infrafabric and lambdas on the path, to which
+# Pulumi adds no more than infra/.
+-e {root}
 """
 
 
@@ -25,6 +28,7 @@ compile_to(HERE / "runtime.txt", "runtime.in", "--generate-hashes")
 compile_to(HERE / "dev.txt", "dev.in", "--generate-hashes", "-c", "runtime.txt")
 compile_to(HERE / "checkov.txt", "checkov.in", "--generate-hashes")
 compile_to(HERE / "emulator.txt", "emulator.in", "--generate-hashes")
-program = HERE.parent / "requirements.txt"
-compile_to(program, "program.in", "--no-annotate", "-c", "dev.txt")
-program.write_text(HEAD + program.read_text())
+compile_to(HERE.parent / "requirements.txt", "program.in", "--no-annotate", "-c", "dev.txt")
+pins = (HERE.parent / "requirements.txt").read_text()
+for folder, root in FOR_PROGRAM.items():
+    (folder / "requirements.txt").write_text(HEAD.format(root=root) + pins)

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAY_IMPORT = {
@@ -56,6 +57,18 @@ def test_nothing_that_pulumi_runs_is_called_like_what_others_import(package: str
     ours = {path.stem for path in (ROOT / package).iterdir()} - {"__init__", "__main__", "__pycache__"}
     assert ours
     assert not ours & {*sys.stdlib_module_names, *metadata.packages_distributions()}
+
+
+def test_what_pulumi_installs_beside_the_program_is_what_pip_installs_at_the_top() -> None:
+    """``pulumi install`` reads requirements.txt in the folder that is ``main``, and without one installs nothing."""
+    main = ROOT / yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["main"]
+    read = {folder: (folder / "requirements.txt").read_text().partition("\n-e ")[2] for folder in (ROOT, main)}
+    root = {folder: (folder / text.partition("\n")[0]).resolve() for folder, text in read.items()}
+    pins = {text.partition("\n")[2] for text in read.values()}
+
+    assert root == dict.fromkeys(read, ROOT), "pip takes what follows -e from the folder that it is started in"
+    assert len(pins) == 1, "run make lock"
+    assert "pulumi-aws==" in pins.pop()
 
 
 def test_no_file_speaks_of_a_machine() -> None:
