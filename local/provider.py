@@ -105,15 +105,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs = wire.read(request.properties)
         create = self._types.get(token)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=self._sent(inputs))
+            return provider_pb2.CreateResponse(properties=self._sent({**inputs, "id": wire.UNKNOWN}))
         if create is None:
-            outputs = {"arn": f"arn:aws:local:::{token}/{name}", **inputs}
+            outputs = {"arn": f"arn:aws:local:::{token}/{name}", **inputs, "id": f"{name}-id"}
             return provider_pb2.CreateResponse(id=f"{name}-id", properties=self._sent(outputs))
         try:
             made = create(types.Declared(token, name, wire.clear(inputs), self._at))
         except types.REFUSALS as error:
             _refuse(context, token, name, error)
-        return provider_pb2.CreateResponse(id=made.id, properties=self._sent(_with(inputs, made.outputs)))
+        outputs = {**_with(inputs, made.outputs), "id": made.id}
+        return provider_pb2.CreateResponse(id=made.id, properties=self._sent(outputs))
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         token, name = _named(request)

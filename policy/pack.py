@@ -105,7 +105,13 @@ def _stack(rule: Rule) -> Any:
             for it in args.resources
             if _looked_at(it.resource_type)
         ]
-        for it, text in rule.over(subjects, config_of(args.get_config(), pulumi.runtime.get_config_env())):
-            report(f"{it.name} {text}. {rule.remediation}", it.urn)
+        config = config_of(args.get_config(), pulumi.runtime.get_config_env())
+        try:
+            for it, text in rule.over(subjects, config):
+                report(f"{it.name} {text}. {rule.remediation}", it.urn)
+        except KeyError as missing:  # an output, of which a provider need not say in a preview that it will be there
+            if not pulumi.runtime.is_dry_run():
+                raise
+            args.not_applicable(f"{missing.args[0]} is not known before the update")
 
     return validate

@@ -95,7 +95,7 @@ def test_what_is_unknown_in_a_preview_stays_so_and_counts_as_a_change(engine: En
     secret = {wire.SIGNATURE: wire.SECRET, "value": wire.UNKNOWN}
     inputs = {"name": "unborn", "kmsMasterKeyId": wire.UNKNOWN, "policy": secret}
 
-    assert engine.create(QUEUE, "unborn", inputs, preview=True).outputs == inputs
+    assert engine.create(QUEUE, "unborn", inputs, preview=True).outputs == {**inputs, "id": wire.UNKNOWN}
     standing = Thing(QUEUE, "unborn", {"name": "unborn", "policy": "{}"}, "id", {"name": "unborn", "policy": "{}"})
     assert list(engine.diff(standing, news=inputs).diffs) == ["kmsMasterKeyId", "policy"]
 
@@ -253,6 +253,15 @@ def test_what_cannot_be_created_here_is_recorded(engine: Engine) -> None:
 
     assert (group.id, group.outputs["groupName"]) == ("traces-id", "g")
     assert engine.diff(group).changes == NONE
+
+
+def test_the_id_is_an_output_as_aws_has_it(engine: Engine) -> None:
+    """A policy over a whole stack is shown outputs, and nothing else."""
+    queue = engine.create(QUEUE, "known", {"name": "known"})
+    group = engine.create("aws:xray/group:Group", "known", {"groupName": "known"})
+
+    assert [thing.outputs["id"] for thing in (queue, group)] == [queue.id, group.id]
+    assert engine.update(queue, delaySeconds=1).outputs["id"] == queue.id
 
 
 def test_another_region_replaces_the_provider(engine: Engine) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -17,14 +19,17 @@ from policy.rules import RULES
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture(scope="module")
-def engine():
-    """What the engine holds: a channel to the pack, which was told the stack's settings."""
-    settings = '{"infrafabric:settings": "{\\"environment\\": \\"prod\\", \\"region\\": \\"us-east-1\\"}"}'
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"PULUMI_CONFIG": settings}
-    started = subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "policy")], stdout=subprocess.PIPE, cwd=ROOT / "policy", env=environment
-    )
+@contextmanager
+def asking(*, dry_run: bool) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    """What the engine holds: a channel to the pack, started as the language host starts it (RunPlugin in pulumi's
+    sdk/python/cmd/pulumi-language-python/main.go) and told the stack's settings."""
+    told = {
+        "PULUMI_CONFIG": '{"infrafabric:settings": "{\\"environment\\": \\"prod\\", \\"region\\": \\"us-east-1\\"}"}',
+        "PULUMI_PROJECT": "infrafabric", "PULUMI_STACK": "prod", "PULUMI_DRY_RUN": str(dry_run).lower(),
+    }  # fmt: skip
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | told
+    command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(ROOT / "policy")]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT / "policy", env=environment)
     try:
         assert started.stdout
         port = int(started.stdout.readline())
@@ -33,6 +38,12 @@ def engine():
     finally:
         started.kill()
         started.wait()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    with asking(dry_run=False) as stub:
+        yield stub
 
 
 def analyzed(engine, type_, props):
@@ -58,6 +69,17 @@ def test_a_stack_of_resources_is_looked_at_as_a_whole(engine):
     bucket.properties.update({"bucket": "mine"})
     found = engine.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[bucket]))
     assert "bucket-closed" in {d.policyName for d in found.diagnostics}
+
+
+def test_an_output_that_is_missing_is_an_error_in_an_update_and_only_not_known_yet_in_a_preview(engine):
+    queue = analyzer_pb2.AnalyzerResource(type="aws:sqs/queue:Queue", urn="urn:it", name="it")
+    whole = analyzer_pb2.AnalyzeStackRequest(resources=[queue])
+
+    with pytest.raises(grpc.RpcError, match="url"):
+        engine.AnalyzeStack(whole)
+    with asking(dry_run=True) as preview:
+        said = {one.policy_name: one.reason for one in preview.AnalyzeStack(whole).not_applicable}
+    assert said["tls-only"] == "url is not known before the update"
 
 
 def test_what_the_stack_says_of_itself_reaches_the_rules(engine):
