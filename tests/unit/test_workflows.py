@@ -61,6 +61,18 @@ def test_previews_comment_once_a_stack_with_the_policies_on() -> None:
     assert how["comment-on-pr"] is how["edit-pr-comment"] is True
 
 
+def test_what_is_previewed_drifted_and_deployed_is_packaged_alike() -> None:
+    """The layer is part of every function: one without RDS's authorities would show up in each as a change."""
+    every = [
+        *jobs(ROOT / ".github/workflows/preview.yml").values(),
+        *jobs(ROOT / ".github/workflows/deploy.yml").values(),
+    ]
+    runs = [[step["run"] for step in job["steps"] if "make setup package" in step.get("run", "")] for job in every]
+    assert len(runs) == 3
+    assert len({tuple(run) for run in runs}) == 1
+    assert "RDS_CA=" in runs[0][0]
+
+
 def test_a_deployment_goes_from_dev_to_prod_to_the_standby_and_stops_at_a_failure() -> None:
     up = jobs(ROOT / ".github/workflows/deploy.yml")["up"]
     assert up["strategy"]["matrix"]["stack"] == ["dev", "prod", "prod-secondary"]
