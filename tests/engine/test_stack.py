@@ -65,7 +65,8 @@ def _value(text: str) -> Any:
 def workspace(whole: local_platform.Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     folder, state = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("state")
     shutil.copy(stackfile.ROOT / "Pulumi.yaml", folder)
-    (folder / "infra").symlink_to(stackfile.ROOT / "infra", target_is_directory=True)
+    for linked in ("infra", "policy"):
+        (folder / linked).symlink_to(stackfile.ROOT / linked, target_is_directory=True)
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     built = packager.build(packager.Target.here())
     with provider.serving(stack.surroundings(whole)) as port:
@@ -138,6 +139,16 @@ def test_a_standby_reads_from_the_backend_what_its_primary_hands_over(workspace:
         kept = workspace.kept()
         assert of_two.outputs()["bus_topic_arn"].value in kept
         assert "correct-horse-battery" not in kept
+
+
+def test_the_engine_asks_the_policy_pack_which_lets_dev_pass_unless_it_is_told_otherwise(workspace: Workspace) -> None:
+    dev, packs = workspace.stack("dev", fleet__size=1), [str(workspace.folder / "policy")]
+    stricter = workspace.folder / "policy-config.json"
+    stricter.write_text(json.dumps({"class-allowed": {"classes": ["large"]}}))
+
+    dev.preview(parallel=_AT_ONCE, policy_packs=packs)
+    with pytest.raises(auto.CommandError, match="class-allowed"):
+        dev.preview(parallel=_AT_ONCE, policy_packs=packs, policy_pack_configs=[str(stricter)])
 
 
 def _lose_a_queue(dev: auto.Stack, platform: local_platform.Platform) -> None:
