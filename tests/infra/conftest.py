@@ -22,6 +22,7 @@ def lavish(shared: StandUp) -> Estate:
     changes = {
         "app.blueWeight": 90,
         "app.green": RELEASED,
+        "database.storageGb": 400,
         "dns.dnssec": True,
         "fleet.provisioned": 2,
         "fleet.start": "provisioned",
@@ -46,6 +47,7 @@ def frugal(shared: StandUp) -> Estate:
     """Prod in one region and two zones, with what the account has already, and released by steps."""
     changes = {
         "app.blueWeight": 0,
+        "database.engineVersion": "18.1",
         "dns.zoneId": ZONE,
         "failover": False,
         "fleet.start": "snap-start",
