@@ -18,9 +18,9 @@ from infra.grants import Role
 from infra.place import DataClass
 
 DB_NAME = "infrafabric"
-# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. It must be said: an update that
-# crosses the line without it would send the IOPS of one volume, which RDS refuses
-# (hashicorp/terraform-provider-aws#28382); below the line RDS takes neither.
+# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the line
+# must say it, or the IOPS of one volume are sent along, which RDS refuses (hashicorp/terraform-provider-aws#28382).
+# Below the line it takes neither.
 STRIPED_FROM_GB = 400
 STRIPED = {"iops": 12_000, "storage_throughput": 500}  # throughput in MiB/s
 MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
@@ -112,7 +112,7 @@ class Database(ComponentResource):
             identifier=identifier,
             engine="postgres",
             **self._content(),
-            # A minor that was named stays: once RDS had gone past it, every update would ask for it back and be refused.
+            # A minor that was named stays: once RDS was past it, every update would ask for it back, and be refused.
             auto_minor_version_upgrade="." not in wanted.engine_version,
             instance_class=wanted.instance_class,
             port=PORT,

@@ -15,6 +15,7 @@ from infrafabric.bootstrap import STATE_BUCKET_PREFIX, STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
+AUTO_SCALING = "autoscaling.amazonaws.com"
 SESSION_S = 3600
 # What a deployment hands roles to.
 SERVICES = (
@@ -181,6 +182,8 @@ def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]
     """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary."""
     roles = _iam(place, f"role/{place.named('*')}")
     bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}}
+    # Auto Scaling's for encrypted volumes, whose name AWS makes of ours.
+    linked = _iam(place, f"role/aws-service-role/{AUTO_SCALING}/*_{place.named('*')}")
     return [
         {
             "Sid": "GrantWithinTheBoundary",
@@ -228,7 +231,6 @@ def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]
             "Resource": [roles, _iam(place, f"instance-profile/{place.named('*')}")],
         },
         {
-            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
             "Sid": "KeepServiceLinkedRoles",
             "Effect": "Allow",
             "Action": [
@@ -239,7 +241,15 @@ def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]
                 "iam:TagRole",
                 "iam:UpdateRole",
             ],
-            "Resource": _iam(place, f"role/aws-service-role/autoscaling.amazonaws.com/*_{place.named('*')}"),
+            "Resource": linked,
+        },
+        {
+            # A group that names its role is refused to whoever may not pass it, service-linked or not.
+            "Sid": "PassServiceLinkedRoles",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": linked,
+            "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
         },
         {
             "Sid": "PassRoles",

@@ -69,7 +69,7 @@ def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_
 
 
 def test_minors_come_by_themselves_unless_one_is_named(frugal, instance):
-    """RDS goes up and never down: a minor that it has passed could not be had back, and every update would ask for it."""
+    """RDS goes up and never down: every update would ask for the minor that it has passed, and be refused."""
     assert (instance["engineVersion"], instance["autoMinorVersionUpgrade"]) == ("18", True)
     pinned = frugal.of("rds/instance:Instance")["database-instance"]
     assert (pinned["engineVersion"], pinned["autoMinorVersionUpgrade"]) == ("18.1", False)
