@@ -18,9 +18,9 @@ from infra.grants import Role
 from infra.place import DataClass
 
 DB_NAME = "infrafabric"
-# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the line
-# must say it, or the IOPS of one volume are sent along, which RDS refuses (hashicorp/terraform-provider-aws#28382).
-# Below the line it takes neither.
+# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the
+# line must say it, or the IOPS of one volume are sent along, which RDS refuses
+# (hashicorp/terraform-provider-aws#28382). Below the line it takes neither.
 STRIPED_FROM_GB = 400
 STRIPED = {"iops": 12_000, "storage_throughput": 500}  # throughput in MiB/s
 MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
