@@ -36,7 +36,7 @@ def lavish(shared: StandUp) -> Estate:
         "network.nat": "per-az",
         "network.zoneLetters": "bdf",
         "observability.dashboards": "combined",
-        "observability.emails": ["ops@example.org"],
+        "observability.emails": ["ops@example.org", "duty@example.org"],
         "observability.pagerDuty": True,
     }
     return shared("lavish", "prod", changes, {**PRETENDED, "infrafabric:pagerDutyEndpoint": PAGER})
