@@ -80,5 +80,9 @@ def bare(shared: StandUp) -> Estate:
 @pytest.fixture(scope="session")
 def taken_over(shared: StandUp, prod: Estate) -> Estate:
     """Prod-secondary after a failover: its database promoted, the app put up."""
-    changes = {"app": {"instances": 2}, "database.promoted": True}
+    changes = {
+        "app": {"instances": 2},
+        "database.promoted": True,
+        "guardrails.githubOidc": {"repository": "acme/fabric", "createProvider": False},
+    }
     return shared("taken-over", "prod-secondary", changes, stacks={"organization/infrafabric/prod": prod.exports})

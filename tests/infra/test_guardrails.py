@@ -271,15 +271,15 @@ def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, s
     assert trusted <= set(granted["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"])
 
 
-def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish):
-    """Naming a service-linked role takes passing it, and no other role of AWS's own is passed."""
-    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
-    passed = granted["PassServiceLinkedRoles"]
-    named = {group["serviceLinkedRoleArn"] for group in lavish.of("autoscaling/group:Group").values()}
-    assert named
-    assert all(fnmatch.fnmatchcase(arn, passed["Resource"]) for arn in named)
-    assert "/autoscaling.amazonaws.com/" in passed["Resource"]
-    assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "autoscaling.amazonaws.com"
+def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish, taken_over):
+    """Naming a service-linked role takes passing it; a standby's groups name their primary's."""
+    for estate in (lavish, taken_over):
+        granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+        passed = granted["PassServiceLinkedRole"]
+        named = {group["serviceLinkedRoleArn"] for group in estate.of("autoscaling/group:Group").values()}
+        assert named == {passed["Resource"]}
+        assert passed["Resource"].endswith("/AWSServiceRoleForAutoScaling_infrafabric-prod-app")
+        assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "autoscaling.amazonaws.com"
 
 
 def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(lavish):
