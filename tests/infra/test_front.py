@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.components.face import SILENT
 from tests.infra.conftest import ZONE
 
 DOMAIN = "infrafabric.example"
@@ -161,6 +162,14 @@ def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby
     theirs = [a for n, a in standby.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")]
     assert len(theirs) == 1
     assert all((a["alarmActions"], a["okActions"]) == ([topic], [topic]) for a in theirs)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_standby_whose_names_nobody_hears_of_says_so(stand_up_stack, prod, heard, caplog):
+    handed = {k: v for k, v in prod.exports["handover"].items() if heard or k != "alerts_topic_arn"}
+    smaller = {"database": None, "guardrails": None}
+    stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": {"handover": handed}})
+    assert (SILENT in caplog.messages) is not heard
 
 
 def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):
