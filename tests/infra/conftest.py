@@ -44,7 +44,7 @@ def lavish(shared: StandUp) -> Estate:
 
 @pytest.fixture(scope="session")
 def frugal(shared: StandUp) -> Estate:
-    """Prod in one region and two zones, with what the account has already, and released by steps."""
+    """Prod in one region, not CloudFront's, and two zones, with what the account has already, and released by steps."""
     changes = {
         "app.blueWeight": 0,
         "database.engineVersion": "18.1",
@@ -55,6 +55,7 @@ def frugal(shared: StandUp) -> Estate:
         "network.nat": "single",
         "network.zones": 2,
         "recovery": None,
+        "region": "eu-west-1",
         "runtime.rollout": "by-steps",
     }
     return shared("frugal", "prod", changes)
@@ -75,6 +76,23 @@ def bare(shared: StandUp) -> Estate:
         "region": "eu-central-1",
     }
     return shared("bare", "dev", changes)
+
+
+@pytest.fixture(scope="session")
+def european(shared: StandUp) -> Estate:
+    """Prod bound to the EU: in one region, behind no edge, asking Bedrock's European profiles."""
+    models = ("eu.anthropic.a", "eu.anthropic.b")
+    changes = {
+        "edge": None,
+        "failover": False,
+        "guardrails.allowedRegions": [],
+        "model": {"provider": "bedrock", "agentId": models[0], "coordinatorId": models[1]},
+        "model.prices": {key: {"input": 1.0, "output": 1.0, "cacheRead": 1.0, "cacheWrite": 1.0} for key in models},
+        "recovery": None,
+        "region": "eu-central-1",
+        "residency": "eu",
+    }
+    return shared("european", "prod", changes)
 
 
 @pytest.fixture(scope="session")
