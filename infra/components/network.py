@@ -32,6 +32,7 @@ class Network(ComponentResource):
 
     vpc_id: Output[str]
     ipv6: bool
+    nat: bool
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
@@ -40,7 +41,8 @@ class Network(ComponentResource):
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Network", name, opts=opts)
-        self._name, self._args, self.ipv6 = name, args, args.settings.ipv6
+        self._name, self._args = name, args
+        self.ipv6, self.nat = args.settings.ipv6, args.settings.nat != "none"
         self._letters = args.settings.letters(args.base.place.region)
         child = ResourceOptions(parent=self)
         vpc = aws.ec2.Vpc(

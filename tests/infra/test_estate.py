@@ -143,10 +143,11 @@ def test_every_log_group_ends_its_logs_and_is_encrypted_with_our_key(estate):
         assert group["kmsKeyId"].endswith(("key/keys-data", f"{estate.region}:123456789012:key/keys-data-copy")), name
 
 
-# Rules that name addresses: the application's public door, and its instances' way to AWS over IPv6.
+# Rules that name addresses: the application's public door, and its instances' ways to AWS.
 OPEN = {
     **{f"face-app-front-from-world-{port}-{v}": port for port in (80, 443) for v in ("v4", "v6")},
     "face-app-to-aws": 443,
+    "face-app-to-aws-by-nat": 443,
 }
 
 
