@@ -45,6 +45,7 @@ lint: setup ## ruff and pyright
 
 validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack and checkov
 	$(BIN)/python -m policy.validate
+	$(BIN)/pytest tests/validate
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .

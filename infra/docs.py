@@ -13,7 +13,7 @@ from typing import Protocol
 
 from infra.cost import TRAFFIC, Estimate, estimate
 from infra.cost.page import page
-from infra.graph import Graph, capture
+from infra.graph import Graph, capture, parts
 from infra.graph.diagram import mermaid
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -50,13 +50,14 @@ def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     yield DOCS / "cost.md", page(estimates(graph_of))
     architecture = DOCS / "architecture.md"
     text = architecture.read_text()
+    text = _between_marks(text, "parts", "", parts.table({stack: graph_of(stack) for stack in STACKS}))
     for stack in STACKS:
-        text = _between_marks(text, stack, f"```mermaid\n{mermaid(graph_of(stack))}\n```")
+        text = _between_marks(text, stack, "graph of ", f"```mermaid\n{mermaid(graph_of(stack))}\n```")
     yield architecture, text
 
 
-def _between_marks(text: str, stack: str, content: str) -> str:
-    begin, end = f"<!-- graph of {stack}: written by make docs -->", f"<!-- end of {stack} -->"
+def _between_marks(text: str, name: str, what: str, content: str) -> str:
+    begin, end = f"<!-- {what}{name}: written by make docs -->", f"<!-- end of {name} -->"
     if begin not in text or end not in text:
         raise ValueError(f"docs/architecture.md lacks the marks {begin} and {end}")
     return re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{content}\n{end}", text, flags=re.S)

@@ -133,6 +133,7 @@ def guard(
         kept = BackupsArgs(place=place, keys=it.base.keys, settings=rails.backup, resources=it.stores)
         Backups("backups", kept, here)
     if rails.github_oidc and it.boundary:
-        github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary)
+        primary = settings.primary.name if settings.primary else None
+        github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary, primary_stack=primary)
         made = GithubOidc("github", github, unbounded)
         pulumi.export("github_roles", made.role_arns)

@@ -134,7 +134,7 @@ def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
         data_key_arn=given.data_key_arn if given else None,
         lent=operations.lent_keys(place, settings),
         auto_scaling=settings.app is not None,
-        primary_stack=settings.primary.stack.rpartition("/")[2] if settings.primary else None,
+        primary_stack=settings.primary.name if settings.primary else None,
         edge=settings.edge is not None,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import Alias, ComponentResource, Output, ResourceOptions
 
 from infra import policies, settings
 from infra.components.keys import Keys
@@ -54,7 +54,13 @@ class Alerts(ComponentResource):
         )
         for number, address in enumerate(args.settings.emails, start=1):
             aws.sns.TopicSubscription(
-                f"{name}-email-{number}", topic=topic.arn, protocol="email", endpoint=address, opts=child
+                # By number, the name of whoever leaves would go to the next in the list, for whom SNS gives back the
+                # subscription that is there; and it would be deleted with the last number, whose it was.
+                f"{name}-email-{address}",
+                topic=topic.arn,
+                protocol="email",
+                endpoint=address,
+                opts=ResourceOptions(parent=self, aliases=[Alias(name=f"{name}-email-{number}")]),
             )
         if args.settings.pager_duty and args.pager_duty_endpoint is not None:
             aws.sns.TopicSubscription(

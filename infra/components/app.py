@@ -92,7 +92,7 @@ class App(ComponentResource):
         )
 
     def _instances_group(self) -> tuple[Output[str], list[Resource]]:
-        """In: the application's port, from the load balancer. Out: HTTPS, to S3 and to AWS's addresses for IPv6."""
+        """In: the application's port, from the load balancer. Out: HTTPS, to S3 and to AWS, by the ways there are."""
         network, place = self._args.network, self._args.base.place
         group = aws.ec2.SecurityGroup(
             f"{self._name}-instances",
@@ -108,9 +108,11 @@ class App(ComponentResource):
             self._door("front-out", front, APP_PORT, inwards=False, referenced_security_group_id=group.id),
             self._door("to-s3", group.id, HTTPS, inwards=False, prefix_list_id=network.endpoints.s3_prefix_list_id),
         ]
+        # Systems Manager and STS publish no prefix lists, so HTTPS is open to all addresses, and nothing else is.
         if network.ipv6:
-            # Systems Manager and STS publish no prefix lists, so HTTPS is open to all addresses, and nothing else is.
             doors.append(self._door("to-aws", group.id, HTTPS, inwards=False, cidr_ipv6="::/0"))
+        if network.nat:
+            doors.append(self._door("to-aws-by-nat", group.id, HTTPS, inwards=False, cidr_ipv4="0.0.0.0/0"))
         return group.id, doors
 
     def _door(self, what: str, of: Input[str], port: int, *, inwards: bool, **other: Input[str]) -> Resource:

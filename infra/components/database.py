@@ -18,6 +18,11 @@ from infra.grants import Role
 from infra.place import DataClass
 
 DB_NAME = "infrafabric"
+# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the
+# line must say it, or the IOPS of one volume are sent along, which RDS refuses
+# (hashicorp/terraform-provider-aws#28382). Below the line it takes neither.
+STRIPED_FROM_GB = 400
+STRIPED = {"iops": 12_000, "storage_throughput": 500}  # throughput in MiB/s
 MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
 RECORDER_USER = "recorder"
 LOG_EXPORTS = ("postgresql", "upgrade")
@@ -107,7 +112,8 @@ class Database(ComponentResource):
             identifier=identifier,
             engine="postgres",
             **self._content(),
-            auto_minor_version_upgrade=True,
+            # A minor that was named stays: once RDS was past it, every update would ask for it back, and be refused.
+            auto_minor_version_upgrade="." not in wanted.engine_version,
             instance_class=wanted.instance_class,
             port=PORT,
             storage_type="gp3",
@@ -161,6 +167,7 @@ class Database(ComponentResource):
             "db_name": DB_NAME,
             "username": MASTER_USER,
             "allocated_storage": wanted.storage_gb,
+            **(STRIPED if wanted.storage_gb >= STRIPED_FROM_GB else {}),
         }
         if wanted.password == "secret":  # noqa: S105
             return {**own, "password": self._args.password}

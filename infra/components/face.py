@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import pulumi
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import api_definition
@@ -20,6 +21,11 @@ from infra.components.network import Network
 from infra.components.public_name import Audience, PublicName, PublicNameArgs
 from infra.components.web_acl import WebAcl, WebAclArgs
 from infra.settings import Settings
+
+SILENT = (
+    "nobody is told when the names of this stack do not answer: Route 53's alarms are in us-east-1 and speak to topics "
+    "there alone, and neither this stack nor a primary of it has alerts (settings.observability) in that region"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,7 @@ class Face(ComponentResource):
             self._name_api(self.dns)
             if args.network:
                 self._put_up_app(self.dns, args.network)
+        self._warn_of_silence()
         self._guard()
         if wanted.edge and self.dns:
             behind: tuple[Resource, ...] = tuple(self.names.values())
@@ -82,6 +89,12 @@ class Face(ComponentResource):
         if alerts and self._args.base.place.region == GLOBAL_REGION:
             return Audience(topics=[alerts.topic_arn], door=alerts.door)
         return Audience(topics=given) if alerts and given is not None else None
+
+    def _warn_of_silence(self) -> None:
+        """Say it in the preview when the stack has alerts, and still nobody hears of a name that does not answer."""
+        if self._args.alerts and self.names:
+            topics = Output.from_input(self._tell.topics if self._tell else [])
+            topics.apply(lambda found: None if found else pulumi.log.warn(SILENT))
 
     def _name_api(self, dns: Dns) -> None:
         place = self._args.base.place

@@ -10,11 +10,13 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import policies, settings
 from infra.components.boundary import Boundary
+from infra.components.keys import auto_scaling_role
 from infra.place import DataClass, Place
 from infrafabric.bootstrap import STATE_BUCKET_PREFIX, STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
+AUTO_SCALING = "autoscaling.amazonaws.com"
 SESSION_S = 3600
 # What a deployment hands roles to.
 SERVICES = (
@@ -33,6 +35,7 @@ class GithubOidcArgs:
     place: Place
     settings: settings.GithubOidc
     boundary: Boundary
+    primary_stack: str | None = None  # a standby's: the name of the stack whose role its instances are made as
 
 
 class GithubOidc(ComponentResource):
@@ -55,7 +58,7 @@ class GithubOidc(ComponentResource):
         drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
         self._write("drift", drift, [*state_access(args.place), secrets_too(args.place)])
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
-        self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn))
+        self._write("deploy", deploy, deploys(args))
         self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
         self.register_outputs({"role_arns": self.role_arns})
 
@@ -177,8 +180,9 @@ def secrets_too(place: Place) -> policies.Statement:
     }
 
 
-def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]:
+def deploys(args: GithubOidcArgs) -> list[policies.Statement]:
     """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary."""
+    place, boundary_arn = args.place, args.boundary.policy_arn
     roles = _iam(place, f"role/{place.named('*')}")
     bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}}
     return [
@@ -239,7 +243,15 @@ def deploys(place: Place, boundary_arn: Output[str]) -> list[policies.Statement]
                 "iam:TagRole",
                 "iam:UpdateRole",
             ],
-            "Resource": _iam(place, f"role/aws-service-role/autoscaling.amazonaws.com/*_{place.named('*')}"),
+            "Resource": _iam(place, f"role/aws-service-role/{AUTO_SCALING}/*_{place.named('*')}"),
+        },
+        {
+            # A group that names its role is refused to whoever may not pass it, service-linked or not.
+            "Sid": "PassServiceLinkedRole",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": auto_scaling_role(place, args.primary_stack or place.stack),
+            "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
         },
         {
             "Sid": "PassRoles",

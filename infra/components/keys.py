@@ -128,9 +128,7 @@ class Keys(ComponentResource):
         account's common one appears with its first group. A standby takes its primary's, which the key knows."""
         place = self._place
         if args.primary_stack:
-            called = f"AWSServiceRoleForAutoScaling_{PROJECT}-{args.primary_stack}-app"
-            path = f"aws-service-role/autoscaling.amazonaws.com/{called}"
-            return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
+            return auto_scaling_role(place, args.primary_stack)
         role = aws.iam.ServiceLinkedRole(
             f"{name}-auto-scaling",
             aws_service_name="autoscaling.amazonaws.com",
@@ -244,6 +242,12 @@ def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
         "Action": sorted({*_ADMINISTER, *uses}),
         "Resource": "*",  # in a key policy this means the key itself
     }
+
+
+def auto_scaling_role(place: Place, stack: str) -> Output[str]:
+    """What Auto Scaling makes the instances of ``stack`` as: AWS makes the role's name of ours."""
+    path = f"aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
+    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
 
 
 def principal_uri(principal: str) -> str:

@@ -32,6 +32,7 @@ class Network(ComponentResource):
 
     vpc_id: Output[str]
     ipv6: bool
+    nat: bool
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
@@ -40,7 +41,8 @@ class Network(ComponentResource):
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Network", name, opts=opts)
-        self._name, self._args, self.ipv6 = name, args, args.settings.ipv6
+        self._name, self._args = name, args
+        self.ipv6, self.nat = args.settings.ipv6, args.settings.nat != "none"
         self._letters = args.settings.letters(args.base.place.region)
         child = ResourceOptions(parent=self)
         vpc = aws.ec2.Vpc(
@@ -86,20 +88,19 @@ class Network(ComponentResource):
     def grant_attach(self, role: Role) -> None:
         """Let Lambda make the interfaces through which a function reaches the private subnets."""
         place = self._args.base.place
-        interfaces = place.arn("ec2", "network-interface/*")
         # EC2 knows no resource for describing interfaces.
         role.allow("SeeInterfaces", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", on="*")
-        role.allow(
-            "MakeInterfaces",
-            "ec2:CreateNetworkInterface",
-            on=[interfaces, place.arn("ec2", "subnet/*"), place.arn("ec2", "security-group/*")],
-        )
+        kinds = ("network-interface", "subnet", "security-group")
+        role.allow("MakeInterfaces", "ec2:CreateNetworkInterface", on=[place.arn("ec2", f"{kind}/*") for kind in kinds])
         role.allow(
             "KeepInterfaces",
             "ec2:AssignPrivateIpAddresses",
             "ec2:DeleteNetworkInterface",
             "ec2:UnassignPrivateIpAddresses",
-            on=interfaces,
+            # Lambda tries the role before there is an interface, which EC2 checks against */* itself: a policy that
+            # names interfaces does not match, and the function is refused (Lambda Developer Guide, "Required IAM
+            # permissions" of functions in a VPC).
+            on=place.arn("ec2", "*/*"),
         )
 
     def _endpoints_args(self, tables: Sequence[aws.ec2.RouteTable], private: Sequence[aws.ec2.Subnet]) -> EndpointsArgs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from infra.settings.regions import REGION
 from infra.settings.section import Section
@@ -27,10 +27,17 @@ class Thresholds(Section):
     replica_lag_s: int = Field(default=60, ge=1)
 
 
+def _each_once(given: list[str]) -> list[str]:
+    twice = sorted({address for address in given if given.count(address) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: must be there once")
+    return given
+
+
 class Observability(Section):
     """Alarms, and where they go."""
 
-    emails: list[Email] = []  # each confirms once, from its inbox  # noqa: RUF012  Pydantic copies a default
+    emails: Annotated[list[Email], AfterValidator(_each_once)] = []  # each confirms once, from its inbox  # noqa: RUF012  Pydantic copies a default
     pager_duty: bool = False  # the integration's address is the secret pagerDutyEndpoint
     # CloudWatch gives an account three dashboards, and takes 3 USD a month for each further one.
     dashboards: Literal["none", "combined", "each"] = "none"

@@ -22,3 +22,8 @@ class Primary(Section):
     # state lies in a bucket or a folder.
     stack: str = Field(pattern=r"^[\w.-]+/[\w.-]+/[\w.-]+$")
     region: str = Field(pattern=REGION)
+
+    @property
+    def name(self) -> str:
+        """The stack's own, without organization and project."""
+        return self.stack.rpartition("/")[2]

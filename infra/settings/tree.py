@@ -82,6 +82,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _instances_reach_systems_manager(self) -> Self:
+        if self.app and not self.network.ipv6 and self.network.nat == "none":
+            raise ValueError(
+                "network.ipv6 = False: the application's instances reach AWS by IPv6 or by NAT; leave it on, set "
+                "network.nat to 'single' or 'per-az', or leave app out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_fail_over_between_two_stacks(self) -> Self:
         if self.failover and not self.dns:
             raise ValueError("failover = True: needs names that fail over; set dns.domain, or failover to false")

@@ -22,6 +22,7 @@ def lavish(shared: StandUp) -> Estate:
     changes = {
         "app.blueWeight": 90,
         "app.green": RELEASED,
+        "database.storageGb": 400,
         "dns.dnssec": True,
         "fleet.provisioned": 2,
         "fleet.start": "provisioned",
@@ -35,7 +36,7 @@ def lavish(shared: StandUp) -> Estate:
         "network.nat": "per-az",
         "network.zoneLetters": "bdf",
         "observability.dashboards": "combined",
-        "observability.emails": ["ops@example.org"],
+        "observability.emails": ["ops@example.org", "duty@example.org"],
         "observability.pagerDuty": True,
     }
     return shared("lavish", "prod", changes, {**PRETENDED, "infrafabric:pagerDutyEndpoint": PAGER})
@@ -43,9 +44,10 @@ def lavish(shared: StandUp) -> Estate:
 
 @pytest.fixture(scope="session")
 def frugal(shared: StandUp) -> Estate:
-    """Prod in one region and two zones, with what the account has already, and released by steps."""
+    """Prod in one region, not CloudFront's, and two zones, with what the account has already, and released by steps."""
     changes = {
         "app.blueWeight": 0,
+        "database.engineVersion": "18.1",
         "dns.zoneId": ZONE,
         "failover": False,
         "fleet.start": "snap-start",
@@ -53,6 +55,7 @@ def frugal(shared: StandUp) -> Estate:
         "network.nat": "single",
         "network.zones": 2,
         "recovery": None,
+        "region": "eu-west-1",
         "runtime.rollout": "by-steps",
     }
     return shared("frugal", "prod", changes)
@@ -76,7 +79,28 @@ def bare(shared: StandUp) -> Estate:
 
 
 @pytest.fixture(scope="session")
+def european(shared: StandUp) -> Estate:
+    """Prod bound to the EU: in one region, behind no edge, asking Bedrock's European profiles."""
+    models = ("eu.anthropic.a", "eu.anthropic.b")
+    changes = {
+        "edge": None,
+        "failover": False,
+        "guardrails.allowedRegions": [],
+        "model": {"provider": "bedrock", "agentId": models[0], "coordinatorId": models[1]},
+        "model.prices": {key: {"input": 1.0, "output": 1.0, "cacheRead": 1.0, "cacheWrite": 1.0} for key in models},
+        "recovery": None,
+        "region": "eu-central-1",
+        "residency": "eu",
+    }
+    return shared("european", "prod", changes)
+
+
+@pytest.fixture(scope="session")
 def taken_over(shared: StandUp, prod: Estate) -> Estate:
     """Prod-secondary after a failover: its database promoted, the app put up."""
-    changes = {"app": {"instances": 2}, "database.promoted": True}
+    changes = {
+        "app": {"instances": 2},
+        "database.promoted": True,
+        "guardrails.githubOidc": {"repository": "acme/fabric", "createProvider": False},
+    }
     return shared("taken-over", "prod-secondary", changes, stacks={"organization/infrafabric/prod": prod.exports})

@@ -94,6 +94,16 @@ def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
     assert {"face-app-blue-group", "face-app-green-group"} <= estate.before("face-app-front-weights")
 
 
+def test_instances_reach_aws_by_the_ways_that_the_network_has(prod, frugal, lavish):
+    def ways(estate):
+        doors = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        return {
+            door.get("cidrIpv4") or door.get("cidrIpv6") for n, door in doors.items() if n.startswith("face-app-to-aws")
+        }
+
+    assert (ways(prod), ways(frugal), ways(lavish)) == ({"::/0"}, {"::/0", "0.0.0.0/0"}, {"0.0.0.0/0"})
+
+
 def test_instances_have_no_key_no_public_address_and_metadata_by_token_alone(prod):
     for template in prod.of("ec2/launchTemplate:LaunchTemplate").values():
         assert "keyName" not in template

@@ -68,6 +68,20 @@ def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_
         assert (asked.deleteBeforeReplaceDefined, asked.deleteBeforeReplace) == (True, False)
 
 
+def test_minors_come_by_themselves_unless_one_is_named(frugal, instance):
+    """RDS goes up and never down: every update would ask for the minor that it has passed, and be refused."""
+    assert (instance["engineVersion"], instance["autoMinorVersionUpgrade"]) == ("18", True)
+    pinned = frugal.of("rds/instance:Instance")["database-instance"]
+    assert (pinned["engineVersion"], pinned["autoMinorVersionUpgrade"]) == ("18.1", False)
+
+
+def test_storage_that_crosses_into_stripes_says_so_and_smaller_storage_does_not(lavish, instance):
+    """RDS takes IOPS and throughput from 400 GB on alone, and there no fewer than these."""
+    assert not {"iops", "storageThroughput"} & set(instance)
+    striped = lavish.of("rds/instance:Instance")["database-instance"]
+    assert (striped["allocatedStorage"], striped["iops"], striped["storageThroughput"]) == (400, 12_000, 500)
+
+
 def test_a_managed_password_is_known_to_rds_alone(dev):
     instance = dev.of("rds/instance:Instance")["database-instance"]
     assert instance["manageMasterUserPassword"] is True

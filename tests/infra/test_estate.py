@@ -8,6 +8,7 @@ import re
 
 import pulumi_aws as aws
 
+from infra.graph import parts
 from tests.conftest import Estate
 
 TAGS = {"Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass"}
@@ -142,10 +143,11 @@ def test_every_log_group_ends_its_logs_and_is_encrypted_with_our_key(estate):
         assert group["kmsKeyId"].endswith(("key/keys-data", f"{estate.region}:123456789012:key/keys-data-copy")), name
 
 
-# Rules that name addresses: the application's public door, and its instances' way to AWS over IPv6.
+# Rules that name addresses: the application's public door, and its instances' ways to AWS.
 OPEN = {
     **{f"face-app-front-from-world-{port}-{v}": port for port in (80, 443) for v in ("v4", "v6")},
     "face-app-to-aws": 443,
+    "face-app-to-aws-by-nat": 443,
 }
 
 
@@ -254,3 +256,13 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
     assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
     assert estate.exports["agents"]["h01"]["principal"] == "if://agent/h01"
     assert set(estate.exports["database"]) == {"endpoint", "port", "name"}
+
+
+def test_every_component_has_its_row_in_the_table_of_parts(lavish):
+    graph = lavish.graph("prod")
+    written = parts.table({"prod": graph})
+    ours = {r.type.rpartition(":")[2] for r in graph.resources if r.type.startswith("infrafabric:")}
+    rows = {name: int(count or 0) for name, count in re.findall(r"^\| \[(\w+)\].* \| (\d*) \|$", written, re.MULTILINE)}
+    assert ours <= set(rows)
+    assert all(rows[name] for name in ours), "and each holds something"
+    assert rows["Network"] == len([r for r in graph.custom if r.name.startswith("network-")])

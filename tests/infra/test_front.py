@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.components.face import SILENT
 from tests.infra.conftest import ZONE
 
 DOMAIN = "infrafabric.example"
@@ -32,16 +33,14 @@ def test_every_name_is_proved_by_its_own_record_wherever_acm_lists_it(prod):
         assert certificate["domainName"] in certificate["subjectAlternativeNames"]
 
 
-def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(stand_up_stack):
-    alone = {"recovery": None, "failover": False, "observability": None, "guardrails": None}
-    estate = stand_up_stack("prod", {"region": "eu-west-1", **alone})
-    assert estate.of("acm/certificate:Certificate")["face-edge-tls-certificate"]["region"] == "us-east-1"
-    assert estate.of("wafv2/webAcl:WebAcl")["face-edge-waf-acl"]["region"] == "us-east-1"
+def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(frugal):
+    assert frugal.of("acm/certificate:Certificate")["face-edge-tls-certificate"]["region"] == "us-east-1"
+    assert frugal.of("wafv2/webAcl:WebAcl")["face-edge-waf-acl"]["region"] == "us-east-1"
     for kind in ("logDelivery:LogDelivery", "logDeliverySource:LogDeliverySource"):
-        assert {i["region"] for i in estate.of(f"cloudwatch/{kind}").values()} == {"us-east-1"}
-    group = estate.of("cloudwatch/logGroup:LogGroup")["face-edge-waf-logs"]
+        assert {i["region"] for i in frugal.of(f"cloudwatch/{kind}").values()} == {"us-east-1"}
+    group = frugal.of("cloudwatch/logGroup:LogGroup")["face-edge-waf-logs"]
     assert "kmsKeyId" not in group, "a key in another region cannot encrypt it"
-    assert "region" not in estate.of("wafv2/webAcl:WebAcl")["face-waf-acl"]
+    assert "region" not in frugal.of("wafv2/webAcl:WebAcl")["face-waf-acl"]
 
 
 def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(prod):
@@ -165,23 +164,23 @@ def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby
     assert all((a["alarmActions"], a["okActions"]) == ([topic], [topic]) for a in theirs)
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_standby_whose_names_nobody_hears_of_says_so(stand_up_stack, prod, heard, caplog):
+    handed = {k: v for k, v in prod.exports["handover"].items() if heard or k != "alerts_topic_arn"}
+    smaller = {"database": None, "guardrails": None}
+    stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": {"handover": handed}})
+    assert (SILENT in caplog.messages) is not heard
+
+
 def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):
     assert standby.of("route53/record:Record")
     assert {r["zoneId"] for r in standby.of("route53/record:Record").values()} == {prod.exports["handover"]["zone_id"]}
     assert not standby.of("route53/zone:Zone")
 
 
-def test_an_eu_stack_leaves_no_visitors_address_in_another_region(stand_up_stack):
-    changes = {
-        "residency": "eu", "region": "eu-central-1", "recovery": None, "failover": False, "edge": None,
-        "guardrails": None,
-        "model": {"provider": "bedrock", "agentId": "eu.anthropic.a", "coordinatorId": "eu.anthropic.b"},
-        "model.prices": {i: {"input": 1.0, "output": 1.0, "cacheRead": 1.0, "cacheWrite": 1.0}
-                         for i in ("eu.anthropic.a", "eu.anthropic.b")},
-    }  # fmt: skip
-    estate = stand_up_stack("prod", changes)
-    assert estate.of("route53/zone:Zone")
-    assert not estate.of("route53/queryLog:QueryLog")
-    elsewhere = {n for _, n, i in estate.resources if i.get("region") not in (None, "eu-central-1")}
+def test_an_eu_stack_leaves_no_visitors_address_in_another_region(european):
+    assert european.of("route53/zone:Zone")
+    assert not european.of("route53/queryLog:QueryLog")
+    elsewhere = {n for _, n, i in european.resources if i.get("region") not in (None, "eu-central-1")}
     # Route 53 has its metrics in us-east-1 alone: how healthy our own names are, and nothing of who asks.
     assert elsewhere == {"face-api-name-unhealthy", "face-app-name-unhealthy"}

@@ -37,6 +37,14 @@ def test_a_role_may_do_what_it_was_granted_and_nothing_else(primary, role):
     assert set(primary.granted(role)) == GRANTED[role]
 
 
+def test_lambda_may_keep_interfaces_when_it_asks_before_there_is_one(primary):
+    """It tries the role first, on no interface in particular; a policy that names interfaces fails that trial."""
+    for role in ("recorder", "migrator"):
+        kept = primary.granted(role)["KeepInterfaces"]
+        assert "ec2:DeleteNetworkInterface" in kept["Action"]
+        assert kept["Resource"] == ["arn:aws:ec2:us-east-1:123456789012:*/*"]
+
+
 def test_agents_differ_only_by_whose_things_they_touch(primary):
     first, second = primary.granted("agents-h01"), primary.granted("agents-h02")
     as_first = str(second).replace("h02", "h01").replace("H02", "H01")

@@ -244,6 +244,7 @@ def test_the_lavish_estate_has_the_properties_of_every_estate(lavish):
         ({"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
          "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)"),
         ({"guardrails.githubOidc": {"repository": "fabric"}}, "guardrails.githubOidc.repository = 'fabric'"),
+        ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be there once"),
         ({"observability.thresholds.stuckMinutes": 5}, "observability.thresholds.stuckMinutes = 5"),
         ({"observability.pagerDuty": True}, "infrafabric:pagerDutyEndpoint is not set"),
     ],
@@ -268,6 +269,17 @@ def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, s
     }
     granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
     assert trusted <= set(granted["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"])
+
+
+def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish, taken_over):
+    """Naming a service-linked role takes passing it; a standby's groups name their primary's."""
+    for estate in (lavish, taken_over):
+        granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
+        passed = granted["PassServiceLinkedRole"]
+        named = {group["serviceLinkedRoleArn"] for group in estate.of("autoscaling/group:Group").values()}
+        assert named == {passed["Resource"]}
+        assert passed["Resource"].endswith("/AWSServiceRoleForAutoScaling_infrafabric-prod-app")
+        assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "autoscaling.amazonaws.com"
 
 
 def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(lavish):

@@ -38,7 +38,10 @@ def test_a_subnet_lies_in_the_chosen_zone_and_keeps_its_own_name(lavish):
 
 
 def test_a_third_zone_leaves_what_is_there_as_it_is(frugal, prod):
-    assert {n: s for n, s in subnets(prod).items() if not n.endswith("-c")} == subnets(frugal)
+    def lettered(estate):  # the two stacks are in different regions
+        return {n: {**s, "availabilityZone": s["availabilityZone"][-1]} for n, s in subnets(estate).items()}
+
+    assert {n: s for n, s in lettered(prod).items() if not n.endswith("-c")} == lettered(frugal)
 
 
 def test_without_nat_ipv4_goes_out_from_the_public_subnets_alone(primary):

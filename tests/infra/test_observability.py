@@ -182,7 +182,14 @@ def test_pagerduty_hears_at_an_address_that_stays_secret(lavish):
     assert (pager["protocol"], pager["endpoint"], pager["endpointAutoConfirms"]) == ("https", PAGER, True)
     assert "endpoint" in lavish.secrets_in("alerts-pager-duty")
     assert "0123secret" not in lavish.in_clear()
-    assert subscriptions["alerts-email-1"]["endpoint"] == "ops@example.org"
+
+
+def test_who_leaves_takes_no_other_subscription_along(lavish):
+    """SNS has one for an address. By number, the next in the list would inherit a name, and lose it with the last."""
+    for number, address in enumerate(("ops@example.org", "duty@example.org"), start=1):
+        name = f"alerts-email-{address}"
+        assert lavish.of("sns/topicSubscription:TopicSubscription")[name]["endpoint"] == address
+        assert [alias.spec.name for alias in lavish.options[name].aliases] == [f"alerts-email-{number}"]
 
 
 def test_the_watchdog_looks_every_ten_minutes_and_may_do_what_it_does_and_no_more(estate):

@@ -237,6 +237,13 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
             None,
             "app: needs dns, because its certificate is for a name; set dns.domain, or leave app out",
         ),
+        (
+            "prod",
+            "network.ipv6",
+            False,
+            "network.ipv6 = False: the application's instances reach AWS by IPv6 or by NAT; leave it on, set "
+            "network.nat to 'single' or 'per-az', or leave app out",
+        ),
         ("prod", "app", None, "edge: needs app; set one, or leave edge out"),
         (
             "dev",

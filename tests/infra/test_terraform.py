@@ -1,16 +1,14 @@
-"""A graph as a Terraform plan: names are Terraform's, and a scanner sees in it what is wrong."""
+"""A graph as a Terraform plan: names are Terraform's."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from infra.graph import Graph, terraform
-from policy import scan
+from infra.graph import terraform
 
 # Where the rule does not lead to the name, or leads to a surprising one.
 TYPES = {
@@ -104,24 +102,3 @@ def test_what_comes_from_another_resource_is_a_reference_and_not_a_value(plan):
 
 def test_a_document_is_known_although_others_are_named_in_it(plan):
     assert planned(plan, "aws_iam_role_policy.api-policy")["policy"].startswith("{")
-
-
-def weakened(graph: Graph, type_: str, gone: str | None, **changes: Any) -> Graph:
-    """The graph without what ends in ``gone``, and with changed inputs on all of ``type_``."""
-    kept = [r for r in graph.resources if not (gone and r.type.endswith(gone))]
-    changed = [replace(r, inputs={**r.inputs, **changes}) if r.type == f"aws:{type_}" else r for r in kept]
-    return replace(graph, resources=tuple(changed))
-
-
-@pytest.mark.skipif(not scan.CHECKOV.exists(), reason="checkov is not installed: make validate installs it")
-def test_checkov_sees_through_the_plan_what_is_wrong_with_a_graph(dev):
-    bad = weakened(dev.graph("dev"), "rds/instance:Instance", ":BucketPublicAccessBlock", storageEncrypted=False)
-    bad = weakened(bad, "sqs/queue:Queue", ":BucketVersioning", sqsManagedSseEnabled=False)
-    found = scan.scan({"dev": terraform.plan(bad, "us-east-1")})
-    unlisted = {(one.check, one.resource) for one in scan.compare(found, scan.accepted())[0]}
-    assert unlisted >= {
-        ("CKV_AWS_16", "aws_db_instance.database-instance"),  # encryption
-        ("CKV_AWS_21", "aws_s3_bucket.storage-results-bucket"),  # versioning: by reference
-        ("CKV_AWS_27", "aws_sqs_queue.bus-h01-queue"),  # encryption
-        ("CKV2_AWS_6", "aws_s3_bucket.storage-results-bucket"),  # public access block: by reference
-    }

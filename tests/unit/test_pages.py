@@ -6,12 +6,25 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from infrafabric.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")  # without a scheme
 _NAMED = re.compile(
     r"(?<![\w/.])(?:docs|infra|infrafabric|lambdas|local|policy|bench|tests)/[\w./-]+\.(?:md|json|yaml|py)\b"
 )
+
+_BLOCK, _SPAN = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE), re.compile(r"`[^`]+`")
+_AWS = re.compile(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)([^|;&#]*)")
+_FABRIC = re.compile(r"\bfabric((?: [a-z]+)+)([^|;&#]*)")
+_OPTION = re.compile(r"(?<!\S)\[?--([a-z][a-z0-9-]*)")
+_OF_EVERY_COMMAND = {"endpoint-url", "output", "profile", "query", "region"}  # the AWS CLI's
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
@@ -29,3 +42,37 @@ def test_every_page_and_file_that_is_named_is_there() -> None:
         if path.name != Path(__file__).name:
             missing += [(path.name, named) for named in _NAMED.findall(text) if not (ROOT / named).exists()]
     assert missing == []
+
+
+def _code(page: str) -> Iterator[str]:
+    """The lines of the blocks, and what stands between backticks in the text."""
+    for block in _BLOCK.findall(page):
+        yield from block.replace("\\\n", " ").splitlines()
+    for span in _SPAN.findall(_BLOCK.sub("", page)):
+        yield span.strip("`").replace("\n", " ")
+
+
+def _commands(pattern: re.Pattern[str]) -> list[tuple[str, ...]]:
+    """The groups of ``pattern`` in the code of all pages."""
+    pages = (text for path, text in _texts() if path.suffix == ".md")
+    return sorted({found for text in pages for code in _code(text) for found in pattern.findall(code)})
+
+
+@pytest.mark.parametrize(("service", "operation", "rest"), _commands(_AWS))
+def test_a_command_of_the_aws_cli_is_one_that_aws_knows(service: str, operation: str, rest: str) -> None:
+    session: Any = botocore.session.get_session()
+    model = session.get_service_model("s3" if service == "s3api" else service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    assert operation in operations
+    members = model.operation_model(operations[operation]).input_shape.members
+    known = {xform_name(name, "-") for name in members} | _OF_EVERY_COMMAND
+    assert {option.removeprefix("no-") for option in _OPTION.findall(rest)} <= known
+
+
+@pytest.mark.parametrize(("words", "rest"), _commands(_FABRIC))
+def test_a_command_of_ours_is_one_that_there_is(words: str, rest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words.split(), "--help"])
+    assert ended.value.code == 0
+    known = set(re.findall(r"--([a-z][a-z0-9-]*)", capsys.readouterr().out))
+    assert set(_OPTION.findall(rest)) <= known
