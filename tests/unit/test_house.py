@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,10 +26,14 @@ OURS = {*MAY_IMPORT, "tests", "bench"}
 
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+        yield from imports_of(node)
+
+
+def imports_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module.partition(".")[0]
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -59,16 +64,44 @@ def test_nothing_that_pulumi_runs_is_called_like_what_others_import(package: str
     assert not ours & {*sys.stdlib_module_names, *metadata.packages_distributions()}
 
 
-def test_what_pulumi_installs_beside_the_program_is_what_pip_installs_at_the_top() -> None:
-    """``pulumi install`` reads requirements.txt in the folder that is ``main``, and without one installs nothing."""
-    main = ROOT / yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["main"]
-    read = {folder: (folder / "requirements.txt").read_text().partition("\n-e ")[2] for folder in (ROOT, main)}
-    root = {folder: (folder / text.partition("\n")[0]).resolve() for folder, text in read.items()}
-    pins = {text.partition("\n")[2] for text in read.values()}
+MAIN = ROOT / yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["main"]
 
-    assert root == dict.fromkeys(read, ROOT), "pip takes what follows -e from the folder that it is started in"
-    assert len(pins) == 1, "run make lock"
-    assert "pulumi-aws==" in pins.pop()
+
+@pytest.mark.parametrize("folder", [ROOT, MAIN])
+def test_what_installs_the_program_finds_it_and_its_requirements(folder: Path) -> None:
+    """``pulumi install`` reads requirements.txt in the folder that is ``main``, and without one installs nothing."""
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    given = dict(line.split() for line in lines if line.startswith("-"))
+    # pip takes what follows -e from the folder that it is started in, and -r from the file that it stands in.
+    assert {flag: (folder / path).resolve() for flag, path in given.items()} == {
+        "-e": ROOT,
+        "-r": ROOT / "requirements" / "program.txt",
+    }
+
+
+LOADED = """
+import sys
+import infra.program, policy.pack
+print(*{module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)}, sep="\\n")
+"""
+
+
+def test_what_the_program_and_its_policies_import_is_installed_with_them() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, cwd=ROOT)
+    ours = [
+        path for path in map(Path, done.stdout.splitlines()) if path.is_relative_to(ROOT) and ".venv" not in path.parts
+    ]
+    used = {name for path in ours for node in ast.parse(path.read_text()).body for name in imports_of(node)}
+    known = metadata.packages_distributions()
+    needed = {normal(known[name][0]) for name in used - OURS - set(sys.stdlib_module_names)}
+    pinned = {line.partition("==")[0] for line in (ROOT / "requirements" / "program.txt").read_text().splitlines()}
+    assert "pulumi-aws" in needed
+    assert needed <= pinned, "add it to requirements/program.in, and run make lock"
+
+
+def normal(distribution: str) -> str:
+    """The name as pins have it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_no_file_speaks_of_a_machine() -> None:
