@@ -151,7 +151,7 @@ def _draft(order: Order, index: int, now_ms: int) -> dict[str, Any]:
 def _record(body: bytes) -> dict[str, Any]:
     return {
         "messageId": str(uuid.uuid4()),
-        "receiptHandle": "none",
+        "receiptHandle": str(uuid.uuid4()),
         "body": body.decode(),
         "attributes": {},
         "messageAttributes": {},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from infrafabric import cloud, models, snapshot
@@ -76,11 +75,10 @@ snapshot.around(before=model.warm, forget=(model.forget, aws_deps.cache_clear, t
 def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
     left_ms: Callable[[], int] = context.get_remaining_time_in_millis
 
-    async def one(record: SQSRecord) -> None:  # Powertools passes it by this name
+    def one(record: SQSRecord) -> None:
         count = record.message_attributes["throttles"]
         throttles = int(count.string_value or 0) if count else 0
-        job = partial(
-            attend,
+        attend(
             record.body,
             receives=int(record.attributes.get("ApproximateReceiveCount") or 1),
             carrier=record.message_id,
@@ -88,13 +86,13 @@ def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
             left_ms=left_ms,
             deps=deps,
         )
-        await asyncio.get_running_loop().run_in_executor(threads(), job)
 
     if not event["Records"]:
         return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
+    begun = {record["receiptHandle"]: threads().submit(one, SQSRecord(record)) for record in event["Records"]}
     # One bad message must not make the whole batch a function error: those slow the event source down.
-    batch = AsyncBatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.plain)
-    return async_process_partial_response(event, one, batch, context)
+    batch = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.plain)
+    return process_partial_response(event, lambda record: begun[record.receipt_handle].result(), batch, context)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:

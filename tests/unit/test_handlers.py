@@ -104,5 +104,35 @@ def test_an_agent_that_wakes_from_a_snapshot_shares_nothing_with_the_others_that
     assert woken.returncode == 0, woken.stderr
 
 
+BATCH = """
+from types import SimpleNamespace
+from infrafabric.bus.registry import Registry
+from lambdas.agent import handler as agent
+
+def record(name, counted={}):
+    return {
+        'messageId': name, 'receiptHandle': 'of ' + name, 'body': name, 'attributes': {}, 'messageAttributes': counted
+    }
+
+def dead_letter(body, reason, detail):
+    if body == 'fails':
+        raise ConnectionError('the queue cannot be reached')
+
+counted = {'throttles': {'dataType': 'String', 'stringValue': 'often'}}
+records = [record('refused'), record('fails'), record('odd', counted), record('refused too')]
+context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+deps = SimpleNamespace(
+    log=agent.log, dead_letter=dead_letter, registry=lambda _: Registry({}), now_ms=lambda: 0, principal='if://agent/h01'
+)
+answer = agent.serve({'Records': records}, context, deps)
+assert answer == {'batchItemFailures': [{'itemIdentifier': 'fails'}, {'itemIdentifier': 'odd'}]}, answer
+"""
+
+
+def test_a_message_that_fails_is_delivered_again_and_the_others_of_its_batch_are_not() -> None:
+    done = fresh(BATCH, ENVIRONMENTS["agent"])
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_function_is_tested_here() -> None:
     assert {path.parent.name for path in (ROOT / "lambdas").glob("*/handler.py")} == set(ENVIRONMENTS)
