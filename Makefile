@@ -51,8 +51,9 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Three, because a fifth of the time goes by while tests wait for processes that they start.
 test-unit: setup ## pure logic, no platform
-	$(BIN)/pytest tests/unit -n 2 --dist worksteal
+	$(BIN)/pytest tests/unit -n 3 --dist worksteal
 
 test-infra: setup ## the program's graph under mocks
 	$(BIN)/pytest tests/infra -n 2 --dist worksteal
