@@ -10,13 +10,12 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import policies, settings
 from infra.components.boundary import Boundary
-from infra.components.keys import auto_scaling_role
+from infra.components.keys import AUTO_SCALING, auto_scaling_role
 from infra.place import DataClass, Place
 from infrafabric.bootstrap import STATE_BUCKET_PREFIX, STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
-AUTO_SCALING = "autoscaling.amazonaws.com"
 SESSION_S = 3600
 # What a deployment hands roles to.
 SERVICES = (

@@ -14,6 +14,7 @@ from infra.grants import Role
 from infra.place import PROJECT, DataClass, Place
 from infrafabric.bus.keys import public_key_of_der
 
+AUTO_SCALING = "autoscaling.amazonaws.com"
 DELETION_WINDOW_DAYS = 30  # the longest AWS grants: what the key encrypted is gone with it
 _ADMINISTER = (
     "kms:CancelKeyDeletion",
@@ -131,7 +132,7 @@ class Keys(ComponentResource):
             return auto_scaling_role(place, args.primary_stack)
         role = aws.iam.ServiceLinkedRole(
             f"{name}-auto-scaling",
-            aws_service_name="autoscaling.amazonaws.com",
+            aws_service_name=AUTO_SCALING,
             custom_suffix=place.named("app"),
             tags=place.tags("keys", DataClass.NONE, "auto-scaling"),
             opts=ResourceOptions(parent=self),
@@ -246,7 +247,7 @@ def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
 
 def auto_scaling_role(place: Place, stack: str) -> Output[str]:
     """What Auto Scaling makes the instances of ``stack`` as: AWS makes the role's name of ours."""
-    path = f"aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
+    path = f"aws-service-role/{AUTO_SCALING}/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
     return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
 
 

@@ -37,7 +37,8 @@ def _each_once(given: list[str]) -> list[str]:
 class Observability(Section):
     """Alarms, and where they go."""
 
-    emails: Annotated[list[Email], AfterValidator(_each_once)] = []  # each confirms once, from its inbox  # noqa: RUF012  Pydantic copies a default
+    # Each confirms once, from its inbox.
+    emails: Annotated[list[Email], AfterValidator(_each_once)] = []  # noqa: RUF012  Pydantic copies a default
     pager_duty: bool = False  # the integration's address is the secret pagerDutyEndpoint
     # CloudWatch gives an account three dashboards, and takes 3 USD a month for each further one.
     dashboards: Literal["none", "combined", "each"] = "none"

@@ -62,34 +62,44 @@ def problems(args: type, inputs: Mapping[str, Any], where: str) -> Iterator[str]
             hint, _, deprecated = known[key]
             if deprecated:
                 yield f"{where}.{key} is deprecated"
-            found = [list(misfits(shape, value, f"{where}.{key}")) for shape in shapes(hint)]
-            yield from min(found, key=len)
+            yield from nearest(hint, value, f"{where}.{key}")
+
+
+def nearest(hint: Any, value: Any, where: str) -> list[str]:
+    """What is wrong with ``value`` as the shape that it comes closest to."""
+    return min((list(misfits(shape, value, where)) for shape in shapes(hint)), key=len)
 
 
 def misfits(shape: Any, value: Any, where: str) -> Iterator[str]:
     origin, inner = typing.get_origin(shape), typing.get_args(shape)
     if origin is Sequence:
-        yield from _each(enumerate(value), inner[0], where) if isinstance(value, list) else [f"{where} is no list"]
+        if not isinstance(value, list):
+            yield f"{where} is no list"
+        else:
+            for number, one in enumerate(value):
+                yield from nearest(inner[0], one, f"{where}[{number}]")
     elif origin is Mapping:
-        yield from _each(value.items(), inner[1], where) if isinstance(value, dict) else [f"{where} is no table"]
+        if not isinstance(value, dict):
+            yield f"{where} is no table"
+        else:
+            for name, one in value.items():
+                yield from nearest(inner[1], one, f"{where}[{name}]")
     elif isinstance(value, dict) and shape.__name__.endswith("Args"):
         yield from problems(shape, value, where)
-    elif shape is int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-            yield f"{where} is no whole number: {value!r}"
-    elif shape is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield f"{where} is no number: {value!r}"
+    else:
+        yield from plain(shape, value, where)
+
+
+def plain(shape: Any, value: Any, where: str) -> Iterator[str]:
+    if shape in (int, float):
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or (shape is int and value != int(value)):
+            yield f"{where} is no {'whole ' if shape is int else ''}number: {value!r}"
     elif issubclass(shape, Enum):
         if value not in {one.value for one in shape}:
             yield f"{where} is none of {shape.__name__}: {value!r}"
     elif typing.is_typeddict(shape) or not isinstance(value, shape):
         yield f"{where} is no {shape.__name__}: {value!r}"
-
-
-def _each(items: Any, hint: Any, where: str) -> Iterator[str]:
-    for key, value in items:
-        yield from min((list(misfits(shape, value, f"{where}[{key}]")) for shape in shapes(hint)), key=len)
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "standby", "lavish", "frugal", "bare", "european", "taken_over"])
