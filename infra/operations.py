@@ -134,6 +134,12 @@ def guard(
         Backups("backups", kept, here)
     if rails.github_oidc and it.boundary:
         primary = settings.primary.name if settings.primary else None
-        github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary, primary_stack=primary)
+        github = GithubOidcArgs(
+            place=place,
+            settings=rails.github_oidc,
+            boundary=it.boundary,
+            data_key_arn=it.base.keys.data_arn,
+            primary_stack=primary,
+        )
         made = GithubOidc("github", github, unbounded)
         pulumi.export("github_roles", made.role_arns)
