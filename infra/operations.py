@@ -77,7 +77,14 @@ def tell(settings: Settings, secrets: Secrets, place: Place, keys: Keys, here: R
     if settings.observability is None:
         return None
     pager = secrets.pager_duty_endpoint
-    told = AlertsArgs(place=place, keys=keys, settings=settings.observability, pager_duty_endpoint=pager)
+    rails = settings.guardrails
+    told = AlertsArgs(
+        place=place,
+        keys=keys,
+        settings=settings.observability,
+        pager_duty_endpoint=pager,
+        findings=rails is not None and rails.guard_duty,
+    )
     return Alerts("alerts", told, here)
 
 
