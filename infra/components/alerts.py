@@ -100,7 +100,7 @@ def lent_keys(place: Place) -> list[policies.Statement]:
 def _speakers(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
     ours = {"StringEquals": {"aws:SourceAccount": args.place.account_id}}
     speak = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
-    speakers = [
+    speakers: list[policies.Statement] = [
         {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak} for sid, service in SPEAKERS.items()
     ]
     # Without a condition, and so only where somebody speaks: EventBridge brings a topic's policy nothing that it could
