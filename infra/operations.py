@@ -77,7 +77,14 @@ def tell(settings: Settings, secrets: Secrets, place: Place, keys: Keys, here: R
     if settings.observability is None:
         return None
     pager = secrets.pager_duty_endpoint
-    told = AlertsArgs(place=place, keys=keys, settings=settings.observability, pager_duty_endpoint=pager)
+    rails = settings.guardrails
+    told = AlertsArgs(
+        place=place,
+        keys=keys,
+        settings=settings.observability,
+        pager_duty_endpoint=pager,
+        findings=rails is not None and rails.guard_duty,
+    )
     return Alerts("alerts", told, here)
 
 
@@ -134,6 +141,12 @@ def guard(
         Backups("backups", kept, here)
     if rails.github_oidc and it.boundary:
         primary = settings.primary.name if settings.primary else None
-        github = GithubOidcArgs(place=place, settings=rails.github_oidc, boundary=it.boundary, primary_stack=primary)
+        github = GithubOidcArgs(
+            place=place,
+            settings=rails.github_oidc,
+            boundary=it.boundary,
+            data_key_arn=it.base.keys.data_arn,
+            primary_stack=primary,
+        )
         made = GithubOidc("github", github, unbounded)
         pulumi.export("github_roles", made.role_arns)

@@ -33,6 +33,9 @@ _CONFIG = Config(
     retries=_RETRIES, connect_timeout=5, read_timeout=20, max_pool_connections=32, parameter_validation=False
 )
 
+# What S3 says of a missing key; to whoever may not list the bucket, and no function of ours may, it denies the key.
+_NOT_THERE = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
+
 
 def client(service: str) -> Any:
     """A boto3 client with our time-outs and retries."""
@@ -81,11 +84,11 @@ class Objects:
         return body.read(at_most) if at_most else body.read()
 
     def find(self, key: str) -> bytes | None:
-        """The object, or None when there is none. (Without s3:ListBucket AWS answers 403 for a missing key.)"""
+        """The object, or None when there is none."""
         try:
             return self.get(key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "AccessDenied", "404", "403"):
+            if error.response["Error"]["Code"] in _NOT_THERE:
                 return None
             raise
 
@@ -98,7 +101,7 @@ class Objects:
         try:
             return check_out(content, get=self.get, bucket=self.bucket)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
+            if error.response["Error"]["Code"] not in _NOT_THERE:
                 raise
             raise Refused(Reason.BAD_REFERENCE, f"nothing lies at {shown(content['s3_uri'])}: send it again") from None
 

@@ -41,6 +41,12 @@ class AgentFleet(ComponentResource):
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         self._grant(role, agent)
         function = Function(name, self._function_args(role, agent), child)
+        # A throttled message is put back into the queue that it came from, again and again until its deadline; Lambda
+        # takes that for a loop, and stops it with the 16th invocation (Lambda Developer Guide, "Use Lambda recursive
+        # loop detection to prevent infinite loops").
+        may_come_back = aws.lambda_.FunctionRecursionConfig(
+            f"{name}-put-back", function_name=function.function_name, recursive_loop="Allow", opts=child
+        )
         aws.lambda_.EventSourceMapping(
             f"{name}-inbox",
             event_source_arn=args.swarm.bus.inboxes[agent].arn,
@@ -50,7 +56,7 @@ class AgentFleet(ComponentResource):
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": args.swarm.fleet.max_concurrency},
             tags=args.base.place.tags("agents", DataClass.NONE),
-            opts=child,
+            opts=ResourceOptions(parent=self, depends_on=[may_come_back]),
         )
         return function
 

@@ -27,6 +27,7 @@ class AlertsArgs:
     keys: Keys  # whose data key is lent by ``lent_keys``
     settings: settings.Observability
     pager_duty_endpoint: Output[str] | None  # a secret: the address holds the integration's key
+    findings: bool = False  # a rule of EventBridge's speaks to the topic
 
 
 class Alerts(ComponentResource):
@@ -49,7 +50,7 @@ class Alerts(ComponentResource):
         self.door = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=policies.document(policies.tls_only("sns:Publish", topic.arn), *_speakers(topic.arn, args.place)),
+            policy=policies.document(policies.tls_only("sns:Publish", topic.arn), *_speakers(topic.arn, args)),
             opts=child,
         )
         for number, address in enumerate(args.settings.emails, start=1):
@@ -96,14 +97,13 @@ def lent_keys(place: Place) -> list[policies.Statement]:
     ]
 
 
-def _speakers(topic_arn: Output[str], place: Place) -> list[policies.Statement]:
-    ours = {"StringEquals": {"aws:SourceAccount": place.account_id}}
-    rules = {"ArnLike": {"aws:SourceArn": place.arn("events", f"rule/{place.named('*')}")}}
+def _speakers(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
+    ours = {"StringEquals": {"aws:SourceAccount": args.place.account_id}}
     speak = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
-    return [
-        *(
-            {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak}
-            for sid, service in SPEAKERS.items()
-        ),
-        {"Sid": "Findings", "Principal": {"Service": EVENTS}, "Condition": rules, **speak},
+    speakers: list[policies.Statement] = [
+        {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak} for sid, service in SPEAKERS.items()
     ]
+    # Without a condition, and so only where somebody speaks: EventBridge brings a topic's policy nothing that it could
+    # ask about, and would be refused each time (Amazon EventBridge User Guide, "Amazon SNS permissions").
+    findings = {"Sid": "Findings", "Principal": {"Service": EVENTS}, **speak}
+    return [*speakers, findings] if args.findings else speakers

@@ -19,6 +19,7 @@ class EndpointsArgs:
     route_table_ids: Sequence[Input[str]]
     subnet_ids: Sequence[Input[str]]  # an interface endpoint is paid for in each
     interfaces: Sequence[str]
+    buckets_found: Sequence[Output[str]] = ()  # a standby's: its primary's copies, which are called after the primary
 
 
 class Endpoints(ComponentResource):
@@ -45,9 +46,10 @@ class Endpoints(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         self.security_group_id = group.id
-        buckets = f"arn:{place.partition}:s3:::{place.named('*')}"
+        buckets: list[Input[str]] = [f"arn:{place.partition}:s3:::{place.named('*')}", *args.buckets_found]
+        objects = [Output.concat(bucket, "/*") for bucket in buckets]
         items = ("GetItem", "PutItem", "Query", "UpdateItem")
-        s3 = self._gateway("s3", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [buckets, f"{buckets}/*"])
+        s3 = self._gateway("s3", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [*buckets, *objects])
         self._gateway(
             "dynamodb", [f"dynamodb:{i}" for i in items], [place.arn("dynamodb", f"table/{place.named('*')}")]
         )

@@ -12,7 +12,7 @@ from infra import policies, settings
 from infra.components.boundary import Boundary
 from infra.components.keys import AUTO_SCALING, auto_scaling_role
 from infra.place import DataClass, Place
-from infrafabric.bootstrap import STATE_BUCKET_PREFIX, STATE_KEY_ALIAS
+from infrafabric.bootstrap import STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
@@ -34,6 +34,7 @@ class GithubOidcArgs:
     place: Place
     settings: settings.GithubOidc
     boundary: Boundary
+    data_key_arn: Input[str]  # with which secrets and variables are encrypted
     primary_stack: str | None = None  # a standby's: the name of the stack whose role its instances are made as
 
 
@@ -53,9 +54,9 @@ class GithubOidc(ComponentResource):
         provider_arn = self._trusted_issuer()
         repository, stack = args.settings.repository, args.place.stack
         preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
-        self._write("preview", preview, [no_content(args.place), *state_access(args.place)])
+        self._write("preview", preview, [no_content(args.place), state_access(args.place)])
         drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
-        self._write("drift", drift, [*state_access(args.place), secrets_too(args.place)])
+        self._write("drift", drift, [state_access(args.place), *values_too(args)])
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
         self._write("deploy", deploy, deploys(args))
         self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
@@ -148,35 +149,40 @@ def no_content(place: Place) -> policies.Statement:
     }
 
 
-def state_access(place: Place) -> list[policies.Statement]:
-    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted, and a
-    preview takes a lock. Reading is in ReadOnlyAccess."""
-    bucket = f"arn:{place.partition}:s3:::{STATE_BUCKET_PREFIX}-*"
+def state_access(place: Place) -> policies.Statement:
+    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted. Reading
+    is in ReadOnlyAccess, and a preview takes no lock (``diyBackend.Preview`` in pulumi/pulumi)."""
+    # All stacks keep their state in one region, which need not be the stack's own.
+    keys = place.account_id.apply(lambda account: f"arn:{place.partition}:kms:*:{account}:key/*")
+    return {
+        "Sid": "DecryptState",
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": keys,
+        "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
+    }
+
+
+def values_too(args: GithubOidcArgs) -> list[policies.Statement]:
+    """Comparing a value with its state takes reading it, which ReadOnlyAccess does not grant: secrets, and the
+    variables of functions, which Lambda leaves out for whoever may not decrypt them."""
+    place = args.place
+    services = [f"{service}.{place.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
     return [
         {
-            "Sid": "DecryptState",
+            "Sid": "CompareSecrets",
             "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": place.arn("kms", "key/*"),
-            "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
         },
         {
-            "Sid": "LockState",
+            "Sid": "DecryptValues",
             "Effect": "Allow",
-            "Action": ["s3:DeleteObject", "s3:PutObject"],
-            "Resource": f"{bucket}/.pulumi/locks/*",
+            "Action": "kms:Decrypt",
+            "Resource": args.data_key_arn,
+            "Condition": {"StringEquals": {"kms:ViaService": services}},
         },
     ]
-
-
-def secrets_too(place: Place) -> policies.Statement:
-    """Comparing a secret's value with its state takes reading it, which ReadOnlyAccess does not grant."""
-    return {
-        "Sid": "CompareSecrets",
-        "Effect": "Allow",
-        "Action": "secretsmanager:GetSecretValue",
-        "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
-    }
 
 
 def deploys(args: GithubOidcArgs) -> list[policies.Statement]:

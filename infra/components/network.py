@@ -110,6 +110,7 @@ class Network(ComponentResource):
             vpc_id=self.vpc_id,
             route_table_ids=[table.id for table in tables],
             subnet_ids=[subnet.id for subnet in private[: args.settings.endpoint_zones]],
+            buckets_found=args.base.storage.found_arns,
             interfaces=args.interface_endpoints,
         )
 

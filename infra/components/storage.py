@@ -149,6 +149,11 @@ class Storage(ComponentResource):
         return self._logs.door
 
     @property
+    def found_arns(self) -> list[Output[str]]:
+        """The buckets that another stack made, whose names are not this stack's."""
+        return [store.arn for store in (self._results, self._assets) if isinstance(store, _Found)]
+
+    @property
     def logs_bucket_arn(self) -> Output[str]:
         return self._logs.arn
 

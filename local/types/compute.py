@@ -122,6 +122,13 @@ def provisioned(it: Declared) -> Made:
     return Made(f"{name},{qualifier}")
 
 
+@creates("aws:lambda/functionRecursionConfig:FunctionRecursionConfig", update=put_again)
+def recursion(it: Declared) -> Made:
+    name = it.inputs["functionName"]
+    it.client("lambda").put_function_recursion_config(FunctionName=name, RecursiveLoop=it.inputs["recursiveLoop"])
+    return Made(name)
+
+
 @creates("aws:lambda/alias:Alias")
 def alias(it: Declared) -> Made:
     made = it.client("lambda").create_alias(

@@ -175,3 +175,12 @@ def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabri
 def test_by_steps_too_the_deployment_runs_the_migrations_that_it_brings(frugal):
     assert frugal.of("lambda/invocation:Invocation")["migrator-run"]["qualifier"] == "live"
     assert list(frugal.options["migrator-live"].ignoreChanges) == [], "it would run the old ones, and be done"
+
+
+def test_a_message_may_be_put_back_until_its_deadline_without_lambda_taking_it_for_a_loop(primary):
+    """Lambda stops a function that its own messages have invoked 16 times, and the message would be lost."""
+    allowed = primary.of("lambda/functionRecursionConfig:FunctionRecursionConfig")
+    putting_back = {i["name"] for n, i in primary.of("lambda/function:Function").items() if n.startswith("agents-")}
+    assert {i["functionName"] for i in allowed.values()} == putting_back
+    assert {i["recursiveLoop"] for i in allowed.values()} == {"Allow"}
+    assert "agents-h01-put-back" in primary.before("agents-h01-inbox"), "no message comes before that"

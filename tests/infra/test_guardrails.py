@@ -282,11 +282,24 @@ def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish,
         assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "autoscaling.amazonaws.com"
 
 
-def test_a_preview_opens_the_state_and_takes_a_lock_but_writes_nothing_else(lavish):
-    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
-    assert granted["DecryptState"]["Condition"] == {
-        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/infrafabric-pulumi"}
-    }
-    assert granted["LockState"]["Resource"] == "arn:aws:s3:::infrafabric-pulumi-*/.pulumi/locks/*"
-    writes = [sid for sid, s in granted.items() if s["Effect"] == "Allow" and sid not in ("DecryptState", "LockState")]
-    assert writes == []
+def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, taken_over):
+    """A standby's state lies beside its primary's, in the primary's region, and is encrypted there."""
+    for estate in (lavish, taken_over):
+        granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
+        assert granted["DecryptState"]["Resource"] == "arn:aws:kms:*:123456789012:key/*"
+        assert granted["DecryptState"]["Condition"] == {
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/infrafabric-pulumi"}
+        }
+        assert {sid for sid, s in granted.items() if s["Effect"] == "Allow"} == {"DecryptState"}
+
+
+@pytest.mark.parametrize("stack", ["lavish", "taken_over"])
+def test_the_nightly_comparison_can_decrypt_the_secrets_and_variables_that_it_compares(request, stack):
+    """Else the secret's version fails the refresh, and each function seems to have lost its variables."""
+    estate = request.getfixturevalue(stack)
+    granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-drift-policy"]["policy"])
+    keys = {function["kmsKeyArn"] for function in estate.of("lambda/function:Function").values()}
+    keys |= {secret["kmsKeyId"] for secret in estate.of("secretsmanager/secret:Secret").values()}
+    assert keys == {granted["DecryptValues"]["Resource"]}
+    via = granted["DecryptValues"]["Condition"]["StringEquals"]["kms:ViaService"]
+    assert via == [f"{service}.{estate.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]

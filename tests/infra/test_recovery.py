@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 
 import pulumi
 import pytest
@@ -161,6 +162,18 @@ def test_a_promoted_database_lets_go_and_history_is_written(taken_over):
     assert taken_over.of("lambda/eventSourceMapping:EventSourceMapping")["recorder-feed"]["enabled"] is True
     (read,) = taken_over.granted("migrator")["ReadMasterSecret"]["Resource"]
     assert read.startswith("arn:aws:secretsmanager:us-west-2:")
+
+
+@pytest.mark.parametrize("stack", ["prod", "taken_over"])
+def test_what_stands_in_the_vpc_gets_to_all_the_objects_that_it_may_touch(request, stack):
+    """A standby works on its primary's copies, whose names are not the standby's: its endpoint lets them through."""
+    estate = request.getfixturevalue(stack)
+    (endpoint,) = (e for n, e in estate.of("ec2/vpcEndpoint:VpcEndpoint").items() if n.endswith("-s3"))
+    (passing,) = json.loads(endpoint["policy"])["Statement"]
+    for role in ("face-app", "face-app-tenant", "recorder"):
+        for statement in estate.granted(role).values():
+            for arn in (r for r in statement["Resource"] if r.startswith("arn:aws:s3:::")):
+                assert any(fnmatchcase(arn, pattern) for pattern in passing["Resource"]), f"{role}: {arn}"
 
 
 @pytest.mark.parametrize(

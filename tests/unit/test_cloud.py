@@ -55,11 +55,13 @@ def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -
         cloud.Objects(s3, "results").find("k")
 
 
-def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it() -> None:
+@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
+def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it(code: str, status: int) -> None:
+    """Whoever may not list a bucket is denied what is not there."""
     s3, answers = stubbed("s3")
     digest = "0" * 64
     reference = {"s3_uri": f"s3://results/{object_key(digest)}", "sha256": digest, "size_bytes": 10}
-    answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    answers.add_client_error("get_object", code, http_status_code=status)
     with pytest.raises(Refused, match="bad-reference: nothing lies at"):
         cloud.Objects(s3, "results").resolve(reference)
 

@@ -62,6 +62,7 @@ FREE = frozenset(
         "kms/alias:Alias",
         "lambda/alias:Alias",
         "lambda/eventSourceMapping:EventSourceMapping",
+        "lambda/functionRecursionConfig:FunctionRecursionConfig",
         "lambda/invocation:Invocation",
         "lambda/layerVersion:LayerVersion",
         "lambda/permission:Permission",
