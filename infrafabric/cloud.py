@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
@@ -281,7 +281,10 @@ def dead_letter(sqs: Any, dlq_url: str, body: str, reason: str, detail: str) -> 
     why = {"reason": reason, "detail": detail[:500] or "-"}
     fifo: dict[str, str] = {}
     if dlq_url.endswith(".fifo"):
-        fifo = {"MessageGroupId": "refused", "MessageDeduplicationId": hashlib.sha256(body.encode()).hexdigest()}
+        # Each by itself: in one group, a letter that somebody looks at hides all others. And never the same id twice:
+        # a letter that was brought back and is refused again within five minutes would be dropped as a repeat.
+        letter = uuid.uuid4().hex
+        fifo = {"MessageGroupId": letter, "MessageDeduplicationId": letter}
     attributes = {name: {"DataType": "String", "StringValue": text} for name, text in why.items()}
     sqs.send_message(QueueUrl=dlq_url, MessageBody=body, MessageAttributes=attributes, **fifo)
 

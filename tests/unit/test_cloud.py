@@ -103,15 +103,16 @@ def test_what_is_done_side_by_side_is_done_to_the_end_before_an_error_is_raised(
     assert sorted(did) == [0, 1, 2]
 
 
-def test_a_dead_letter_of_a_fifo_queue_has_a_group_and_an_id() -> None:
+def test_a_dead_letter_of_a_fifo_queue_hides_no_other_and_is_taken_for_none() -> None:
     sent: list[dict[str, Any]] = []
 
     class Sqs:
         def send_message(self, **request: Any) -> None:
             sent.append(request)
 
-    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo"):
+    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo", "https://sqs/dlq.fifo"):
         cloud.dead_letter(Sqs(), url, "body", "stale", "")
     assert "MessageGroupId" not in sent[0]
-    assert {"MessageGroupId", "MessageDeduplicationId"} <= set(sent[1])
+    assert sent[1]["MessageGroupId"] != sent[2]["MessageGroupId"], "one that is looked at hides its whole group"
+    assert sent[1]["MessageDeduplicationId"] != sent[2]["MessageDeduplicationId"], "refused again it would be dropped"
     assert sent[0]["MessageAttributes"]["detail"]["StringValue"] == "-", "SQS takes no empty attribute"
