@@ -84,7 +84,7 @@ def api(monkeypatch: pytest.MonkeyPatch):
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002  its name in the base class
+        def log_message(self, format: str, *args: Any) -> None: ...
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
