@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
 from infrafabric.swarm.session import Order
 
-_REFRESH_S = 60.0  # an unknown sender is looked up again at most so often
+_REFRESH_S = 60.0  # an unknown sender, or a key that differs, is looked up again at most so often
 # Short time-outs and standard retries: a function has minutes, and its callers have a deadline.
 _RETRIES: Any = {"max_attempts": 4, "mode": "standard"}
 # botocore would walk through every request to see whether its types are right: 7 % of what a message costs the agent.
@@ -49,7 +49,7 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 
 
 class KeyRegistry:
-    """The registry object in S3, read once and kept; read again when a sender is not in it."""
+    """The registry object in S3, read once and kept; read again when a sender is not in it or signs with a new key."""
 
     def __init__(self, s3: Any, uri: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._s3, self._place, self._clock = s3, split_s3_uri(uri), clock
@@ -57,10 +57,15 @@ class KeyRegistry:
         self._held: Registry | None = None
         self._read_at = 0.0
 
-    def __call__(self, sender: str) -> Registry:
-        """A registry that is fresh enough to be asked about ``sender``."""
+    def __call__(self, sender: str, brought: str = "") -> Registry:
+        """A registry that is fresh enough to be asked about ``sender``.
+
+        Args:
+            brought: the key that the sender says is its own. Where another is held, it may have been changed since.
+        """
         with self._lock:
-            stale = self._held is not None and self._held.key_of(sender) is None
+            held = self._held and self._held.key_of(sender)
+            stale = held is None or (brought and held.text != brought)
             if self._held is None or (stale and self._clock() - self._read_at > _REFRESH_S):
                 bucket, key = self._place
                 self._held = Registry.parse(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -284,7 +289,10 @@ def dead_letter(sqs: Any, dlq_url: str, body: str, reason: str, detail: str) -> 
     why = {"reason": reason, "detail": detail[:500] or "-"}
     fifo: dict[str, str] = {}
     if dlq_url.endswith(".fifo"):
-        fifo = {"MessageGroupId": "refused", "MessageDeduplicationId": hashlib.sha256(body.encode()).hexdigest()}
+        # Each by itself: in one group, a letter that somebody looks at hides all others. And never the same id twice:
+        # a letter that was brought back and is refused again within five minutes would be dropped as a repeat.
+        letter = uuid.uuid4().hex
+        fifo = {"MessageGroupId": letter, "MessageDeduplicationId": letter}
     attributes = {name: {"DataType": "String", "StringValue": text} for name, text in why.items()}
     sqs.send_message(QueueUrl=dlq_url, MessageBody=body, MessageAttributes=attributes, **fifo)
 

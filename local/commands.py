@@ -27,7 +27,7 @@ _FACTS = HOME / "facts.json"
 
 
 class AlreadyRunningError(Exception):
-    """Another command is starting or stopping the platform."""
+    """Another command is starting or stopping the platform, or what runs is not what was asked for."""
 
 
 class NoStackError(Exception):
@@ -53,6 +53,11 @@ def up(args: argparse.Namespace) -> int:
         running = _running()
         if running is not None:
             facts = json.loads(_FACTS.read_text())
+            if changed or args.stack != facts["stack"]:
+                raise AlreadyRunningError(
+                    f"the platform is already running, with stack {facts['stack']}: "
+                    "fabric local down stops it, then another stack or setting can come up"
+                )
             view.note("the platform is already running")
         else:
             facts = _start(args.stack, changed, view)

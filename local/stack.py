@@ -140,6 +140,7 @@ def facts(platform: Platform, deployed: Deployed) -> dict[str, Any]:
     beside = {"primary": {"region": primary.region, "outputs": primary.outputs}} if primary else {}
     return {
         "endpoint_url": platform.endpoint_url,
+        "stack": deployed.stack,
         "region": deployed.region,
         "credentials": CREDENTIALS,
         "api": {"url": deployed.outputs["api_url"], "key": deployed.outputs["api_key"]},

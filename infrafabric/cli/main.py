@@ -12,7 +12,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with a usage error in one line."""
+    """argparse, with a usage error in one line, and modules' docstrings as they read in a shell."""
+
+    def format_help(self) -> str:
+        return super().format_help().replace("``", "")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")

@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from infrafabric.cli.numbers import not_negative
 from infrafabric.rollout import LambdaAliases, Plan, RolloutDeps, Standing, back, error_counter, roll
 
 
@@ -25,9 +26,11 @@ def register(groups: Any) -> None:
     what.add_argument("--rollback", action="store_true", help="all calls to the stable version again")
     parser.add_argument("--step", type=_percent, default=10, metavar="PERCENT", help="of each step (default: 10)")
     parser.add_argument("--linear", action="store_true", help="by such steps to the end; else one step, then all")
-    parser.add_argument("--interval", type=float, default=300, metavar="SECONDS", help="between steps (default: 300)")
     parser.add_argument(
-        "--errors", type=float, default=5, metavar="PERCENT", help="more, and it goes back (default: 5)"
+        "--interval", type=not_negative, default=300, metavar="SECONDS", help="between steps (default: 300)"
+    )
+    parser.add_argument(
+        "--errors", type=not_negative, default=5, metavar="PERCENT", help="more, and it goes back (default: 5)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
     parser.set_defaults(run=_run)

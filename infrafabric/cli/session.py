@@ -1,6 +1,7 @@
 """``fabric session``: start sessions, look at them, read their reports, bring dead letters back.
 
 The environment says which stack is meant: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``).
+Exit status: 0 done, 1 the API said no, or the report is of a session that is not COMPLETE, 2 bad usage or no way there.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from infrafabric.cli.api_client import ApiClient, ApiError
+from infrafabric.cli.numbers import finite
+from infrafabric.cli.redrive import Count, redrive
 
 _LOOK_S = 1.0
 _FINAL = ("COMPLETE", "PARTIAL", "FAILED", "CANCELLED")
@@ -27,13 +32,21 @@ def register(groups: Any) -> None:
     what = start.add_mutually_exclusive_group(required=True)
     what.add_argument("--goal", help="what to find out; the coordinator splits it into tasks")
     what.add_argument("--task", action="append", dest="tasks", metavar="TEXT", help="a task; may be given many times")
-    start.add_argument("--id", dest="session_id", help="the session's id, and the key that makes a repeat harmless")
-    start.add_argument("--agents", type=int)
-    start.add_argument("--deadline", type=int, dest="deadline_s", metavar="SECONDS")
-    start.add_argument("--budget", type=float, dest="budget_usd", metavar="USD")
-    start.add_argument("--quorum", type=float, metavar="0..1")
+    start.add_argument(
+        "--id",
+        dest="session_id",
+        help="a-z, 0-9 and -, up to 64; the key that makes a repeat harmless (default: a new one)",
+    )
+    start.add_argument("--agents", type=int, help="how many agents (default: the whole fleet)")
+    start.add_argument(
+        "--deadline", type=int, dest="deadline_s", metavar="SECONDS", help="30 to 86400, from now (default: 1800)"
+    )
+    start.add_argument("--budget", type=finite, dest="budget_usd", metavar="USD", help="at most 10000 (default: 1)")
+    start.add_argument(
+        "--quorum", type=finite, metavar="0..1", help="the share of tasks that is enough (default: 1, all)"
+    )
     start.add_argument("--watch", action="store_true", help="wait for the end and print the report")
-    _command(commands, "list", "the newest sessions", _list)
+    _command(commands, "list", "the newest 20 sessions", _list)
     for name, text, run in (
         ("show", "where a session stands", _show),
         ("watch", "wait for a session's end and print its report", _watch),
@@ -41,9 +54,13 @@ def register(groups: Any) -> None:
         ("cancel", "cancel a session", _cancel),
     ):
         _command(commands, name, text, run).add_argument("session_id", metavar="ID")
-    redrive = _command(commands, "redrive", "move an agent's dead letters back into its queue", _redrive)
-    redrive.add_argument("--dlq-url", required=True, help="output agents.hNN.dlq_url")
-    redrive.add_argument("--queue-url", required=True, help="output agents.hNN.queue_url")
+    redrive = _command(commands, "redrive", "move dead letters back into their queue", _redrive)
+    redrive.add_argument("--dlq-url", required=True, help="an agent's: output agents.hNN.dlq_url")
+    redrive.add_argument(
+        "--queue-url",
+        required=True,
+        help="an agent's: output agents.hNN.queue_url; the recorder's: output record_queue_url",
+    )
     redrive.add_argument("--reason", help="only letters refused for this reason, as in 'stale'")
 
 
@@ -93,7 +110,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    session = _client().call("GET", f"/sessions/{args.session_id}")
+    session = _client().call("GET", _path(args))
     _print(session, args.json, _line(session))
     return 0
 
@@ -101,7 +118,7 @@ def _show(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     client, said = _client(), ""
     while True:
-        session = client.call("GET", f"/sessions/{args.session_id}")
+        session = client.call("GET", _path(args))
         if _line(session) != said:
             said = _line(session)
             print(said, file=sys.stderr)
@@ -111,49 +128,39 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    report = _client().call("GET", f"/sessions/{args.session_id}/report")
+    report = _client().call("GET", f"{_path(args)}/report")
     _print(report, args.json, "\n".join([report["summary"], "", *map(_finding, report["findings"])]))
     return 0 if report["status"] == "COMPLETE" else 1
 
 
 def _cancel(args: argparse.Namespace) -> int:
-    session = _client().call("DELETE", f"/sessions/{args.session_id}")
+    session = _client().call("DELETE", _path(args))
     _print(session, args.json, f"{session['session_id']}  {session['status']}")
     return 0
 
 
 def _redrive(args: argparse.Namespace) -> int:
-    """Message by message, because an attribute says why each is there; SQS's own redrive would take all."""
     import boto3  # noqa: PLC0415  only this command needs it
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    sqs, moved, kept, started_ms = boto3.client("sqs"), 0, 0, time.time_ns() // 1_000_000
-    while batch := _received(sqs, args.dlq_url):
-        for letter in batch:
-            if int(letter["Attributes"]["SentTimestamp"]) > started_ms:
-                kept += 1  # refused again meanwhile: moving it once more would never end
-                continue
-            reason = letter.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
-            if args.reason and reason != args.reason:
-                kept += 1
-                continue
-            # Sent before deleted: an interruption leaves a copy too many, never one too few, and agents know repeats.
-            sqs.send_message(QueueUrl=args.queue_url, MessageBody=letter["Body"])
-            sqs.delete_message(QueueUrl=args.dlq_url, ReceiptHandle=letter["ReceiptHandle"])
-            moved += 1
-    _print({"moved": moved, "kept": kept}, args.json, f"{moved} moved, {kept} kept")
+    count, now_ms = Count(), time.time_ns() // 1_000_000
+    urls = {"dlq_url": args.dlq_url, "queue_url": args.queue_url}
+    try:
+        redrive(boto3.client("sqs"), **urls, reason=args.reason, started_ms=now_ms, count=count)
+    except ClientError as error:
+        said = error.response["Error"]
+        problem = f"AWS refused {error.operation_name}: {said['Code']}: {said.get('Message', '')}"
+        print(f"fabric session redrive: {problem} ({count.moved} moved before that; run it again)", file=sys.stderr)
+        return 2
+    except BotoCoreError as error:
+        print(f"fabric session redrive: {error}: are credentials and a region set?", file=sys.stderr)
+        return 2
+    _print(asdict(count), args.json, f"{count.moved} moved, {count.kept} kept")
     return 0
 
 
-def _received(sqs: Any, url: str) -> list[dict[str, Any]]:
-    answer = sqs.receive_message(
-        QueueUrl=url,
-        MaxNumberOfMessages=10,
-        MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["SentTimestamp"],
-        VisibilityTimeout=60,
-        WaitTimeSeconds=0,
-    )
-    return answer.get("Messages", [])
+def _path(args: argparse.Namespace) -> str:
+    return f"/sessions/{quote(args.session_id, safe='')}"
 
 
 def _line(session: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.verify import verify
 from infrafabric.swarm.session import COORDINATOR
-from infrafabric.swarm.task import claimed_sender
+from infrafabric.swarm.task import claimed
 
 _TASK = """
 INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s3_key, evidence_hash, tokens_in,
@@ -48,7 +48,7 @@ class RecorderDeps:
     """Everything the recorder does to the world."""
 
     now_ms: Callable[[], int]
-    registry: Callable[[str], Registry]
+    registry: Callable[[str, str], Registry]  # one that is fresh enough to judge this sender's key
     execute: Callable[[str, Mapping[str, Any]], None]  # one statement, committed; raises BadRowError
     dead_letter: Callable[[str, str, str], None]  # body, reason, detail
 
@@ -59,7 +59,7 @@ def record(body: str, deps: RecorderDeps) -> None:
     So does what the tables do not take: it would never be taken, and hold up the rest of its session.
     """
     try:
-        envelope = verify(body, registry=deps.registry(claimed_sender(body)), now_ms=deps.now_ms())
+        envelope = verify(body, registry=deps.registry(*claimed(body)), now_ms=deps.now_ms())
     except Refused as refused:
         deps.dead_letter(body, str(refused.reason), refused.detail)
         return

@@ -16,7 +16,7 @@ from infrafabric.resilience import Patience, throttle_delay_s
 from infrafabric.swarm.answer import Job, Outcome, about, call_back, decline, repeat, settle
 from infrafabric.swarm.ledger import AlreadyDoneError, BeingWorkedError, Claim, OverBudgetError, SessionOverError
 from infrafabric.swarm.session import COORDINATOR, usd
-from infrafabric.swarm.task import BUDGET, CANCELLED, DEADLINE, THROTTLED, BadRequestError, Task, claimed_sender
+from infrafabric.swarm.task import BUDGET, CANCELLED, DEADLINE, THROTTLED, BadRequestError, Task, claimed
 from infrafabric.swarm.world import AgentDeps
 
 MAX_TOKENS = 4096
@@ -97,7 +97,7 @@ def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int],
 
 def _trusted(body: str, deps: AgentDeps) -> Envelope:
     """The message, when it is a request of the coordinator's: others may sign, but may not order work."""
-    registry = deps.registry(claimed_sender(body))
+    registry = deps.registry(*claimed(body))
     envelope = verify(body, registry=registry, now_ms=deps.now_ms(), receiver=deps.principal)
     if envelope.sender != COORDINATOR:
         raise BadRequestError(NOT_THE_COORDINATOR, f"{envelope.sender} asks, and agents work for {COORDINATOR} only")

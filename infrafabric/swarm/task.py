@@ -61,12 +61,20 @@ def record_of(session_id: str, result: TaskResult, *, model: str, at_ms: int) ->
     return {"kind": "task", "session_id": session_id, **asdict(result), "model": model, "at_ms": at_ms}
 
 
-def claimed_sender(body: str) -> str:
-    """Who a message says it is from, "" when it does not. Only to know whether a registry that is held is fresh enough
-    to judge it: ``verify`` decides."""
+def claimed(body: str) -> tuple[str, str]:
+    """Who a message says it is from, and with which key; "" where it does not. Only to know whether a registry that is
+    held is fresh enough to judge it: ``verify`` decides."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
-        return ""
-    sender = message.get("sender") if isinstance(message, dict) else None
-    return sender if isinstance(sender, str) else ""
+        return "", ""
+    return _text(message, "sender"), _text(_member(message, "signature"), "public_key")
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _text(value: object, name: str) -> str:
+    found = _member(value, name)
+    return found if isinstance(found, str) else ""

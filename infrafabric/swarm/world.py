@@ -38,7 +38,7 @@ class AgentDeps:
     now_ms: Callable[[], int]
     draw: Callable[[], float]
     token: Callable[[], str]  # a new one for each claim
-    registry: Callable[[str], Registry]  # one that is fresh enough to know the sender given
+    registry: Callable[[str, str], Registry]  # one that is fresh enough to judge the key that this sender brings
     fetch: Callable[[dict[str, Any]], dict[str, Any]]  # a claim-checked content
     store: Ledger
     model: Model

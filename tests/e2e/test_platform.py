@@ -43,7 +43,7 @@ def up(home: Path) -> dict[str, Any]:
 
 
 def test_up_says_all_that_a_client_needs(up: dict[str, Any]) -> None:
-    assert set(up) == {"endpoint_url", "region", "credentials", "api", "database_url", "outputs"}
+    assert set(up) == {"endpoint_url", "stack", "region", "credentials", "api", "database_url", "outputs"}
     assert set(up["outputs"]["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
     assert {"bus_topic_arn", "results_bucket", "sessions_table", "api_url"} <= set(up["outputs"])
 
@@ -75,6 +75,16 @@ def test_a_second_up_says_that_it_is_running(home: Path, up: dict[str, Any]) -> 
     assert "the platform is already running" in again.stdout
     assert f"export AWS_ENDPOINT_URL={up['endpoint_url']}" in again.stdout
     assert json.loads(fabric(home, "local", "up", "--json").stdout) == up
+
+
+@pytest.mark.parametrize("words", [("--stack", "prod"), ("--set", "fleet.size=3")])
+def test_another_stack_or_setting_is_refused_while_one_runs(home: Path, up: dict[str, Any], words: tuple[str]) -> None:
+    refused = fabric(home, "local", "up", *words, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "fabric: the platform is already running, with stack dev: fabric local down stops it, then another stack or "
+        "setting can come up\n"
+    )
 
 
 def test_everything_listens_on_the_loopback_only(home: Path, up: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from pulumi import Output
@@ -13,6 +15,7 @@ from infra.components.watched import Watched
 from infra.place import Place
 from tests.infra.conftest import PAGER
 
+PAGE = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
 
 
@@ -264,3 +267,30 @@ def test_without_the_section_nothing_watches(bare):
 def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standby):
     names = {i["name"] for i in standby.of("cloudwatch/metricAlarm:MetricAlarm").values()}
     assert {"infrafabric-prod-secondary-replica-lag", "infrafabric-prod-secondary-agent-errors"} <= names
+
+
+def names(estate, stack: str) -> set[str]:
+    """Alarms as the page writes them: without stack, region and the number of a group."""
+    made = estate.of("cloudwatch/metricAlarm:MetricAlarm").values()
+    plain = {re.sub(r"-\d+$", "", i["name"].removeprefix(f"infrafabric-{stack}-")) for i in made}
+    return {name.replace("us-east-1", "<region>").replace("us-west-2", "<region>") for name in plain}
+
+
+def test_the_page_lists_every_alarm_of_the_stacks_and_no_other(prod, standby):
+    rows = [line for line in PAGE.split("## Alarms")[1].split("## Logs")[0].splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`([a-z0-9<>-]+)`", row.split("|")[1])}
+    assert listed - {"-2"} == names(prod, "prod") | names(standby, "prod-secondary") | {"platform-degraded"}
+
+
+def test_the_page_counts_the_metrics_that_alarms_watch(dev, prod):
+    dev_metrics, prod_metrics = (
+        sum(map(watched, e.of("cloudwatch/metricAlarm:MetricAlarm").values())) for e in (dev, prod)
+    )
+    (row,) = [line for line in PAGE.splitlines() if line.startswith("| alarms: ")]
+    assert f"{dev_metrics} metrics in dev, {prod_metrics} in prod" in row
+    dev_usd, prod_usd = (float(cell) for cell in row.strip("| ").split(" | ")[1:])
+    assert (dev_usd, prod_usd) == pytest.approx((dev_metrics * 0.1 + 0.5, prod_metrics * 0.1 + 0.5))
+
+
+def watched(alarm) -> int:
+    return sum(bool(query.get("metric")) for query in alarm.get("metricQueries") or []) or 1

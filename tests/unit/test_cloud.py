@@ -16,9 +16,11 @@ from botocore.stub import Stubber
 from infrafabric import cloud
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
+from infrafabric.bus.registry import TrustedKey
 from infrafabric.swarm.session import COORDINATOR
 
 KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+NEW_KEY = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="  # of RFC 8032's examples, both
 
 
 def stubbed(service: str) -> tuple[Any, Stubber]:
@@ -43,6 +45,21 @@ def test_the_registry_is_read_once_and_again_for_a_sender_that_it_lacks_but_not_
     answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h11": "{KEY}"}}'.encode()))
     now[0] = 61
     assert registry("if://agent/h11").key_of("if://agent/h11")
+    answers.assert_no_pending_responses()
+
+
+def test_a_key_that_was_changed_is_looked_up_although_its_owner_is_known() -> None:
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = cloud.KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    registry(COORDINATOR, KEY)
+    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(KEY), "a flood of forgeries reads nothing"
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{NEW_KEY}"}}'.encode()))
+    now[0] = 61
+    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(NEW_KEY)
+    now[0] = 122
+    registry(COORDINATOR, NEW_KEY)
     answers.assert_no_pending_responses()
 
 
@@ -105,15 +122,16 @@ def test_what_is_done_side_by_side_is_done_to_the_end_before_an_error_is_raised(
     assert sorted(did) == [0, 1, 2]
 
 
-def test_a_dead_letter_of_a_fifo_queue_has_a_group_and_an_id() -> None:
+def test_a_dead_letter_of_a_fifo_queue_hides_no_other_and_is_taken_for_none() -> None:
     sent: list[dict[str, Any]] = []
 
     class Sqs:
         def send_message(self, **request: Any) -> None:
             sent.append(request)
 
-    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo"):
+    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo", "https://sqs/dlq.fifo"):
         cloud.dead_letter(Sqs(), url, "body", "stale", "")
     assert "MessageGroupId" not in sent[0]
-    assert {"MessageGroupId", "MessageDeduplicationId"} <= set(sent[1])
+    assert sent[1]["MessageGroupId"] != sent[2]["MessageGroupId"], "one that is looked at hides its whole group"
+    assert sent[1]["MessageDeduplicationId"] != sent[2]["MessageDeduplicationId"], "refused again it would be dropped"
     assert sent[0]["MessageAttributes"]["detail"]["StringValue"] == "-", "SQS takes no empty attribute"

@@ -122,7 +122,7 @@ counted = {'throttles': {'dataType': 'String', 'stringValue': 'often'}}
 records = [record('refused'), record('fails'), record('odd', counted), record('refused too')]
 context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 deps = SimpleNamespace(
-    log=agent.log, dead_letter=dead_letter, registry=lambda _: Registry({}), now_ms=lambda: 0, principal='if://agent/h01'
+    log=agent.log, dead_letter=dead_letter, registry=lambda *_: Registry({}), now_ms=lambda: 0, principal='if://agent/h01'
 )
 answer = agent.serve({'Records': records}, context, deps)
 assert answer == {'batchItemFailures': [{'itemIdentifier': 'fails'}, {'itemIdentifier': 'odd'}]}, answer

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,9 @@ import pytest
 from botocore import xform_name
 
 from infrafabric.cli.main import main
+from infrafabric.models import errors
+from infrafabric.swarm.session import TaskResult
+from infrafabric.swarm.task import Task, record_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")  # without a scheme
@@ -24,6 +31,7 @@ _BLOCK, _SPAN = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE), re.compile
 _AWS = re.compile(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)([^|;&#]*)")
 _FABRIC = re.compile(r"\bfabric((?: [a-z]+)+)([^|;&#]*)")
 _OPTION = re.compile(r"(?<!\S)\[?--([a-z][a-z0-9-]*)")
+_S3 = {"cp", "ls", "mb", "mv", "presign", "rb", "rm", "sync", "website"}
 _OF_EVERY_COMMAND = {"endpoint-url", "output", "profile", "query", "region"}  # the AWS CLI's
 
 
@@ -60,6 +68,9 @@ def _commands(pattern: re.Pattern[str]) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("service", "operation", "rest"), _commands(_AWS))
 def test_a_command_of_the_aws_cli_is_one_that_aws_knows(service: str, operation: str, rest: str) -> None:
+    if service == "s3":
+        assert operation in _S3, "the CLI's own; what S3 itself knows is aws s3api"
+        return
     session: Any = botocore.session.get_session()
     model = session.get_service_model("s3" if service == "s3api" else service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
@@ -76,3 +87,34 @@ def test_a_command_of_ours_is_one_that_there_is(words: str, rest: str, capsys: p
     assert ended.value.code == 0
     known = set(re.findall(r"--([a-z][a-z0-9-]*)", capsys.readouterr().out))
     assert set(_OPTION.findall(rest)) <= known
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its key with openssl")
+def test_a_message_can_be_made_by_hand_as_the_page_prints_it(tmp_path: Path) -> None:
+    (example,) = _BLOCK.findall((ROOT / "docs" / "if-bus.md").read_text().split("## By hand")[1])
+    lines = example.splitlines()[1:-1]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(lines)], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert '"valid": true' in done.stdout
+
+
+def test_the_page_names_every_member_of_a_task_and_of_its_answer() -> None:
+    part = (ROOT / "docs" / "if-bus.md").read_text().split("## Tasks and answers")[1].split("\n## ")[0]
+    asked, answered = (re.findall(r"`(\w+)`", _first_cells(table)) for table in part.split("The agent answers"))
+    assert sorted(asked) == sorted(field.name for field in fields(Task))
+    result = TaskResult(task_id="t0001", agent="h01", attempt=0, status="DONE")
+    assert sorted(answered) == sorted(record_of("s", result, model="m", at_ms=0))
+
+
+def test_the_page_names_every_error_of_a_model_by_the_reason_that_reports_give() -> None:
+    part = (ROOT / "docs" / "models.md").read_text().split("## What can go wrong")[1].split("\n## ")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| `([a-z-]+)` \|", part, re.MULTILINE))
+    assert listed == {error.__name__: error.slug for error in errors.ModelError.__subclasses__()}
+
+
+def _first_cells(text: str) -> str:
+    return " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))

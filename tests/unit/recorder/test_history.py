@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infrafabric.recorder.history import BadRowError, RecorderDeps, record
-from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, message, session, signer, task
+from tests.unit.recorder.conftest import AGENT, BOSS, NOW, REGISTRY, message, session, signer, task
 
 
 class World:
@@ -16,7 +16,7 @@ class World:
         self.error = error
         self.rows: list[Mapping[str, Any]] = []
         self.letters: list[tuple[str, str, str]] = []
-        self.asked_for: list[str] = []
+        self.asked_for: list[tuple[str, ...]] = []
 
     def record(self, body: str) -> None:
         def execute(_: str, values: Mapping[str, Any]) -> None:
@@ -24,8 +24,8 @@ class World:
                 raise self.error
             self.rows.append(values)
 
-        def registry(sender: str) -> Any:
-            self.asked_for.append(sender)
+        def registry(*claimed: str) -> Any:
+            self.asked_for.append(claimed)
             return REGISTRY
 
         record(
@@ -48,10 +48,10 @@ def test_a_verified_message_becomes_a_row() -> None:
     assert world.letters == []
 
 
-def test_the_registry_is_asked_about_the_sender_so_that_a_new_agent_is_known() -> None:
+def test_the_registry_is_asked_about_sender_and_key_so_that_a_new_agent_and_a_new_key_are_known() -> None:
     world = World()
     world.record(message(task()))
-    assert world.asked_for == ["if://agent/h01"]
+    assert world.asked_for == [(AGENT.principal, AGENT.public_key)]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
     letters: list[tuple[str, str, str]] = []
     deps = RecorderDeps(
         now_ms=lambda: NOW,
-        registry=lambda _: REGISTRY,
+        registry=lambda *_: REGISTRY,
         execute=executor,
         dead_letter=lambda *letter: letters.append(letter),
     )

@@ -72,7 +72,7 @@ class World:
             now_ms=lambda: self.now_ms,
             draw=lambda: 0.5,
             token=lambda: "token",
-            registry=lambda _: self.registry,
+            registry=lambda *_: self.registry,
             fetch=lambda content: content,
             store=cast(Any, _Store(self)),
             model=cast(Any, _Model(self)),

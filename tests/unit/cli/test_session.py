@@ -1,0 +1,191 @@
+"""``fabric session`` as a shell sees it, without a platform: one line for what cannot be, and letters brought back."""
+
+from __future__ import annotations
+
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from infrafabric.cli.main import main
+from infrafabric.cli.redrive import Count, redrive
+
+KEY = "0123456789abcdef"
+DLQ, QUEUE = "https://sqs/dlq", "https://sqs/queue"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """The exit status and standard error of a command that fails."""
+    try:
+        status = main(list(words))
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    return status, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "said"),
+    [
+        ("", KEY, "FABRIC_API_URL and FABRIC_API_KEY are not set"),
+        ("nonsense", KEY, "FABRIC_API_URL = 'nonsense': it must be https://…, the stack's output api_url"),
+        ("ftp://x", KEY, "FABRIC_API_URL = 'ftp://x'"),
+        ("http://127.0.0.1:1", KEY, "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused"),
+        ("http://[x", KEY, "is not the API of a stack"),
+        ("http://x", "a\nb", "FABRIC_API_KEY holds what no key holds"),
+        ("http://x", "schlüssel", "FABRIC_API_KEY holds what no key holds"),
+    ],
+)
+def test_an_environment_that_names_no_api_is_one_line(
+    url: str, key: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FABRIC_API_URL", url)
+    monkeypatch.setenv("FABRIC_API_KEY", key)
+    status, error = complaint(capsys, "session", "list")
+    assert status == 2
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["session", "start", "--goal", "x", "--budget", "nan"], "argument --budget: 'nan': must be a number"),
+        (["session", "start", "--goal", "x", "--quorum", "all"], "argument --quorum: 'all': must be a number"),
+        (["release", "--stack", "dev", "--interval", "-3"], "argument --interval: '-3': must be 0 or more"),
+        (["release", "--stack", "dev", "--errors", "inf"], "argument --errors: 'inf': must be a number"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_option(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, error = complaint(capsys, *words)
+    assert status == 2
+    assert said in error
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch):
+    """An API that answers every request with ``answer``, and remembers the paths."""
+
+    class Api:
+        answer: ClassVar[tuple[int, bytes]] = (200, b"{}")
+        paths: ClassVar[list[str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            Api.paths.append(self.path)
+            status, body = Api.answer
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setenv("FABRIC_API_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("FABRIC_API_KEY", KEY)
+    yield Api
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_id_stays_one_part_of_the_path_whatever_it_holds(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (404, b'{"detail": "not known"}')
+    assert complaint(capsys, "session", "show", "é/../b c") == (1, "fabric session: not known\n")
+    assert api.paths == ["/v1/sessions/%C3%A9%2F..%2Fb%20c"]
+
+
+def test_a_key_that_is_refused_is_asked_about(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (403, b'{"message": "Forbidden"}')
+    status, error = complaint(capsys, "session", "list")
+    assert (status, error) == (
+        1,
+        "fabric session: Forbidden (403: is FABRIC_API_KEY the output api_key of this stack?)\n",
+    )
+
+
+def test_an_answer_that_is_no_json_is_one_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (200, b"<html>")
+    status, error = complaint(capsys, "session", "list")
+    assert status == 2
+    assert "is not the API of a stack, whose output api_url is: Expecting value" in error
+    assert error.count("\n") == 1
+
+
+class Sqs:
+    """A dead-letter queue that gives each letter once, and remembers what it was asked to send."""
+
+    def __init__(self, *letters: dict[str, Any]) -> None:
+        self.letters, self.sent, self.deleted = list(letters), [], []
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        given, self.letters = self.letters[:10], self.letters[10:]
+        return {"Messages": given} if given else {}
+
+    def send_message(self, **request: Any) -> None:
+        self.sent.append(request)
+
+    def delete_message(self, **request: Any) -> None:
+        self.deleted.append(request["ReceiptHandle"])
+
+
+def letter(number: int, body: str = "{}", *, reason: str = "poison", sent_ms: int = 0) -> dict[str, Any]:
+    return {
+        "MessageId": f"id-{number}",
+        "ReceiptHandle": f"receipt-{number}",
+        "Body": body,
+        "Attributes": {"SentTimestamp": str(sent_ms)},
+        "MessageAttributes": {"reason": {"StringValue": reason, "DataType": "String"}},
+    }
+
+
+def brought_back(sqs: Sqs, *, queue_url: str = QUEUE, reason: str | None = None) -> Count:
+    count = Count()
+    redrive(sqs, dlq_url=DLQ, queue_url=queue_url, reason=reason, started_ms=10, count=count)
+    return count
+
+
+def test_only_letters_of_the_reason_and_from_before_are_moved() -> None:
+    sqs = Sqs(letter(1), letter(2, reason="stale"), letter(3, sent_ms=11))
+    assert brought_back(sqs, reason="poison") == Count(moved=1, kept=2)
+    assert sqs.deleted == ["receipt-1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "group"),
+    [
+        (json.dumps({"conversation_id": "if://conversation/s1"}), "s1"),
+        ("no message", "redrive"),
+        ("[]", "redrive"),
+        (json.dumps({"conversation_id": 5}), "redrive"),
+        (json.dumps({"conversation_id": "if://conversation/" + "x" * 129}), "redrive"),
+    ],
+)
+def test_a_letter_goes_back_among_its_sessions_where_the_queue_keeps_order(body: str, group: str) -> None:
+    sqs = Sqs(letter(1, body))
+    brought_back(sqs, queue_url=f"{QUEUE}.fifo")
+    (sent,) = sqs.sent
+    assert sent["MessageGroupId"] == group
+    assert sent["MessageDeduplicationId"] == "id-1", "by the body alone SQS would drop it within five minutes"
+
+
+def test_what_aws_refuses_is_one_line_that_says_how_far_it_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = boto3.client("sqs", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    answers = Stubber(client)
+    answers.add_client_error("receive_message", "AccessDenied", "not for you")
+    answers.activate()
+    monkeypatch.setattr(boto3, "client", lambda _: client)
+    status, error = complaint(capsys, "session", "redrive", "--dlq-url", DLQ, "--queue-url", QUEUE)
+    assert status == 2
+    assert error == (
+        "fabric session redrive: AWS refused ReceiveMessage: AccessDenied: not for you "
+        "(0 moved before that; run it again)\n"
+    )
