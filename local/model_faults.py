@@ -45,10 +45,19 @@ class Fault:
 
 
 @dataclass
+class Rule:
+    """A fault for the requests that a pattern fits, and how many it has fitted."""
+
+    pattern: re.Pattern[str]
+    fault: Fault
+    fitted: int = 0
+
+
+@dataclass
 class Faults:
     """Rules set from outside, and how often each fault has struck."""
 
-    _rules: list[tuple[re.Pattern[str], Fault]] = field(default_factory=list)
+    _rules: list[Rule] = field(default_factory=list)
     _struck: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -61,6 +70,10 @@ class Faults:
         made = [_rule(given) for given in (rules if isinstance(rules, list) else [rules])]
         with self._lock:
             self._rules += made
+
+    def rules(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [{"match": r.pattern.pattern, "do": r.fault.kind, "fitted": r.fitted} for r in self._rules]
 
     def clear(self) -> None:
         with self._lock:
@@ -75,10 +88,11 @@ class Faults:
             if fault and (not fault.agent or f"agent {fault.agent} " in text) and self._strikes(fault, mark + text):
                 return fault
         with self._lock:
-            rules = list(self._rules)
-        for number, (pattern, fault) in enumerate(rules):
-            if pattern.search(text) and self._strikes(fault, f"rule {number}"):
-                return fault
+            for rule in self._rules:
+                if rule.pattern.search(text):
+                    rule.fitted += 1
+                    if rule.fault.times is None or rule.fitted <= rule.fault.times:
+                        return rule.fault
         return None
 
     def _strikes(self, fault: Fault, key: str) -> bool:
@@ -116,11 +130,11 @@ def parse(mark: str) -> Fault | None:
         return None
 
 
-def _rule(given: Any) -> tuple[re.Pattern[str], Fault]:
+def _rule(given: Any) -> Rule:
     if not isinstance(given, Mapping) or not given.keys() <= _RULE_KEYS or not isinstance(given.get("match"), str):
         raise ValueError(f"a rule has match (a regular expression), do, and of {', '.join(sorted(_RULE_KEYS))} any")
     options = {name: value for name, value in given.items() if name not in ("match", "do")}
     try:
-        return re.compile(given["match"], re.DOTALL), Fault(kind=given.get("do", ""), **options)
+        return Rule(re.compile(given["match"], re.DOTALL), Fault(kind=given.get("do", ""), **options))
     except re.error as error:
         raise ValueError(f"match = {given['match']!r} is no regular expression: {error}") from None

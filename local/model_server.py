@@ -86,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"status": "ok"})
         elif self.path == _REQUESTS:
             self._send(200, self.server.counts())
+        elif self.path == _RULES:
+            self._send(200, self.server.faults.rules())
         else:
             self._not_here()
 

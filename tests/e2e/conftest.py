@@ -72,8 +72,10 @@ class Stage:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def model_calls(self) -> int:
-        return sum(row["count"] for row in self.model("GET", "/_fabric/requests"))
+    def counting(self, match: str) -> Callable[[], int]:
+        """Counts the model calls that ``match`` fits from now to the test's end: other sessions may still call it."""
+        self.model("POST", "/_fabric/rules", {"match": match, "do": "delay", "delay_s": 0})
+        return lambda: next(r["fitted"] for r in self.model("GET", "/_fabric/rules") if r["match"] == match)
 
     def letters(self, agent: str) -> list[dict[str, Any]]:
         """What lies in an agent's dead-letter queue; taken out."""

@@ -108,12 +108,12 @@ def test_a_task_that_its_agent_fails_is_given_to_another(stage: Stage) -> None:
 
 
 def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
-    calls = stage.model_calls()
-    stage.start(session_id="poor", tasks=["one", "two"], budget_usd=0.0001)
+    calls = stage.counting("poor")
+    stage.start(session_id="poor", tasks=["poor one", "poor two"], budget_usd=0.0001)
     session = stage.ended("poor")
     assert (session["status"], session["cost_usd"]) == ("FAILED", 0)
     assert "budget" in session["reason"]
-    assert stage.model_calls() == calls, "nothing may be asked that cannot be paid"
+    assert calls() == 0, "nothing may be asked that cannot be paid"
 
 
 @pytest.mark.usefixtures("hung")

@@ -61,6 +61,16 @@ def test_a_rule_aims_at_what_its_expression_finds(send: Send) -> None:
     assert statuses(send, ask("x", agent="h02"), 2) == [429, 200]
 
 
+def test_a_rule_says_how_many_requests_it_has_fitted(send: Send) -> None:
+    send("POST", "/_fabric/rules", [{"match": "rare", "do": "delay"}, {"match": "", "do": "error", "times": 1}])
+    assert statuses(send, ask("rare"), 1) == [200]
+    assert statuses(send, ask("common"), 2) == [500, 200]
+    assert send("GET", "/_fabric/rules")[1] == [
+        {"match": "rare", "do": "delay", "fitted": 1},
+        {"match": "", "do": "error", "fitted": 2},
+    ]
+
+
 def test_rules_end_when_they_are_cleared(send: Send) -> None:
     send("POST", "/_fabric/rules", {"match": "", "do": "error", "status": 402})
     assert statuses(send, ASK, 1) == [402]
