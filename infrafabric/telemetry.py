@@ -11,16 +11,19 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 NAMESPACE = "InfraFabric/Agents"  # the seed's, section 4.3
 STACK_DIMENSION = "Stack"  # two stacks may share an account
-_UNITS = {
+TASK_METRICS = {  # of each agent, and of the stack
     "ExecutionTime": MetricUnit.Milliseconds,
     "TokensConsumed": MetricUnit.Count,
     "CompletionStatus": MetricUnit.Count,  # 0 success, 1 failure: its average is the error rate
     "CostUsd": MetricUnit.NoUnit,
+}
+WATCH_METRICS = {  # of the stack
     "SessionsLive": MetricUnit.Count,
     "SessionsStuck": MetricUnit.Count,
     "SessionsLost": MetricUnit.Count,
     "LongestQuietS": MetricUnit.Seconds,
 }
+_UNITS = {**TASK_METRICS, **WATCH_METRICS}
 
 
 class EventLog:

@@ -13,8 +13,7 @@ HEAD = f"""# What it costs a month
 
 Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand,
 without free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`).
-What models bill for tokens is not in it: a session has a budget for that. Nor are the metrics that the functions write,
-which no resource stands for: docs/observability.md has the most that they can be.
+What models bill for tokens is not in it: a session has a budget for that.
 """
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra.cost.prices import HOURS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
@@ -25,6 +27,12 @@ class Traffic:
     @property
     def tasks(self) -> int:
         return self.sessions * self.tasks_a_session
+
+    @property
+    def working_hours(self) -> float:
+        """Hours by the clock in which a session runs, at most: one seldom begins with an hour and takes less than one,
+        its tasks being worked side by side."""
+        return min(HOURS, self.sessions * 2)
 
 
 # Of one task, as counted at the emulator (make bench): what the functions ask of AWS for it.

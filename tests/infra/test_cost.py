@@ -9,6 +9,7 @@ import pytest
 from infra import docs
 from infra.cost import TRAFFIC, Line, UnpricedError, estimate, meters, prices
 from infra.cost.meters.data import PRIMARY_GB
+from infra.cost.traffic import DEV
 from infra.graph import Graph
 
 
@@ -85,3 +86,21 @@ def test_the_sources_prices_are_the_ones_that_count():
     assert not set(prices.SOURCE) & set(prices.LIST)
     with pytest.raises(KeyError):
         prices.price("gold")
+
+
+def test_the_functions_own_metrics_are_paid_for_the_hours_in_which_they_come(estates):
+    """AWS bills them by the hour: an agent's while sessions run, the watchdog's always."""
+    found, _ = estates["dev"]
+    metrics = {line.resource: line.usd for line in found.lines if line.what == meters.HOURLY_METRICS}
+    hours = 2 * DEV.sessions
+    assert metrics["watchdog-function"] == pytest.approx(4 * 0.30)
+    of_agents = [usd for resource, usd in metrics.items() if resource.startswith("agents-h")]
+    assert sum(of_agents) == pytest.approx(11 * 4 * 0.30 * hours / 730), "each agent's, and the stack's"
+    filters = [usd for resource, usd in metrics.items() if resource.startswith("queries-errors-")]
+    assert filters == pytest.approx([0.30 * hours / 730] * 14)
+
+
+def test_a_stack_that_always_works_pays_its_metrics_whole(graph_of):
+    busy = estimate(graph_of("dev"), replace(DEV, sessions=1_000))
+    of_agents = [line for line in busy.lines if line.resource.startswith("agents-h")]
+    assert sum(line.usd for line in of_agents if line.what == meters.HOURLY_METRICS) == pytest.approx(11 * 4 * 0.30)

@@ -10,9 +10,9 @@ A type that costs nothing by itself goes into ``FREE``. A type in neither ends a
 
 from infra.cost.meters import compute, data, front, operations
 from infra.cost.meters.free import FREE
-from infra.cost.meters.table import METERS, Month, lines_of
+from infra.cost.meters.table import HOURLY_METRICS, METERS, Month, lines_of
 
-__all__ = ["FREE", "METERS", "Month", "known", "lines_of"]
+__all__ = ["FREE", "HOURLY_METRICS", "METERS", "Month", "known", "lines_of"]
 
 _FILLED_BY = (compute, data, front, operations)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.cost.lines import Line
-from infra.cost.meters.table import Month, line, meter
+from infra.cost.meters.table import HOURLY_METRICS, Month, line, meter
 from infra.cost.prices import HOURS
 from infra.cost.traffic import OPERATIONS, PUBLISHED, QUEUED
 from infra.graph import Resource
+from infrafabric.telemetry import TASK_METRICS, WATCH_METRICS
 
 MILLION = 1_000_000
+_AGENT = "agents-"
 API_MS, RECORD_MS, COORDINATE_S = 50, 20, 0.5  # of a request, of a record, of a task in the coordinator
 
 
@@ -26,20 +28,32 @@ def function(it: Resource, month: Month) -> Iterator[Line]:
     if it.inputs.get("snapStart"):
         gb_s = it.inputs["memorySize"] / 1024 * HOURS * 3600
         yield line(it, "GB-seconds of a snapshot that is kept", gb_s, "lambda.snapshot_gb_s")
+    yield line(it, HOURLY_METRICS, _metrics(it, month), "cloudwatch.metric")
 
 
 def _use(it: Resource, month: Month) -> tuple[float, float]:
     """Invocations and seconds a month of a function, by what it is for."""
     traffic, what = month.traffic, it.name.removesuffix("-function")
-    if what.startswith("agents-"):
-        agents = sum(r.name.startswith("agents-") for r in month.graph.of("lambda/function:Function").values())
-        return traffic.tasks / agents, traffic.tasks * traffic.task_s / agents
+    if what.startswith(_AGENT):
+        return traffic.tasks / _agents(month), traffic.tasks * traffic.task_s / _agents(month)
     return {
         "api": (traffic.api_requests, traffic.api_requests * API_MS / 1000),
         "coordinator": (traffic.tasks, traffic.tasks * COORDINATE_S),
         "recorder": (traffic.tasks, traffic.tasks * RECORD_MS / 1000),
         "watchdog": (HOURS * 6, HOURS * 6),
     }.get(what, (0.0, 0.0))  # the migrator runs once a deployment
+
+
+def _agents(month: Month) -> int:
+    return sum(r.name.startswith(_AGENT) for r in month.graph.of("lambda/function:Function").values())
+
+
+def _metrics(it: Resource, month: Month) -> float:
+    """How many metrics of its own a function sends all month, or the like in fewer hours."""
+    if it.name.startswith(_AGENT):
+        # Its own, and its part of the stack's, which all agents send.
+        return len(TASK_METRICS) * (1 + 1 / _agents(month)) * month.traffic.working_hours / HOURS
+    return len(WATCH_METRICS) if it.name == "watchdog-function" else 0
 
 
 @meter("aws:lambda/provisionedConcurrencyConfig:ProvisionedConcurrencyConfig")

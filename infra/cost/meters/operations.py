@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.cost.lines import Line
-from infra.cost.meters.table import Month, line, meter
+from infra.cost.meters.table import HOURLY_METRICS, Month, line, meter
+from infra.cost.prices import HOURS
 from infra.graph import Resource
 
 FREE_DASHBOARDS = 3  # of an account
@@ -40,7 +41,8 @@ def dashboard(it: Resource, month: Month) -> Iterator[Line]:
 
 @meter("aws:cloudwatch/logMetricFilter:LogMetricFilter")
 def metric_filter(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "metrics", 1, "cloudwatch.metric")
+    # Nothing is sent where nothing is counted: an error an hour while sessions run is what this allows for.
+    yield line(it, HOURLY_METRICS, month.traffic.working_hours / HOURS, "cloudwatch.metric")
 
 
 @meter("aws:guardduty/detector:Detector")

@@ -10,6 +10,9 @@ from infra.cost.prices import price
 from infra.cost.traffic import Traffic
 from infra.graph import Graph, Resource
 
+# "All custom metrics charges are prorated by the hour and metered only when you send metrics" (CloudWatch pricing).
+HOURLY_METRICS = "metrics, by the hours in which they come"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
