@@ -17,6 +17,7 @@ from infra.settings import Primary
 
 EXPORT = "handover"
 VERSION = 1
+API_KEY = "api_key"  # an output by itself: a secret within the other would make a secret of all of it
 # A primary may do without these. An output that is null is no output, so they are simply not there.
 OPTIONAL = frozenset({"database_arn", "database_secret_arn", "model_api_key_secret_arn", "alerts_topic_arn", "zone_id"})
 
@@ -40,8 +41,15 @@ class Handover:
         members = {field.name: getattr(self, field.name) for field in fields(self)}
         pulumi.export(EXPORT, {"version": VERSION, **members})
 
+
+@dataclass(frozen=True, kw_only=True)
+class Received(Handover):
+    """What a standby is given."""
+
+    api_key: Output[str]  # a secret: a name that fails over leads clients here with the one key that they have
+
     @classmethod
-    def read(cls, primary: Primary) -> Handover:
+    def read(cls, primary: Primary) -> Received:
         """What the stack of ``primary`` hands over.
 
         Raises:
@@ -49,7 +57,9 @@ class Handover:
         """
         stack = pulumi.StackReference(primary.stack)
         checked = stack.get_output(EXPORT).apply(lambda found: _checked(found, primary.stack))
-        return cls(**{field.name: checked.apply(_member(field.name)) for field in fields(cls)})
+        key = stack.get_output(API_KEY).apply(lambda found: _key(found, primary.stack))
+        members = {field.name: checked.apply(_member(field.name)) for field in fields(Handover)}
+        return cls(**members, api_key=Output.secret(key))
 
 
 def _member(name: str) -> Any:
@@ -57,10 +67,7 @@ def _member(name: str) -> Any:
 
 
 def _checked(found: Any, stack: str) -> Mapping[str, Any]:
-    where, remedy = (
-        f"stack {stack!r} (settings.primary.stack)",
-        f"run pulumi up --stack {stack} with this program first",
-    )
+    where, remedy = _place(stack)
     if not isinstance(found, Mapping):
         raise pulumi.RunError(f"{where} has no output {EXPORT!r}: set recovery.region there, and {remedy}")
     version = found.get("version")
@@ -71,3 +78,14 @@ def _checked(found: Any, stack: str) -> Mapping[str, Any]:
     if missing:
         raise pulumi.RunError(f"{where}: {EXPORT} lacks {', '.join(missing)}: {remedy}")
     return found
+
+
+def _key(found: Any, stack: str) -> str:
+    where, remedy = _place(stack)
+    if not isinstance(found, str):
+        raise pulumi.RunError(f"{where} has no output {API_KEY!r}: {remedy}")
+    return found
+
+
+def _place(stack: str) -> tuple[str, str]:
+    return f"stack {stack!r} (settings.primary.stack)", f"run pulumi up --stack {stack} with this program first"

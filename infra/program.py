@@ -22,7 +22,7 @@ from infra.components.runtime import Runtime, RuntimeArgs
 from infra.components.sessions import Sessions, SessionsArgs
 from infra.components.storage import Copies, Storage, StorageArgs
 from infra.components.swarm import Swarm
-from infra.handover import Handover
+from infra.handover import API_KEY, Handover, Received
 from infra.history import History
 from infra.place import Place
 from infra.settings import Secrets, Settings
@@ -43,7 +43,7 @@ def stack() -> None:
     place = Place.of(settings, provider)
     boundary = operations.bound(place, settings, unbounded)
     here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
-    given = Handover.read(settings.primary) if settings.primary else None
+    given = Received.read(settings.primary) if settings.primary else None
 
     base = _base(settings, place, given, here)
     keys = base.keys
@@ -63,7 +63,11 @@ def stack() -> None:
     swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
     coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
     agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
-    api = Api("api", ApiArgs(base=base, swarm=swarm, coordinator=coordinator, settings=settings.api), here)
+    served = ApiArgs(
+        base=base, swarm=swarm, coordinator=coordinator, settings=settings.api,
+        primary_key=given.api_key if given else None,
+    )  # fmt: skip
+    api = Api("api", served, here)
 
     alerts = operations.tell(settings, secrets, place, keys, here)
     shown = FaceArgs(
@@ -105,7 +109,7 @@ def _base(settings: Settings, place: Place, given: Handover | None, here: Resour
 def _export(base: Base, swarm: Swarm, coordinator: Coordinator, agents: AgentFleet, api: Api, face: Face) -> None:
     """What operators script against."""
     pulumi.export("agents", {name: _describe(name, swarm.bus, agents) for name in swarm.fleet.agents})
-    pulumi.export("api_key", api.api_key)
+    pulumi.export(API_KEY, api.api_key)
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", swarm.bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)

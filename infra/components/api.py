@@ -28,6 +28,7 @@ class ApiArgs:
     swarm: Swarm
     coordinator: Coordinator
     settings: settings.Api
+    primary_key: Output[str] | None = None  # a standby's: its primary's API key, a secret, to be this one's too
 
 
 class Api(ComponentResource):
@@ -55,6 +56,7 @@ class Api(ComponentResource):
                 function=function,
                 settings=args.settings,
                 needs=_account_log_role(name, args.base.place, self) if args.settings.account_log_role else (),
+                primary_key=args.primary_key,
             ),
             child,
         )

@@ -26,6 +26,7 @@ class GatewayArgs:
     function: Function
     settings: settings.Api
     needs: Sequence[Resource]  # the account's log role, where this stack owns it
+    primary_key: Output[str] | None = None  # a secret; None: API Gateway makes one
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ class Gateway(ComponentResource):
         key = aws.apigateway.ApiKey(
             f"{self._name}-key",
             name=self._args.base.place.named("api"),
-            description="The stack's own key: pulumi stack output api_key --show-secrets",
+            description="What clients of this stack send: pulumi stack output api_key --show-secrets",
+            value=self._args.primary_key,
             tags=self._args.base.place.tags("api", DataClass.SECRET, "api"),
             opts=ResourceOptions(parent=self, additional_secret_outputs=["value"]),
         )

@@ -44,6 +44,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def test_the_second_region_works_a_session_with_what_the_first_hands_over(pair: Pair) -> None:
     assert (pair.primary.region, pair.deployed.region) == ("us-east-1", "us-west-2")
     assert (pair.session["status"], pair.session["tasks"]["done"]) == ("COMPLETE", 1)
+    assert pair.deployed.outputs["api_key"] == pair.primary.outputs["api_key"], "clients have one key"
 
 
 def test_its_results_come_back_to_the_first_region(pair: Pair) -> None:

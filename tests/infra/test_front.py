@@ -168,7 +168,8 @@ def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby
 def test_a_standby_whose_names_nobody_hears_of_says_so(stand_up_stack, prod, heard, caplog):
     handed = {k: v for k, v in prod.exports["handover"].items() if heard or k != "alerts_topic_arn"}
     smaller = {"database": None, "guardrails": None}
-    stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": {"handover": handed}})
+    given = {**prod.exports, "handover": handed}
+    stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": given})
     assert (SILENT in caplog.messages) is not heard
 
 

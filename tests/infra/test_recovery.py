@@ -176,6 +176,14 @@ def test_what_stands_in_the_vpc_gets_to_all_the_objects_that_it_may_touch(reques
                 assert any(fnmatchcase(arn, pattern) for pattern in passing["Resource"]), f"{role}: {arn}"
 
 
+def test_clients_that_a_name_leads_to_the_standby_send_the_key_that_they_have(prod, standby):
+    (ours,), (theirs,) = (e.of("apigateway/apiKey:ApiKey").values() for e in (prod, standby))
+    assert "value" not in ours, "API Gateway makes prod's"
+    assert theirs["value"] == prod.exports["api_key"]
+    assert "value" in standby.secrets_in("api-gateway-key")
+    assert standby.secret_exports == {"api_key"}, "the key is no part of what else is handed over"
+
+
 @pytest.mark.parametrize(
     ("exports", "said"),
     [
@@ -192,17 +200,22 @@ def test_a_primary_of_another_shape_is_named_with_what_to_run(stand_up_stack, ex
     assert f"pulumi up --stack {PRIMARY} with this program first" in str(refusal.value)
 
 
+def test_a_primary_without_a_key_is_named_too(stand_up_stack, prod):
+    with pytest.raises(pulumi.RunError, match=f"stack '{PRIMARY}' .* has no output 'api_key': run pulumi up"):
+        stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {"handover": prod.exports["handover"]}})
+
+
 def test_a_standby_with_a_database_needs_a_primary_with_one(stand_up_stack, prod):
     bare = {key: value for key, value in prod.exports["handover"].items() if not key.startswith("database")}
     with pytest.raises(pulumi.RunError, match=r"settings.database is set, and the primary has no database to follow"):
-        stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {"handover": bare}})
+        stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {**prod.exports, "handover": bare}})
 
 
 @pytest.mark.parametrize("names", [True, False])
 def test_a_standby_needs_the_primarys_zone_only_for_names_of_its_own(stand_up_stack, prod, names):
     bare = {key: value for key, value in prod.exports["handover"].items() if key != "zone_id"}
     changes = UNWATCHED if names else {**UNWATCHED, "dns": None, "failover": False}
-    stacks = {PRIMARY: {"handover": bare}}
+    stacks = {PRIMARY: {**prod.exports, "handover": bare}}
     if names:
         with pytest.raises(pulumi.RunError, match=r"settings.dns is set, and the primary has no zone"):
             stand_up_stack("prod-secondary", changes, stacks=stacks)
