@@ -72,6 +72,8 @@ def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps
         part = event["part"]
         return {"given_up": _dispatch(order, part["texts"], part["first"], part["of"], context, deps)}
     texts, given_up, stop = list(order.tasks), {}, ""
+    if not context.is_replaying():  # whoever resumes a session asks no model before its report, which sees to it itself
+        deps.prepare()
     try:
         plan = context.step(lambda _: _plan(order, deps), name="plan", config=_RETRY)
         texts, stop = texts or plan["tasks"], plan["stop"]

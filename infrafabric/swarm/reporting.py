@@ -37,9 +37,11 @@ def sum_up(
     Raises:
         errors.Throttled, OverBudgetError: only when ``may_wait``.
     """
+    deps.prepare()  # for the summary
     ended = list(deps.store.tasks(order.session_id))
     done = [result for result in ended if result.status == "DONE"]
-    documents = {result.task_id: json.loads(deps.get(result.s3_key)) for result in done}
+    stored = deps.get_all([result.s3_key for result in done])
+    documents = {result.task_id: json.loads(body) for result, body in zip(done, stored, strict=True)}
     report = Report.of(order.session_id, named(texts), ended, documents)
     session = deps.store.get(order.session_id) or {}
     status, reason = _ending(session, order, texts, len(done))

@@ -12,7 +12,7 @@ from typing import Any, Self
 NANO = 1_000_000_000  # money is counted in nano-USD: one cached Haiku token costs 10 of them, so integers are exact
 ORDER_VERSION = 1
 COORDINATOR = "if://agent/coordinator"
-TASKS_AN_EXECUTION = 100  # replaying a durable execution is quadratic in its operations: bigger sessions are split
+TASKS_AN_EXECUTION = 50  # replaying a durable execution is quadratic in its operations: bigger sessions are split
 
 
 class Status(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,6 +70,8 @@ class CoordinatorDeps:
     archive: Callable[[dict[str, Any]], None]  # signs a draft and sends it to the recorder
     put: Callable[[str, bytes], str]  # key, bytes → s3:// URI
     get: Callable[[str], bytes]
+    get_all: Callable[[Sequence[str]], Sequence[bytes]]  # side by side, returned in order
+    prepare: Callable[[], None]  # begins to make the model ready, beside what follows
     log: Log
     self_name: str  # what a child execution is started by: function name and version
     heartbeat_timeout_s: int

@@ -35,7 +35,7 @@ def aws_deps() -> CoordinatorDeps:
         record_queue_url=env.record_queue_url,
         signer=cloud.kms_signer(COORDINATOR, env.signing_key_arn, registry),
         objects=objects,
-        wait_s=0.01,  # a hundred requests are signed side by side: fewer calls are worth more than ten milliseconds
+        wait_s=0.01,  # a part's requests are signed side by side: fewer calls are worth more than ten milliseconds
     )
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
@@ -45,6 +45,9 @@ def aws_deps() -> CoordinatorDeps:
         archive=lambda draft: voice.archive(voice.sign(draft)),
         put=objects.put,
         get=objects.get,
+        get_all=objects.get_all,
+        # The SDK's import takes a second: requests are signed and published, or results read, meanwhile.
+        prepare=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
         log=log,
         self_name=f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']}:{os.environ['AWS_LAMBDA_FUNCTION_VERSION']}",
         heartbeat_timeout_s=env.heartbeat_timeout_s,
@@ -55,7 +58,4 @@ def aws_deps() -> CoordinatorDeps:
 
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
-    # The SDK's import takes a second: requests are signed and published meanwhile. A part of a session asks no model.
-    if "part" not in event:
-        threading.Thread(target=model.warm, name="warm", daemon=True).start()
     return run(event, context, aws_deps())

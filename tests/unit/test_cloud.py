@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -70,6 +71,17 @@ def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -
     answers.add_client_error("get_object", "SlowDown", http_status_code=503)
     with pytest.raises(ClientError, match="SlowDown"):
         cloud.Objects(s3, "results").find("k")
+
+
+def test_many_objects_are_read_side_by_side_and_come_in_order() -> None:
+    at_once = threading.Barrier(2, timeout=10)  # nobody gets past it alone
+
+    class S3:
+        def get_object(self, **request: Any) -> dict[str, Any]:
+            at_once.wait()
+            return body(request["Key"].encode())
+
+    assert cloud.Objects(S3(), "results").get_all(["a", "b", "c", "d"]) == [b"a", b"b", b"c", b"d"]
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
