@@ -48,10 +48,11 @@ class History:
             origin=_origin(given) if given else None,
         )
         database = Database("database", kept, here)
-        migrator = None
-        if given is None or settings.database.promoted:
-            migrator = Migrator("migrator", MigratorArgs(base=base, network=network, database=database), here)
-            pulumi.export("migrations", migrator.result)
+        runs = given is None or settings.database.promoted
+        migrated = MigratorArgs(base=base, network=network, database=database, runs=runs)
+        migrator = Migrator("migrator", migrated, here)
+        if migrator.run:
+            pulumi.export("migrations", migrator.run.result)
         fed = RecorderArgs(base=base, network=network, database=database, migrator=migrator, fleet=settings.fleet)
         recorder = Recorder("recorder", fed, here)
         pulumi.export("database", {"endpoint": database.host, "port": database.port, "name": DB_NAME})

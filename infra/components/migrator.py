@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Resource, ResourceOptions
 
 from infra import packages
 from infra.base import Base
@@ -27,14 +28,18 @@ class MigratorArgs:
     base: Base
     network: Network
     database: Database
+    runs: bool = True  # False: the database is a replica, which has its schema from its source
 
 
 class Migrator(ComponentResource):
-    """The function, and its run in this deployment."""
+    """The function, and its run in this deployment.
+
+    A standby has the function before it needs it: a role is made by IAM, whose control plane is in us-east-1 alone
+    (AWS Fault Isolation Boundaries), and a database may have to be promoted because just that region is gone.
+    """
 
     calls = ("secretsmanager",)  # services that it reaches from inside the VPC
-    result: Output[str]  # JSON, as the function answered
-    run: aws.lambda_.Invocation  # what needs the schema depends on it
+    run: aws.lambda_.Invocation | None  # what needs the schema depends on it; its ``result`` is JSON
 
     def __init__(self, name: str, args: MigratorArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Migrator", name, opts=opts)
@@ -47,17 +52,20 @@ class Migrator(ComponentResource):
         args.database.open_to(inside, self)
         args.database.grant_read_master_secret(role)
         function = Function(name, self._function_args(role, inside, args), child)
+        needed = [*inside.doors, args.database.instance]
+        self.run = self._run(name, function, needed) if args.runs else None
+        self.register_outputs({"result": self.run and self.run.result})
+
+    def _run(self, name: str, function: Function, needed: Sequence[Resource]) -> aws.lambda_.Invocation:
         digest = {"migrations": packages.migrations_digest()}  # it runs again when this changes
-        self.run = aws.lambda_.Invocation(
+        return aws.lambda_.Invocation(
             f"{name}-run",
             function_name=function.function_name,
             qualifier=function.alias_name,
             input=json.dumps(digest),
             triggers=digest,
-            opts=ResourceOptions(parent=self, depends_on=[*inside.doors, args.database.instance]),
+            opts=ResourceOptions(parent=self, depends_on=needed),
         )
-        self.result = self.run.result
-        self.register_outputs({"result": self.result})
 
     def _function_args(self, role: Role, inside: Attachment, args: MigratorArgs) -> FunctionArgs:
         return FunctionArgs(

@@ -30,7 +30,7 @@ class RecorderArgs:
     base: Base
     network: Network
     database: Database
-    migrator: Migrator | None  # None: the database is a replica, which has its schema from its source
+    migrator: Migrator
     fleet: settings.Fleet
 
 
@@ -75,13 +75,13 @@ class Recorder(ComponentResource):
             event_source_arn=self.inbox.arn,
             function_name=self.function.alias_arn,
             # A replica takes no writes: until it is promoted, what happened waits in the queue, for 14 days.
-            enabled=args.migrator is not None,
+            enabled=args.migrator.run is not None,
             batch_size=BATCH_SIZE,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": MAX_CONCURRENCY},
             tags=args.base.place.tags("recorder", DataClass.NONE),
             opts=ResourceOptions(
-                parent=self, depends_on=[*([args.migrator.run] if args.migrator else []), *inside.doors]
+                parent=self, depends_on=[*([args.migrator.run] if args.migrator.run else []), *inside.doors]
             ),
         )
         self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
