@@ -5,6 +5,7 @@ MiniStack alone differs from Lambda in ways that would make "it ran on my laptop
 - It runs handlers with its own interpreter and site-packages, so a package missing from the layer would still be found.
   Here a handler gets an interpreter that sees the standard library, its code and its layers, and nothing else.
 - It unpacks every layer again for every worker. Lambda shares one read-only copy, and so does this.
+- It takes an API key for another region's that has the same value, as a standby's and its primary's have.
 - Its durable executions are incomplete. ``durable.py`` sends those routes to AWS's own local runner, under IAM.
 
 It also counts the API calls it serves, by operation, at ``GET /_fabric/calls`` (``DELETE`` starts again from zero).
@@ -32,7 +33,7 @@ import uvicorn
 from durable import Call, DurableRoutes
 from ministack import app as ministack
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import lambda_svc
+from ministack.services import apigateway_v1, lambda_svc
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -99,6 +100,22 @@ def authorise_as_aws_does() -> None:
         return action.removesuffix("Batch") if action and action.startswith(("sns:", "sqs:")) else action
 
     iam_actions.extract_iam_action = extract_ours
+
+
+def know_a_key_in_each_region() -> None:
+    """MiniStack takes the first API key of a value in any region. In AWS each region may have one of that value."""
+    check = apigateway_v1._check_api_key
+
+    def check_ours(method: dict[str, Any], api_id: str, stage: str, headers: Any) -> tuple[Any, Any]:
+        error, key = check(method, api_id, stage, headers)
+        value = apigateway_v1._api_key_from_request(headers)
+        for _, other in apigateway_v1._api_keys.all_items() if error and value else ():
+            alike = other.get("value") == value and other.get("enabled", True)
+            if alike and apigateway_v1._usage_plans_for_key(other["id"], api_id, stage):
+                return None, other
+        return error, key
+
+    apigateway_v1._check_api_key = check_ours
 
 
 class Gate:
@@ -188,6 +205,7 @@ def main() -> None:
     chosen = parser.parse_args()
     run_handlers_with(chosen.handler_python)
     authorise_as_aws_does()
+    know_a_key_in_each_region()
     share_layers(chosen.layers, chosen.python_version)
     gate = Gate(DurableRoutes(chosen.durable_endpoint))
 
