@@ -24,7 +24,7 @@ T = TypeVar("T")
 Found = dict[str, Any]  # an item as plain values; {} where there was none
 
 KEEP_S = 90 * 86_400  # TTL: the history stays in PostgreSQL and S3
-_TRIES = 40  # of a write that met others; the waits between them sum to about 10 s
+TRIES = 40  # of a write that met others; the waits between them sum to about 30 s
 _PASSING = {  # what another try may not meet
     "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
@@ -124,7 +124,7 @@ class Table:
 
     def patiently(self, call: Callable[[], T]) -> T:
         """What ``call`` returns, once it meets nobody else who writes the same item."""
-        for tries in range(_TRIES - 1):
+        for tries in range(TRIES - 1):
             try:
                 return call()
             except ClientError as error:
