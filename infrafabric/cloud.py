@@ -95,6 +95,11 @@ class Objects:
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
             return list(pool.map(self.get, keys))
 
+    def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Likewise, with None for each that is not there."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            return list(pool.map(self.find, keys))
+
     def find(self, key: str) -> bytes | None:
         """The object, or None when there is none."""
         try:

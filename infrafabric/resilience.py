@@ -43,8 +43,8 @@ def throttle_delay_s(
 def conflict_delay_s(tries: int, *, draw: float, base_s: float = 0.01, longest_s: float = 2.0) -> float:
     """Seconds to wait before the next try of a DynamoDB transaction that met another one on the same item.
 
-    ``tries`` counts those made, ``draw`` is uniform in [0, 1). Full jitter below a doubling ceiling, which is as high as
-    a thousand agents at one session's counters need: a refused try costs capacity too, and makes the others wait.
+    ``tries`` counts those made, ``draw`` is uniform in [0, 1). Full jitter below a doubling ceiling, which is as high
+    as a thousand agents at one session's counters need: a refused try costs capacity too, and makes the others wait.
     """
     return draw * min(longest_s, base_s * 2 ** min(tries, 16))
 

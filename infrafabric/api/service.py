@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
 from infrafabric.swarm import watch
-from infrafabric.swarm.report import Report, named
-from infrafabric.swarm.session import Order, Status, TaskResult, report_key, usd
+from infrafabric.swarm.report import Report, examined, named
+from infrafabric.swarm.session import Order, Status, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
 
 
@@ -24,6 +24,7 @@ class ApiDeps:
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
     fetch: Callable[[str], bytes | None]  # an object of the results bucket
+    fetch_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, in order: the gateway waits 29 s
     missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
     fleet: int
     model: str
@@ -135,17 +136,10 @@ def _view(item: Mapping[str, Any]) -> dict[str, Any]:
 def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[str, Any]:
     """The report of a session that ended without one, or whose report is still being written."""
     order = deps.store.order(item["pk"])
-    ended = list(deps.store.tasks(order.session_id))
-    documents = {result.task_id: _stored(result, deps) for result in ended if result.status == "DONE"}
-    texts = named(order.tasks) or {result.task_id: documents.get(result.task_id, _LOST)["task"] for result in ended}
+    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.fetch_all)
+    texts = named(order.tasks) or {
+        result.task_id: str(documents.get(result.task_id, {}).get("task", "")) for result in ended
+    }
     made = Report.of(order.session_id, texts, ended, documents)
     made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
     return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])
-
-
-_LOST: dict[str, Any] = {"task": "", "findings": []}
-
-
-def _stored(result: TaskResult, deps: ApiDeps) -> dict[str, Any]:
-    found = deps.fetch(result.s3_key)
-    return json.loads(found) if found else _LOST

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from infrafabric.swarm.session import TaskResult, task_id, usd
+from infrafabric.swarm.session import TaskResult, result_key, task_id, usd
 
 DIGEST_CHARS = 60_000  # what the summing model reads of the findings: about 15,000 tokens, whatever the session's size
+
+BAD_EVIDENCE = "bad-evidence"  # a row says that a task was done, and its object does not bear that out
 
 
 def evidence(stored: bytes) -> str:
@@ -20,6 +23,50 @@ def evidence(stored: bytes) -> str:
 def named(texts: Sequence[str]) -> dict[str, str]:
     """Tasks by their ids."""
     return {task_id(index): text for index, text in enumerate(texts)}
+
+
+def examined(
+    session_id: str, ended: Iterable[TaskResult], get_all: Callable[[Sequence[str]], Sequence[bytes | None]]
+) -> tuple[list[TaskResult], dict[str, dict[str, Any]]]:
+    """How tasks ended, and by task id what was stored of those that were done, as far as both can be believed.
+
+    Any agent may write a row. What it says was done counts when the object lies where nobody but the row's agent may
+    write, has the row's hash, and holds findings. Else the task failed, with reason ``bad-evidence``.
+    """
+    rows = list(ended)
+    done = [result for result in rows if result.status == "DONE" and result.s3_key == _place(session_id, result)]
+    stored = get_all([result.s3_key for result in done])
+    found = {result.task_id: _document(result, body) for result, body in zip(done, stored, strict=True)}
+    documents = {name: document for name, document in found.items() if document is not None}
+    believed = [
+        result
+        if result.status != "DONE" or result.task_id in documents
+        else replace(result, status="FAILED", reason=BAD_EVIDENCE)
+        for result in rows
+    ]
+    return believed, documents
+
+
+def _place(session_id: str, result: TaskResult) -> str:
+    return result_key(session_id, result.agent, result.task_id, result.attempt)
+
+
+def _document(result: TaskResult, stored: bytes | None) -> dict[str, Any] | None:
+    if stored is None or evidence(stored) != result.evidence_hash:
+        return None
+    try:
+        document = json.loads(stored)
+    except (ValueError, RecursionError):
+        return None
+    findings = document.get("findings") if isinstance(document, dict) else None
+    return document if isinstance(findings, list) and all(map(_is_finding, findings)) else None
+
+
+def _is_finding(value: object) -> bool:
+    if not isinstance(value, dict) or type(value.get("text")) is not str:
+        return False
+    confidence = value.get("confidence")
+    return isinstance(confidence, int | float) and 0 <= confidence <= 1
 
 
 @dataclass

@@ -15,7 +15,7 @@ from infrafabric.bus.structure import Performative
 from infrafabric.models import errors, prompts
 from infrafabric.swarm import paid
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
-from infrafabric.swarm.report import Report, evidence, named
+from infrafabric.swarm.report import BAD_EVIDENCE, Report, evidence, examined, named
 from infrafabric.swarm.session import COORDINATOR, Order, Status, conversation, outcome, report_key, usd
 from infrafabric.swarm.task import ARCHIVED_MS
 from infrafabric.swarm.world import CoordinatorDeps
@@ -38,22 +38,20 @@ def sum_up(
         errors.Throttled, OverBudgetError: only when ``may_wait``.
     """
     deps.prepare()  # for the summary
-    ended = list(deps.store.tasks(order.session_id))
-    done = [result for result in ended if result.status == "DONE"]
-    stored = deps.get_all([result.s3_key for result in done])
-    documents = {result.task_id: json.loads(body) for result, body in zip(done, stored, strict=True)}
+    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.get_all)
     report = Report.of(order.session_id, named(texts), ended, documents)
     session = deps.store.get(order.session_id) or {}
-    status, reason = _ending(session, order, texts, len(done))
+    status, reason = _ending(session, order, texts, len(documents))
     if status is not Status.COMPLETE and not reason:
-        reason = stop or _missing(texts, {name: why for name, why in given_up.items() if name not in documents})
+        why = {**given_up, **{result.task_id: result.reason for result in ended if result.reason == BAD_EVIDENCE}}
+        reason = stop or _missing(texts, {name: said for name, said in why.items() if name not in documents})
     report.summary, model = f"No task was done: {reason}.", deps.model.model_id
-    if done:
+    if documents:
         report.summary, model = _summary(order, report, may_wait, deps)
     session = deps.store.get(order.session_id) or session
     document = report.document(status=status, cost_usd=usd(int(session.get("spent", 0))), model=model)
     deps.put(report_key(order.session_id), _stored(document))
-    return {"status": str(status), "reason": reason, "done": len(done), "tasks": len(texts)}
+    return {"status": str(status), "reason": reason, "done": len(documents), "tasks": len(texts)}
 
 
 def close(order: Order, summed_up: Mapping[str, Any], deps: CoordinatorDeps) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 from infrafabric.api import service
 from infrafabric.api.problems import ProblemError
 from infrafabric.api.service import Answer, ApiDeps
-from infrafabric.swarm.session import Order, Status, TaskResult, report_key
+from infrafabric.swarm.report import evidence
+from infrafabric.swarm.session import Order, Status, TaskResult, report_key, result_key
 from infrafabric.swarm.store import SessionExistsError
 
 NOW = 1_800_000_000_000
@@ -78,6 +79,7 @@ class World:
             store=cast(Any, self),
             start=self.start,
             fetch=self.objects.get,
+            fetch_all=lambda keys: [self.objects.get(key) for key in keys],
             missing_key=lambda: self.no_key,
             fleet=10,
             model="m",
@@ -93,10 +95,11 @@ class World:
         return service.report(session_id, self.deps()).document
 
 
-def done(number: int) -> TaskResult:
-    return TaskResult(
-        task_id=f"t{number:04}", agent="h01", attempt=0, status="DONE", s3_key=f"k{number}", evidence_hash="sha256:0"
-    )
+SECOND = b'{"task": "second", "findings": [{"text": "fact", "confidence": 0.5, "sources": []}]}'
+KEY = result_key("s1", "h01", "t0002", 0)
+DONE = TaskResult(
+    task_id="t0002", agent="h01", attempt=0, status="DONE", s3_key=KEY, evidence_hash=evidence(SECOND)
+)  # fmt: skip
 
 
 def test_a_session_is_written_started_and_found() -> None:
@@ -176,8 +179,8 @@ def test_cancelling_is_idempotent_and_does_not_undo_an_end() -> None:
 
 
 def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
-    world = World(rows=[done(2), replace(done(3), status="FAILED", reason="silent")])
-    world.objects["k2"] = b'{"task": "b", "findings": [{"text": "fact", "confidence": 0.5, "sources": []}]}'
+    world = World(rows=[DONE, replace(DONE, task_id="t0003", status="FAILED", reason="silent")])
+    world.objects[KEY] = SECOND
     world.post(session_id="s1", tasks=["a", "b", "c"])
     service.cancel("s1", world.deps())
     report = world.report()
@@ -191,11 +194,21 @@ def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
 
 
 def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_results() -> None:
-    world = World(rows=[done(2)])
-    world.objects["k2"] = b'{"task": "second", "findings": []}'
+    world = World(rows=[DONE])
+    world.objects[KEY] = SECOND
     world.post(session_id="s1", goal="g")
     service.cancel("s1", world.deps())
     assert [(row["task"], row["status"]) for row in world.report()["results"]] == [("second", "DONE")]
+
+
+def test_what_a_lost_session_left_is_shown_as_far_as_it_is_what_its_rows_stand_for() -> None:
+    world = World(rows=[DONE])
+    world.post(session_id="s1", tasks=["a", "b"])
+    service.cancel("s1", world.deps())
+    for there in ({}, {KEY: SECOND + b" "}):
+        world.objects = dict(there)
+        assert [row["status"] for row in world.report()["results"]] == ["SKIPPED", "FAILED"]
+        assert world.report()["findings"] == []
 
 
 @pytest.mark.parametrize(("tasks_done", "status"), [(0, "FAILED"), (1, "PARTIAL"), (2, "COMPLETE")])

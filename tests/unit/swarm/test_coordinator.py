@@ -20,7 +20,8 @@ from infrafabric.models.schemas import Plan, Report
 from infrafabric.swarm import parts
 from infrafabric.swarm.coordinator import run
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
-from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, Status, TaskResult, report_key
+from infrafabric.swarm.report import evidence
+from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, Status, TaskResult, report_key, result_key
 from infrafabric.swarm.world import CoordinatorDeps
 from tests.unit.swarm.test_session import an_order
 
@@ -118,11 +119,13 @@ class World:
     def done(self, content: dict[str, Any]) -> TaskResult:
         """An agent does the task: its row and its object are there."""
         name = content["task_id"]
+        stored = json.dumps({"findings": [{"text": name, "confidence": 0.5, "sources": []}]}).encode()
+        key, attempt = result_key("s1", "h01", name, content["attempt"]), content["attempt"]
         result = TaskResult(
-            task_id=name, agent="h01", attempt=content["attempt"], status="DONE", s3_key=name, evidence_hash="sha256:0"
+            task_id=name, agent="h01", attempt=attempt, status="DONE", s3_key=key, evidence_hash=evidence(stored)
         )
         self.rows[name] = result
-        self.objects[name] = json.dumps({"findings": [{"text": name, "confidence": 0.5, "sources": []}]}).encode()
+        self.objects[key] = stored
         return result
 
     def report(self) -> dict[str, Any]:
@@ -356,6 +359,19 @@ def test_a_session_that_is_cancelled_while_it_is_summed_up_is_so_in_its_report_t
     world = Cancelling(does)
     assert world.run(an_order(tasks=("a",)))["status"] == "CANCELLED"
     assert world.report()["status"] == world.archived[0]["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("stored", [b"[]", b'{"findings": [{"text": "forged", "confidence": 1}]}'])
+def test_an_object_that_is_not_the_one_of_its_row_is_no_finding_and_takes_no_other_along(stored: bytes) -> None:
+    def swaps(world: World, content: dict[str, Any]) -> None:
+        does(world, content)
+        world.objects[world.rows[content["task_id"]].s3_key] = stored
+
+    world = World(by_task(t0002=swaps))
+    ended = world.run(an_order(tasks=("a", "b")))
+    assert (ended["status"], ended["reason"]) == ("PARTIAL", "bad-evidence (1 of 2 tasks)")
+    assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
+    assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
 
 
 def test_a_summary_waits_for_a_throttled_model_while_there_is_time() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
-from infrafabric.swarm.report import DIGEST_CHARS, Report, named
-from infrafabric.swarm.session import TaskResult
+import pytest
+
+from infrafabric.swarm.report import BAD_EVIDENCE, DIGEST_CHARS, Report, evidence, examined, named
+from infrafabric.swarm.session import TaskResult, result_key
 
 HASH = f"sha256:{'0' * 64}"
 
@@ -39,6 +43,44 @@ def test_every_task_is_accounted_for() -> None:
     ]  # fmt: skip
     assert (rows[0]["tokens"], rows[0]["cost_usd"]) == (7, 1.0)
     assert rows[1]["reason"] == "silent"
+
+
+def a_row(stored: bytes, **changes: Any) -> TaskResult:
+    key = result_key("s1", "h01", "t0001", 0)
+    row = TaskResult(task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key=key, evidence_hash=evidence(stored))
+    return replace(row, **changes)
+
+
+def test_a_result_is_believed_when_its_agent_stored_it_as_its_row_says() -> None:
+    stored = json.dumps(document(0.5)).encode()
+    assert examined("s1", [a_row(stored)], lambda _: [stored]) == ([a_row(stored)], {"t0001": document(0.5)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"agent": "h02"}, {"attempt": 1}, {"s3_key": result_key("s2", "h01", "t0001", 0)}],
+    ids=["another agent's", "another attempt's", "another session's"],
+)
+def test_a_row_that_points_elsewhere_is_not_believed_and_nothing_is_fetched_for_it(changes: dict[str, Any]) -> None:
+    stored, fetched = json.dumps(document(0.5)).encode(), []
+
+    def get_all(keys: Any) -> list[bytes]:
+        fetched.extend(keys)
+        return [stored for _ in keys]
+
+    row = a_row(stored, **changes)
+    assert examined("s1", [row], get_all) == ([replace(row, status="FAILED", reason=BAD_EVIDENCE)], {})
+    assert fetched == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [b"", b"no JSON", b"[" * 100_000, b"[]", b"{}", b'{"findings": {}}', b'{"findings": [{"text": "x"}]}',
+     b'{"findings": [{"text": 1, "confidence": 0.5}]}', b'{"findings": [{"text": "x", "confidence": NaN}]}'],
+)  # fmt: skip
+def test_what_holds_no_findings_is_not_believed_though_its_hash_fits(stored: bytes) -> None:
+    believed, documents = examined("s1", [a_row(stored)], lambda _: [stored])
+    assert ([result.reason for result in believed], documents) == ([BAD_EVIDENCE], {})
 
 
 def test_the_digest_fits_and_says_what_it_leaves_out() -> None:
