@@ -49,6 +49,19 @@ def conflict_delay_s(tries: int, *, draw: float, base_s: float = 0.01, longest_s
     return draw * min(longest_s, base_s * 2 ** min(tries, 16))
 
 
+def redelivery_s(receives: int, *, draw: float) -> int:
+    """Seconds until a message that failed is delivered again.
+
+    The first time it comes back before the coordinator takes its agent for dead, the second time after an outage of
+    minutes.
+
+    Args:
+        receives: how often it was delivered, from 1.
+        draw: uniform in [0, 1): picks a point in the upper half, so that what failed together does not return together.
+    """
+    return math.ceil(min(300, 30 * 10 ** (min(receives, 9) - 1)) * (1 + draw) / 2)
+
+
 def silence_s(heartbeat_timeout_s: int, *, tasks: int, agents: int, at_once: int) -> int:
     """How long an agent may say nothing about a task before the task is given to another.
 

@@ -65,6 +65,7 @@ class AgentFleet(ComponentResource):
         args.swarm.bus.grant_consume(role, agent)
         args.swarm.bus.grant_publish(role)
         args.swarm.bus.grant_put_back(role, agent)
+        args.swarm.bus.grant_hasten(role, agent)
         args.swarm.bus.grant_refuse(role, agent)
         args.base.keys.grant_sign(role, agent)
         args.swarm.model.grant_ask(role, args.swarm.model.agent_id)

@@ -60,6 +60,10 @@ class Bus(ComponentResource):
         """Be fed from ``agent``'s inbox."""
         self.inboxes[agent].grant_consume(role)
 
+    def grant_hasten(self, role: Role, agent: str) -> None:
+        """Have a message of ``agent``'s that failed delivered again soon."""
+        self.inboxes[agent].grant_hasten(role)
+
     def grant_refuse(self, role: Role, agent: str) -> None:
         """Put a message of ``agent``'s into its dead-letter queue at once, with the reason."""
         self.inboxes[agent].dlq.grant_send(role)

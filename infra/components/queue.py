@@ -69,6 +69,10 @@ class Queue(ComponentResource):
         """Be fed from the queue by an event source mapping."""
         role.allow("Consume", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", on=self.arn)
 
+    def grant_hasten(self, role: Role) -> None:
+        """Have a message that failed delivered again before the visibility time-out ends."""
+        role.allow("Hasten", "sqs:ChangeMessageVisibility", on=self.arn)
+
     def grant_send(self, role: Role, sid: str) -> None:
         """Put messages into the queue; ``sid`` says what for."""
         role.allow(sid, "sqs:SendMessage", on=self.arn)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from infrafabric.bus.envelope import Envelope
+from infrafabric.bus.envelope import Envelope, parse
 from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.verify import verify
 from infrafabric.models import errors, prompts
-from infrafabric.resilience import Patience, throttle_delay_s
+from infrafabric.resilience import Patience, redelivery_s, throttle_delay_s
 from infrafabric.swarm.answer import Job, Outcome, about, call_back, decline, repeat, settle
 from infrafabric.swarm.ledger import AlreadyDoneError, BeingWorkedError, Claim, OverBudgetError, SessionOverError
 from infrafabric.swarm.session import COORDINATOR, usd
@@ -28,25 +28,42 @@ _FOREVER_MS = 1 << 52
 
 
 def attend(
-    body: str, *, receives: int, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps
+    body: str,
+    *,
+    receives: int,
+    carrier: str,
+    receipt: str,
+    throttles: int,
+    left_ms: Callable[[], int],
+    deps: AgentDeps,
 ) -> None:
     """Work one message; one that fails again and again is poison, and goes to the dead-letter queue with its reason.
 
     Args:
         receives: how often SQS has delivered this message, this time included.
+        receipt: of this delivery, for SQS.
 
     Raises:
         Exception: whatever :func:`work` met, while another delivery may still help.
     """
     try:
         work(body, carrier=carrier, throttles=throttles, left_ms=left_ms, deps=deps)
-    except BeingWorkedError:
+    except BeingWorkedError as held:
+        _hasten(receipt, max(0, held.until_ms - deps.now_ms()) // 1000 + 1, deps)
         raise
     except Exception as error:
         if receives < POISON_AT:
+            _hasten(receipt, redelivery_s(receives, draw=deps.draw()), deps)
             raise
         deps.log.warning("message is poison", error=type(error).__name__, receives=receives)
         deps.dead_letter(body, POISON, f"{type(error).__name__} at delivery {receives}")
+
+
+def _hasten(receipt: str, delay_s: int, deps: AgentDeps) -> None:
+    try:
+        deps.hasten(receipt, delay_s)
+    except Exception as error:  # noqa: BLE001  it comes all the same, when the queue's own time-out ends
+        deps.log.warning("message comes back late", error=type(error).__name__)
 
 
 def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps) -> None:
@@ -62,19 +79,19 @@ def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int],
         botocore.exceptions.ClientError: AWS refused something; likewise.
     """
     try:
-        envelope = _trusted(body, deps)
-        task = Task.parse(deps.fetch(envelope.content))
+        job = _job(body, throttles, left_ms, deps.now_ms(), deps)
     except (Refused, BadRequestError) as refused:
+        if refused.reason is Reason.STALE and _repeated_late(body, carrier, throttles, left_ms, deps):
+            return
         deps.log.warning("message refused", reason=str(refused.reason), detail=refused.detail)
         deps.dead_letter(body, str(refused.reason), refused.detail)
         return
-    prompt = prompts.agent(agent=deps.agent, session_id=task.session_id, goal=task.goal, task=task.text)
-    job = Job(envelope, task, prompt, body, throttles, left_ms)
+    task = job.task
     try:
         claim = deps.store.claim(
             task.session_id,
-            envelope.message_id,
-            reserve_nusd=deps.model.worst_nusd(prompt, MAX_TOKENS),
+            job.envelope.message_id,
+            reserve_nusd=deps.model.worst_nusd(job.prompt, MAX_TOKENS),
             budget_nusd=task.budget_nusd,
             lease_ms=max(1, left_ms()),
             token=deps.token(),
@@ -95,15 +112,39 @@ def work(body: str, *, carrier: str, throttles: int, left_ms: Callable[[], int],
         _ask(job, claim, deps)
 
 
-def _trusted(body: str, deps: AgentDeps) -> Envelope:
+def _job(body: str, throttles: int, left_ms: Callable[[], int], now_ms: int, deps: AgentDeps) -> Job:
+    envelope = _trusted(body, now_ms, deps)
+    task = Task.parse(deps.fetch(envelope.content))
+    prompt = prompts.agent(agent=deps.agent, session_id=task.session_id, goal=task.goal, task=task.text)
+    return Job(envelope, task, prompt, body, throttles, left_ms)
+
+
+def _trusted(body: str, now_ms: int, deps: AgentDeps) -> Envelope:
     """The message, when it is a request of the coordinator's: others may sign, but may not order work."""
     registry = deps.registry(*claimed(body))
-    envelope = verify(body, registry=registry, now_ms=deps.now_ms(), receiver=deps.principal)
+    envelope = verify(body, registry=registry, now_ms=now_ms, receiver=deps.principal)
     if envelope.sender != COORDINATOR:
         raise BadRequestError(NOT_THE_COORDINATOR, f"{envelope.sender} asks, and agents work for {COORDINATOR} only")
     if envelope.performative is not Performative.REQUEST:
         raise BadRequestError(NOT_A_REQUEST, f"an agent acts on a request, and this is a {envelope.performative}")
     return envelope
+
+
+def _repeated_late(body: str, carrier: str, throttles: int, left_ms: Callable[[], int], deps: AgentDeps) -> bool:
+    """Answer a message past its deadline when this is a repeated delivery of one whose work is done.
+
+    An agent that dies behind its work is delivered the message again when the queue's visibility time-out ends, and
+    that is longer than many a session: history must hear of the result all the same.
+    """
+    try:
+        job = _job(body, throttles, left_ms, parse(body).timestamp, deps)  # trusted in all but its age
+    except (Refused, BadRequestError):
+        return False
+    done = deps.store.answer(job.task.session_id, job.envelope.message_id)
+    if done is None or done.carrier != carrier:
+        return False
+    repeat(job, done.result, deps)
+    return True
 
 
 def _repeat(job: Job, done: AlreadyDoneError, carrier: str, deps: AgentDeps) -> None:

@@ -38,7 +38,11 @@ class AlreadyDoneError(LedgerError):
 
 
 class BeingWorkedError(LedgerError):
-    pass
+    """``until_ms`` is when the holder's lease ends."""
+
+    def __init__(self, text: str, *, until_ms: int) -> None:
+        super().__init__(text)
+        self.until_ms = until_ms
 
 
 class SessionOverError(LedgerError):
@@ -121,12 +125,18 @@ class Ledger(Table):
         if refused and refused[0] is not None:
             if refused[0].get("state") == "DONE":
                 raise AlreadyDoneError(task_of(refused[0]), refused[0]["carrier"])
-            raise BeingWorkedError(f"message {message_id} is being worked until {refused[0].get('lease_ms')}")
+            until_ms = int(refused[0]["lease_ms"])
+            raise BeingWorkedError(f"message {message_id} is being worked until {until_ms}", until_ms=until_ms)
         if refused:
             raise _why(session_id, refused[1], reserve_nusd, budget_nusd)
         return Claim(
             session_id=session_id, message_id=message_id, reserved_nusd=reserve_nusd, token=token, carrier=carrier
         )
+
+    def answer(self, session_id: str, message_id: str) -> AlreadyDoneError | None:
+        """What a message's work came to, when it is done."""
+        found = self.find(session_id, _message(message_id))
+        return AlreadyDoneError(task_of(found), found["carrier"]) if found and found.get("state") == "DONE" else None
 
     def finish(self, claim: Claim, result: TaskResult, *, spent_nusd: int) -> None:
         """The message's work is done: its answer, the money and the task's row, in one transaction.

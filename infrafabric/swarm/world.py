@@ -49,6 +49,7 @@ class AgentDeps:
     archive: Callable[[Letter], None]  # to the recorder
     together: Callable[..., None]  # calls what it is given side by side, and returns when all have returned
     put_back: Callable[[str, int, int], None]  # body, throttles so far, delay in seconds
+    hasten: Callable[[str, int], None]  # receipt handle, seconds until SQS delivers a message that failed again
     dead_letter: Callable[[str, str, str], None]  # body, reason, detail
     measure: Callable[[Mapping[str, float]], None]
     log: Log

@@ -18,7 +18,7 @@ def through(*services: str) -> set[str]:
 
 GRANTED = {
     "agents-h01": {
-        "Consume", "Publish", "PutBack", "Refuse", "SignAsH01", "ReadApiKey", "Sessions", "ReadRegistry",
+        "Consume", "Publish", "Hasten", "PutBack", "Refuse", "SignAsH01", "ReadApiKey", "Sessions", "ReadRegistry",
         "WriteOwnResults", "LeaveClaims", "FetchClaims", "CompleteCallbacks", "Record",
     } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
     "coordinator": {

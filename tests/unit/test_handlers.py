@@ -121,11 +121,14 @@ def dead_letter(body, reason, detail):
 counted = {'throttles': {'dataType': 'String', 'stringValue': 'often'}}
 records = [record('refused'), record('fails'), record('odd', counted), record('refused too')]
 context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+hastened = []
 deps = SimpleNamespace(
-    log=agent.log, dead_letter=dead_letter, registry=lambda *_: Registry({}), now_ms=lambda: 0, principal='if://agent/h01'
+    log=agent.log, dead_letter=dead_letter, registry=lambda *_: Registry({}), now_ms=lambda: 0,
+    principal='if://agent/h01', draw=lambda: 0, hasten=lambda *asked: hastened.append(asked),
 )
 answer = agent.serve({'Records': records}, context, deps)
 assert answer == {'batchItemFailures': [{'itemIdentifier': 'fails'}, {'itemIdentifier': 'odd'}]}, answer
+assert hastened == [('of fails', 15)], hastened
 """
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.resilience import Patience, conflict_delay_s, silence_s, throttle_delay_s
+from infrafabric.resilience import Patience, conflict_delay_s, redelivery_s, silence_s, throttle_delay_s
 from infrafabric.swarm.table import TRIES
 
 P = Patience()
@@ -100,6 +100,14 @@ def test_a_thousand_agents_that_write_one_item_at_the_same_moment_all_get_throug
             continue
         assert tries + 1 < TRIES, f"gave up after {now:.0f} s, with {len(queue)} others still waiting"
         heapq.heappush(queue, (now + 0.008 + conflict_delay_s(tries, draw=draw()), tries + 1))
+
+
+@given(st.integers(1, 1000), DRAWS)
+def test_what_failed_comes_back_before_its_agent_counts_as_dead_and_then_after_minutes(
+    receives: int, draw: float
+) -> None:
+    least, most = (15, 30) if receives == 1 else (150, 300)
+    assert least <= redelivery_s(receives, draw=draw) <= most
 
 
 @given(st.integers(2, 86_400), st.integers(1, 100_000), st.integers(1, 99), st.integers(1, 1000))

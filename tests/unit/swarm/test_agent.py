@@ -56,6 +56,8 @@ class World:
     claim: Exception | None = None
     answer: Exception | None = None
     unsigned: bool = False  # nothing can be signed
+    unhastened: bool = False  # no message can be hastened
+    answered: AlreadyDoneError | None = None  # what a look for an answer finds
     now_ms: int = NOW
     takes_ms: int = 0  # the model's time
     registry: Registry = field(
@@ -83,11 +85,17 @@ class World:
             archive=lambda letter: self.did.append(("archive", letter["content"]["status"])),
             together=_one_after_another,
             put_back=note("put_back"),
+            hasten=self.hasten,
             dead_letter=note("dead_letter"),
             measure=lambda values: self.did.append(("measure", values["CompletionStatus"])),
             log=cast(Any, _Log()),
             heartbeat_s=60,
         )
+
+    def hasten(self, receipt: str, delay_s: int) -> None:
+        self.did.append(("hasten", receipt, delay_s))
+        if self.unhastened:
+            raise RuntimeError("SQS is down")
 
     def sign(self, draft: dict[str, Any]) -> dict[str, Any]:
         if self.unsigned:
@@ -104,7 +112,15 @@ class World:
     def attend(
         self, body: str, *, carrier: str = "sqs-1", receives: int = 1, throttles: int = 0, left_ms: int = 300_000
     ) -> None:
-        attend(body, receives=receives, carrier=carrier, throttles=throttles, left_ms=lambda: left_ms, deps=self.deps())
+        attend(
+            body,
+            receives=receives,
+            carrier=carrier,
+            receipt="receipt",
+            throttles=throttles,
+            left_ms=lambda: left_ms,
+            deps=self.deps(),
+        )
 
 
 def _one_after_another(*jobs: Any) -> None:
@@ -124,6 +140,9 @@ class _Store:
             session_id=session_id, message_id=message_id, reserved_nusd=given["reserve_nusd"], token="token",
             carrier=given["carrier"],
         )  # fmt: skip
+
+    def answer(self, session_id: str, message_id: str) -> AlreadyDoneError | None:
+        return self.world.answered
 
     def finish(self, claim: Claim, result: TaskResult, *, spent_nusd: int) -> None:
         self.world.did.append(("finish", result.status, spent_nusd))
@@ -237,11 +256,33 @@ def test_a_replayed_message_reaches_the_coordinator_but_not_the_bus() -> None:
     assert world.only("dead_letter")[1] == "replayed"
 
 
-def test_a_message_that_another_invocation_holds_is_delivered_again() -> None:
-    world = World(claim=BeingWorkedError("held"))
+def test_a_message_that_another_invocation_holds_is_delivered_again_when_its_lease_has_ended() -> None:
+    world = World(claim=BeingWorkedError("held", until_ms=NOW + 41_500))
     with pytest.raises(BeingWorkedError):
         world.attend(request(), receives=POISON_AT + 1)
-    assert world.did == []
+    assert world.did == [("hasten", "receipt", 42)]
+
+
+@pytest.mark.parametrize("carrier", ["sqs-1", "sqs-2"])
+def test_a_repeated_delivery_past_the_deadline_is_answered_when_its_work_was_done(carrier: str) -> None:
+    """The queue's visibility time-out is longer than many a session: history must not lose what was done in it."""
+    world = World(answered=AlreadyDoneError(DONE, "sqs-1"))
+    late = request(reply_by=NOW + 1)
+    world.now_ms = NOW + 1_800_000
+    world.attend(late, carrier=carrier)
+    if carrier == "sqs-1":
+        assert world.names() == ["succeed", "publish", "archive"]
+    else:
+        assert world.only("dead_letter")[1] == "stale", "another message with this id is no repeated delivery"
+
+
+def test_past_the_deadline_nothing_is_begun_and_nothing_of_a_stranger_answered() -> None:
+    stranger = request(PEER, sender="if://agent/h07", reply_by=NOW + 1)
+    for body, answered in ((request(reply_by=NOW + 1), None), (stranger, DONE)):
+        world = World(answered=answered and AlreadyDoneError(answered, "sqs-1"))
+        world.now_ms = NOW + 1_800_000
+        world.attend(body)
+        assert world.names() == ["dead_letter"]
 
 
 def test_a_message_of_a_session_that_is_over_is_dropped_and_whoever_waits_hears_it() -> None:
@@ -281,7 +322,7 @@ def test_work_that_cannot_be_signed_for_is_kept_and_delivered_again() -> None:
     world = World(unsigned=True)
     with pytest.raises(RuntimeError, match="KMS"):
         world.attend(request())
-    assert world.names() == ["claim", "ask", "measure", "put", "finish"], "what was paid for is not asked for twice"
+    assert world.names() == ["claim", "ask", "measure", "put", "finish", "hasten"], "what was paid for is not lost"
 
 
 def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
@@ -349,11 +390,12 @@ def test_a_call_may_take_what_is_left_of_deadline_and_invocation() -> None:
     assert world.only("ask")[1] == 60, "five seconds are kept to store and answer"
 
 
-def test_a_message_that_fails_again_and_again_is_poison() -> None:
-    world = World(claim=RuntimeError("a bug"))
+@pytest.mark.parametrize("unhastened", [False, True])
+def test_a_message_that_fails_again_and_again_comes_back_soon_then_late_and_then_is_poison(unhastened: bool) -> None:
+    world = World(claim=RuntimeError("a bug"), unhastened=unhastened)
     for receives in range(1, POISON_AT):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="a bug"):
             world.attend(request(), receives=receives)
-    assert world.did == []
+    assert world.did == [("hasten", "receipt", 23), ("hasten", "receipt", 225)]
     world.attend(request(), receives=POISON_AT)
     assert world.only("dead_letter")[1:] == ("poison", f"RuntimeError at delivery {POISON_AT}")
