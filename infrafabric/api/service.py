@@ -12,8 +12,11 @@ from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
 from infrafabric.swarm import watch
 from infrafabric.swarm.report import Report, examined, named
-from infrafabric.swarm.session import Order, Status, report_key, usd
+from infrafabric.swarm.session import Order, Status, prefix, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
+
+# What Lambda hands back at most is 6 MB (Lambda Developer Guide, "Lambda quotas"), with status and headers in it.
+LARGEST_ANSWER_BYTES = 6 * 1024 * 1024 - 16 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +90,21 @@ def report(session_id: str, deps: ApiDeps) -> Answer:
         raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
     stored = deps.fetch(report_key(session_id))
     if stored is not None:
-        return Answer(200, json.loads(stored))
-    return Answer(200, _unfinished(item, status, deps))
+        return _whole(session_id, json.loads(stored))
+    return _whole(session_id, _unfinished(item, status, deps))
+
+
+def _whole(session_id: str, document: Mapping[str, Any]) -> Answer:
+    """The report, when an answer can hold it: it travels as a string inside JSON, where each quotation mark is two."""
+    text = json.dumps(document, ensure_ascii=False)
+    size = len(text.encode()) + text.count('"') + text.count("\\")
+    if size > LARGEST_ANSWER_BYTES:
+        detail = (
+            f"the report of session {session_id!r} takes {size:,} bytes and an answer holds {LARGEST_ANSWER_BYTES:,}: "
+            f"read it where it lies, below {prefix(session_id)}/ in the stack's bucket results_bucket"
+        )
+        raise ProblemError(413, "report-too-large", "The report is too large for the API", detail)
+    return Answer(200, document)
 
 
 def cancel(session_id: str, deps: ApiDeps) -> Answer:

@@ -20,7 +20,9 @@ from infrafabric.swarm.session import COORDINATOR, Order, Status, conversation, 
 from infrafabric.swarm.task import ARCHIVED_MS
 from infrafabric.swarm.world import CoordinatorDeps
 
-_REASON_CHARS = 500  # it travels in a message, which KMS signs up to 4,096 bytes
+# A reason travels in a message, which KMS signs up to 4,096 bytes: the recorder reads no claim checks. It also stands
+# in the session's item, which each claim and each answer writes anew.
+_REASON_CHARS = 500
 _WORTH_WAITING_MS = 20_000  # with less left, findings without a summary are better than a late report
 
 
@@ -44,7 +46,7 @@ def sum_up(
     status, reason = _ending(session, order, texts, len(documents))
     if status is not Status.COMPLETE and not reason:
         why = {**given_up, **{result.task_id: result.reason for result in ended if result.reason == BAD_EVIDENCE}}
-        reason = stop or _missing(texts, {name: said for name, said in why.items() if name not in documents})
+        reason = brief(stop) or _missing(texts, {name: said for name, said in why.items() if name not in documents})
     report.summary, model = f"No task was done: {reason}.", deps.model.model_id
     if documents:
         report.summary, model = _summary(order, report, may_wait, deps)
@@ -82,7 +84,12 @@ def _missing(texts: Sequence[str], given_up: Mapping[str, str]) -> str:
     """Why tasks are missing, most frequent reason first; "" when none is."""
     counts = Counter(reason or "failed" for reason in given_up.values())
     said = ", ".join(f"{reason} ({count} of {len(texts)} tasks)" for reason, count in counts.most_common())
-    return said if len(said) <= _REASON_CHARS else f"{said[: _REASON_CHARS - 3]}..."
+    return brief(said)
+
+
+def brief(reason: str) -> str:
+    """A reason as long as a session's may be."""
+    return reason if len(reason) <= _REASON_CHARS else f"{reason[: _REASON_CHARS - 3]}..."
 
 
 def _summary(order: Order, report: Report, may_wait: bool, deps: CoordinatorDeps) -> tuple[str, str]:

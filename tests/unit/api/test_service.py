@@ -169,6 +169,22 @@ def test_a_report_is_what_the_coordinator_stored() -> None:
     assert world.report() == {"summary": "all"}
 
 
+@pytest.mark.parametrize("mark", ['"', "é", "\\"])
+def test_a_report_that_no_answer_of_lambda_holds_is_said_to_lie_in_the_bucket(mark: str) -> None:
+    def answer(length: int) -> Any:
+        world = World()
+        world.post(session_id="s1", tasks=["a"])
+        world.items["s1"]["status"] = "COMPLETE"
+        world.objects[report_key("s1")] = json.dumps({"summary": mark * length}).encode()
+        return world.report()
+
+    each = len(json.dumps(json.dumps(mark, ensure_ascii=False), ensure_ascii=False).encode()) - 6
+    assert answer(service.LARGEST_ANSWER_BYTES // each - 20)
+    with pytest.raises(ProblemError, match=r"lies, below sessions/\w\w/s1/ in") as large:
+        answer(service.LARGEST_ANSWER_BYTES // each + 1)
+    assert (large.value.status, large.value.slug) == (413, "report-too-large")
+
+
 def test_cancelling_is_idempotent_and_does_not_undo_an_end() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])

@@ -412,6 +412,20 @@ def test_a_session_whose_report_cannot_be_stored_has_failed_and_says_why() -> No
     assert world.reason == "RuntimeError: the table is gone"
 
 
+def test_a_reason_fits_into_a_signed_message_and_a_small_item_however_long_an_error_is() -> None:
+    class Full(World):
+        def get(self, session_id: str) -> dict[str, Any]:
+            raise RuntimeError("the table is gone " * 1_000)
+
+    planless = World(does, plans=[RuntimeError("no plan " * 1_000)] * 4)
+    planless.run(an_order(goal="g", tasks=()))
+    full = Full(does)
+    full.run(an_order(tasks=("a",)))
+    for reason in (planless.reason, planless.archived[0]["reason"], full.reason):
+        assert reason.startswith("RuntimeError: ")
+        assert len(reason) == 500
+
+
 def test_a_big_session_is_worked_in_parts() -> None:
     texts = tuple(f"part {number}" for number in range(TASKS_AN_EXECUTION + 3))
     world = World(does)
