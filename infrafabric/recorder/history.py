@@ -18,7 +18,7 @@ INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s
                           tokens_out, cost_usd, model, message_id, recorded_at)
 VALUES (%(session_id)s, %(task_id)s, %(attempt)s, %(agent)s, %(status)s, %(reason)s, %(s3_key)s, %(evidence_hash)s,
         %(tokens_in)s, %(tokens_out)s, %(cost_nusd)s / 1e9, %(model)s, %(message_id)s, to_timestamp(%(at_ms)s / 1e3))
-ON CONFLICT (session_id, task_id, attempt) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _SESSION = """
 INSERT INTO sessions (session_id, status, reason, created_at, ended_at, budget_usd, cost_usd, tasks, model, report_key)

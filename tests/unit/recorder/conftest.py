@@ -24,8 +24,8 @@ def signer(principal: str) -> PemSigner:
     return PemSigner(pem, principal=principal)
 
 
-AGENT, BOSS = signer("if://agent/h01"), signer(COORDINATOR)
-REGISTRY = Registry({AGENT.principal: AGENT.public_key, BOSS.principal: BOSS.public_key})
+AGENT, PEER, BOSS = signer("if://agent/h01"), signer("if://agent/h03"), signer(COORDINATOR)
+REGISTRY = Registry({one.principal: one.public_key for one in (AGENT, PEER, BOSS)})
 
 
 def message(content: dict[str, Any], by: PemSigner = AGENT) -> str:

@@ -15,7 +15,7 @@ from infrafabric.recorder import migrate
 from infrafabric.recorder.connect import Executor
 from infrafabric.recorder.history import RecorderDeps, record
 from local import postgres, processes
-from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, message, session, task
+from tests.unit.recorder.conftest import BOSS, NOW, PEER, REGISTRY, message, session, task
 
 WRITER = "if_recorder"
 
@@ -119,6 +119,12 @@ def test_each_attempt_has_a_row(database: Database, executor: Executor) -> None:
     write(message(task(status="FAILED", reason="model-refusal")), executor)
     write(message(task(attempt=1)), executor)
     assert database.rows("SELECT attempt, status FROM task_results ORDER BY 1") == [(0, "FAILED"), (1, "DONE")]
+
+
+def test_no_agent_takes_anothers_row_by_reporting_on_its_task_first(database: Database, executor: Executor) -> None:
+    write(message(task(agent="h03", status="FAILED"), PEER), executor)
+    write(message(task()), executor)
+    assert database.rows("SELECT agent, status FROM task_results ORDER BY 1") == [("h01", "DONE"), ("h03", "FAILED")]
 
 
 @pytest.mark.parametrize(
