@@ -95,9 +95,31 @@ def stop(parts: Sequence[Part], *, grace_s: float = 5.0) -> None:
         except psutil.NoSuchProcess:
             continue
         _signal([root], signal.SIGINT if part.name == "PostgreSQL" else signal.SIGTERM)  # SIGINT is its fast shutdown
-        _, left = psutil.wait_procs(family[:1], timeout=grace_s)
+        left = outlasting([root], grace_s)
         _signal([*left, *(child for child in family[1:] if child.is_running())], signal.SIGKILL)
-        psutil.wait_procs(family, timeout=grace_s)
+        outlasting(family, grace_s)
+
+
+def outlasting(processes: Sequence[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Those that still run after ``within_s`` seconds; returns as soon as there are none.
+
+    One that has ended and waits for its parent to ask how is not waited for: whoever took our parts over from a command
+    that ended may ask every few seconds only, or never, as the first process of many containers.
+    """
+    deadline = time.monotonic() + within_s
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        process.wait(timeout=0)  # if it is a child of ours, it is gone for good now
+    except psutil.Error:
+        pass
+    return False
 
 
 def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from local.processes import outlasting
 from tests.e2e.conftest import Stage, until
 
 FABRIC = Path(sys.executable).parent / "fabric"
@@ -101,8 +102,9 @@ def test_everything_listens_on_the_loopback_only(home: Path, up: dict[str, Any])
 
 def test_down_leaves_nothing_listening(home: Path, up: dict[str, Any]) -> None:
     parts = json.loads(fabric(home, "local", "status", "--json").stdout)["parts"]
+    running = [psutil.Process(pid) for pid in parts.values()]
     assert fabric(home, "local", "down").stdout == "stopped\n"
-    assert not any(psutil.pid_exists(pid) for pid in parts.values())
+    assert outlasting(running, 0) == []
     for url in (up["endpoint_url"], up["database_url"]):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", urlsplit(url).port)) != 0
@@ -122,7 +124,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "")
-    _, alive = psutil.wait_procs(started, timeout=10)
+    alive = outlasting(started, 10)
     assert not alive, [process.cmdline() for process in alive]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infrafabric.swarm.session import TASKS_AN_EXECUTION
 from tests.e2e.conftest import Stage, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
@@ -159,9 +160,10 @@ def test_sessions_are_listed_newest_first_in_pages(stage: Stage, ten: dict[str, 
 
 
 def test_a_session_with_more_tasks_than_one_execution_holds_is_split(stage: Stage) -> None:
-    stage.start(session_id="wide", tasks=[f"part {n}" for n in range(120)])
+    tasks = [f"part {n}" for n in range(TASKS_AN_EXECUTION + 10)]
+    stage.start(session_id="wide", tasks=tasks)
     session = stage.ended("wide")
-    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 120)
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", len(tasks))
 
 
 def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung: str) -> None:
