@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions
@@ -10,6 +12,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra.components.keys import Keys
 from infra.grants import Role
 from infra.place import DataClass, Place
+from infrafabric.swarm.session import ORDERS
 
 BY_CREATED = "by_created"  # index: listing → created, for "newest first"
 
@@ -81,8 +84,12 @@ class Sessions(ComponentResource):
     # A transaction is authorised by the actions of its items: there is no permission for TransactWriteItems itself.
 
     def grant_work(self, role: Role) -> None:
-        """An agent's part: reserve and settle budget, claim a task, record its status."""
-        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        """An agent's part: reserve and settle budget, claim a task, record its status.
+
+        Not the orders: the watchdog has the coordinator work whatever order it finds.
+        """
+        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{ORDERS}*"]}}
+        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=no_order)
 
     def grant_coordinate(self, role: Role) -> None:
         """The coordinator's part: an agent's, and all tasks of a session at once."""
@@ -98,6 +105,6 @@ class Sessions(ComponentResource):
         self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
 
-    def _allow(self, role: Role, *actions: str) -> None:
-        role.allow("Sessions", *actions, on=self.table_arn)
+    def _allow(self, role: Role, *actions: str, when: Mapping[str, Any] | None = None) -> None:
+        role.allow("Sessions", *actions, on=self.table_arn, when=when)
         self._keys.grant_use(role, "dynamodb")

@@ -12,6 +12,7 @@ from typing import Any, Self
 NANO = 1_000_000_000  # money is counted in nano-USD: one cached Haiku token costs 10 of them, so integers are exact
 ORDER_VERSION = 1
 COORDINATOR = "if://agent/coordinator"
+ORDERS = "order#"  # begins the partition key of an order, and of nothing else: agents may not touch those
 TASKS_AN_EXECUTION = 50  # replaying a durable execution is quadratic in its operations: bigger sessions are split
 
 
@@ -111,6 +112,11 @@ def result_key(session_id: str, agent: str, task: str, attempt: int, *, failed: 
 
 def report_key(session_id: str) -> str:
     return f"{prefix(session_id)}/report.json"
+
+
+def order_key(session_id: str) -> str:
+    """The partition of a session's order. Whoever writes one has work ordered: it is the API's alone."""
+    return f"{ORDERS}{session_id}"
 
 
 def conversation(session_id: str) -> str:

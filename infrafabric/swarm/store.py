@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from infrafabric.swarm.ledger import Ledger, task_of
-from infrafabric.swarm.session import Order, Status, TaskResult
+from infrafabric.swarm.session import Order, Status, TaskResult, order_key
 from infrafabric.swarm.table import KEEP_S, Found, encoded, plain
 
 
@@ -50,7 +50,7 @@ class SessionStore(Ledger):
             "expires_at": order.created_ms // 1000 + KEEP_S,
         }
         event = json.dumps(order.as_event(), ensure_ascii=False)
-        whole = {"pk": order.session_id, "sk": "ORDER", "event": event, "expires_at": item["expires_at"]}
+        whole = {"pk": order_key(order.session_id), "sk": "ORDER", "event": event, "expires_at": item["expires_at"]}
         refused = self.transact([self.put(item, condition="attribute_not_exists(pk)"), self.put(whole)])
         if refused and refused[0] is not None:
             raise SessionExistsError(refused[0])
@@ -60,8 +60,12 @@ class SessionStore(Ledger):
         return self.find(session_id, "SESSION")
 
     def order(self, session_id: str) -> Order:
-        """What a session that exists was asked to do."""
-        found = self.find(session_id, "ORDER")
+        """What a session was asked to do.
+
+        Raises:
+            LookupError: it has no order, so the API did not make it.
+        """
+        found = self.find(order_key(session_id), "ORDER")
         if found is None:
             raise LookupError(f"session {session_id} has no order")
         return Order.from_event(json.loads(found["event"]))

@@ -93,10 +93,19 @@ def _act(item: Item, found: State, deps: WatchDeps) -> None:
     if found is State.LOST:
         end_lost(item, deps.store)
     elif found is State.UNSTARTED:
-        # The execution is called like the session: a start that did succeed, unseen, is not made twice.
-        deps.store.note_execution(item["pk"], deps.start(deps.store.order(item["pk"])))
+        _start(item["pk"], deps)
     if found is not State.FINE:
         deps.log.warning(f"session {found}", session_id=item["pk"], status=str(item["status"]))
+
+
+def _start(session_id: str, deps: WatchDeps) -> None:
+    try:
+        order = deps.store.order(session_id)
+    except LookupError:  # written by nobody who may order work; it ends as lost
+        deps.log.warning("session without an order", session_id=session_id)
+        return
+    # The execution is called like the session: a start that did succeed, unseen, is not made twice.
+    deps.store.note_execution(session_id, deps.start(order))
 
 
 def _longest(spans_ms: Iterable[int]) -> int:

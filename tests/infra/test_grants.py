@@ -52,6 +52,15 @@ def test_agents_differ_only_by_whose_things_they_touch(primary):
     assert "h02" not in str(first)
 
 
+def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
+    """The watchdog starts the coordinator with whatever order it finds, and the coordinator signs."""
+    (statement,) = [s for s in primary.granted("agents-h01").values() if "dynamodb:PutItem" in s["Action"]]
+    (patterns,) = statement["Condition"].pop("ForAllValues:StringNotLike").values()
+    assert not statement["Condition"], "one condition, of all keys that a request names"
+    assert any(fnmatchcase(session.order_key("s1"), pattern) for pattern in patterns)
+    assert not any(fnmatchcase(name, pattern) for name in ("s1", "order", "-") for pattern in patterns)
+
+
 def test_an_agent_signs_as_itself_alone(primary):
     for agent in ("h01", "h10"):
         signing = [s for s in primary.granted(f"agents-{agent}").values() if "kms:Sign" in s["Action"]]

@@ -44,6 +44,8 @@ class World:
         return iter(self.items)
 
     def order(self, session_id: str) -> Order:
+        if session_id == "forged":
+            raise LookupError(session_id)
         return Order(
             session_id=session_id, goal="g", tasks=(), agents=1, created_ms=NOW, deadline_ms=NOW, budget_nusd=1,
             quorum=1,
@@ -102,6 +104,13 @@ def test_a_session_that_was_never_started_is_started_once_and_remembers_its_exec
     world = World([unstarted(age_ms=UNSTARTED_MS + 1)])
     world.look()
     assert (world.started, world.noted, world.ended) == (["s"], {"s": "arn:s"}, {})
+
+
+def test_a_session_that_the_api_did_not_make_is_not_started_and_holds_up_no_other() -> None:
+    world = World([unstarted("forged", age_ms=UNSTARTED_MS + 1), unstarted(age_ms=UNSTARTED_MS + 1)])
+    world.look()
+    assert world.started == ["s"]
+    assert ("session without an order", "forged") in world.said
 
 
 def test_a_stuck_session_is_counted_and_left_to_its_coordinator() -> None:
