@@ -1,7 +1,7 @@
 """How the sessions table is written: items, transactions, and patience with others who write the same item.
 
 Items of a session share the partition key ``pk`` (the session's id); ``sk`` is ``SESSION``, ``TASK#t0001`` or
-``MSG#<uuid>``. Its order has a partition of its own, which agents' roles may not touch. A session's counters stand in its
+``MSG#<uuid>``. Its order has a partition of its own, which agents' roles may not touch. Its counters stand in the
 ``SESSION`` item, which each claim and each answer updates: it must stay small, because a write costs by the size of the
 whole item.
 """
