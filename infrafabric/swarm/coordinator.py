@@ -90,7 +90,7 @@ def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps
         return context.step(lambda _: reporting.close(order, summed_up, deps), name="end")
     except DurableOperationError as error:
         problem = reporting.brief(f"{error.error_type}: {error.message}")
-        context.step(lambda _: deps.store.end(order.session_id, Status.FAILED, reason=problem), name="failed")
+        context.step(lambda _: reporting.give_up(order, texts, problem, deps), name="failed")
         deps.log.warning("session failed", session_id=order.session_id, reason=problem)
         return {"status": str(Status.FAILED), "reason": problem}
 

@@ -67,10 +67,23 @@ def close(order: Order, summed_up: Mapping[str, Any], deps: CoordinatorDeps) -> 
         document["status"] = session["status"]
         stored = _stored(document)
         deps.put(key, stored)
-    _tell_archive(order, document, stored, session["reason"], deps)
+    _tell_archive(order, document, key, stored, session["reason"], deps)
     ended = {**summed_up, "status": session["status"], "reason": session["reason"]}
     deps.log.info("session ended", session_id=order.session_id, **ended)
     return ended
+
+
+def give_up(order: Order, texts: Sequence[str], problem: str, deps: CoordinatorDeps) -> None:
+    """End a session whose report could not be made, and tell the archive so: history lacks none that ended."""
+    deps.store.end(order.session_id, Status.FAILED, reason=problem)
+    session = deps.store.get(order.session_id) or {"status": str(Status.FAILED), "reason": problem}
+    document = {
+        "status": session["status"],
+        "cost_usd": usd(int(session.get("spent", 0))),
+        "results": texts,
+        "model": deps.model.model_id,
+    }
+    _tell_archive(order, document, "", b"", session["reason"], deps)
 
 
 def _ending(session: Mapping[str, Any], order: Order, texts: Sequence[str], done: int) -> tuple[Status, str]:
@@ -111,7 +124,9 @@ def _stored(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
 
 
-def _tell_archive(order: Order, document: Mapping[str, Any], stored: bytes, reason: str, deps: CoordinatorDeps) -> None:
+def _tell_archive(
+    order: Order, document: Mapping[str, Any], key: str, stored: bytes, reason: str, deps: CoordinatorDeps
+) -> None:
     now = deps.now_ms()
     content = {
         "kind": "session",
@@ -124,7 +139,7 @@ def _tell_archive(order: Order, document: Mapping[str, Any], stored: bytes, reas
         "spent_nusd": round(document["cost_usd"] * 1e9),
         "tasks": len(document["results"]),
         "model": document["model"],
-        "s3_key": report_key(order.session_id),
+        "s3_key": key,
     }
     deps.archive(
         compose(

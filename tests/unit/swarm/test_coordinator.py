@@ -402,19 +402,21 @@ def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> Non
     assert len(world.archived) == 1
 
 
-def test_a_session_whose_report_cannot_be_stored_has_failed_and_says_why() -> None:
+def test_a_session_whose_report_cannot_be_made_has_failed_and_says_why_also_in_history() -> None:
     class Full(World):
-        def get(self, session_id: str) -> dict[str, Any]:
+        def tasks(self, session_id: str) -> list[TaskResult]:
             raise RuntimeError("the table is gone")
 
     world = Full(does)
     assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
     assert world.reason == "RuntimeError: the table is gone"
+    (told,) = world.archived
+    assert (told["status"], told["reason"], told["tasks"], told["s3_key"]) == ("FAILED", world.reason, 1, "")
 
 
 def test_a_reason_fits_into_a_signed_message_and_a_small_item_however_long_an_error_is() -> None:
     class Full(World):
-        def get(self, session_id: str) -> dict[str, Any]:
+        def tasks(self, session_id: str) -> list[TaskResult]:
             raise RuntimeError("the table is gone " * 1_000)
 
     planless = World(does, plans=[RuntimeError("no plan " * 1_000)] * 4)
