@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -44,6 +46,7 @@ def _late(function: str) -> Callable[[argparse.Namespace], int]:
         from local import commands  # noqa: PLC0415
 
         signal.signal(signal.SIGTERM, _end)  # like Ctrl-C: what was started is stopped on the way out
+        sys.unraisablehook = interrupt_again
         try:
             return getattr(commands, function)(args)
         except commands.EXPECTED as error:
@@ -55,3 +58,14 @@ def _late(function: str) -> Callable[[argparse.Namespace], int]:
 
 def _end(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def interrupt_again(unraisable: Any) -> None:
+    """A ``sys.unraisablehook``: an interruption that meets a finalizer comes again once that is done.
+
+    Python drops what a finalizer raises, and collecting what a deployment leaves takes long enough to be met.
+    """
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
