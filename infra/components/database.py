@@ -246,4 +246,5 @@ class Database(ComponentResource):
 
 
 def _managed_secret(found: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
-    return found[0].secret_arn or ""
+    """A preview that gives the password to RDS knows what was before the update: no secret yet."""
+    return found[0].secret_arn or "" if found else ""

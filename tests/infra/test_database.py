@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from infra.components.database import _managed_secret
+
 
 @pytest.fixture
 def instance(primary):
@@ -102,3 +104,7 @@ def test_the_recorder_signs_in_as_itself_and_not_as_the_master(primary):
     assert user == "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-MOCK/recorder"
     variables = primary.of("lambda/function:Function")["migrator-function"]["environment"]["variables"]
     assert (variables["DB_USER"], variables["RECORDER_USER"]) == ("ifadmin", "recorder")
+
+
+def test_a_preview_that_hands_the_password_to_rds_passes_before_there_is_a_managed_secret():
+    assert _managed_secret([]) == ""
