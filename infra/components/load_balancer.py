@@ -102,7 +102,11 @@ class LoadBalancer(ComponentResource):
             },
             tags=self._tags("app"),
             # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
-            opts=ResourceOptions(parent=self, depends_on=[args.base.storage.log_delivery, args.network.way_out]),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[args.base.storage.log_delivery, args.network.way_out],
+                protect=place.prod,  # AWS refuses its deletion there: better the preview does, before others are gone
+            ),
         )
 
     def _target_group(self, colour: str) -> Output[str]:
