@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,10 @@ def outlasting(processes: Sequence[psutil.Process], within_s: float) -> list[psu
 
 
 def _runs(process: psutil.Process) -> bool:
-    try:
+    with suppress(psutil.Error):  # gone meanwhile, or not ours to wait for
         if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             return True
         process.wait(timeout=0)  # if it is a child of ours, it is gone for good now
-    except psutil.Error:
-        pass
     return False
 
 

@@ -20,6 +20,7 @@ from infrafabric.swarm.agent import attend
 from infrafabric.swarm.ledger import Ledger
 from infrafabric.swarm.world import AgentDeps
 from infrafabric.telemetry import EventLog, meter
+from infrafabric.voice import Voice
 
 env = AgentEnvironment.read()
 log = EventLog("agent", env.log_level)
@@ -33,7 +34,7 @@ def aws_deps() -> AgentDeps:
     """Built on the first event and kept: importing this file asks nothing of AWS."""
     s3, sqs = cloud.client("s3"), cloud.client("sqs")
     registry, objects = cloud.KeyRegistry(s3, env.registry_uri), cloud.Objects(s3, env.results_bucket)
-    voice = cloud.Voice(
+    voice = Voice(
         sns=cloud.client("sns"),
         sqs=sqs,
         topic_arn=env.topic_arn,

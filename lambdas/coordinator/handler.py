@@ -17,6 +17,7 @@ from infrafabric.swarm.session import COORDINATOR
 from infrafabric.swarm.store import SessionStore
 from infrafabric.swarm.world import CoordinatorDeps
 from infrafabric.telemetry import EventLog
+from infrafabric.voice import Voice
 
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
@@ -28,7 +29,7 @@ def aws_deps() -> CoordinatorDeps:
     """Built on the first event and kept."""
     s3 = cloud.client("s3")
     registry, objects = cloud.KeyRegistry(s3, env.registry_uri), cloud.Objects(s3, env.results_bucket)
-    voice = cloud.Voice(
+    voice = Voice(
         sns=cloud.client("sns"),
         sqs=cloud.client("sqs"),
         topic_arn=env.topic_arn,
