@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ import pytest
 
 from infra.graph.capture import PRETENDED, Recorder, fill, is_secret, run
 from tests.once import once
+
+# Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
