@@ -87,13 +87,8 @@ class Objects:
         body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
         return body.read(at_most) if at_most else body.read()
 
-    def get_all(self, keys: Sequence[str]) -> list[bytes]:
-        """The objects, in the keys' order, read side by side: one after another, a thousand take many seconds."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            return list(pool.map(self.get, keys))
-
     def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Likewise, with None for each that is not there."""
+        """The objects, or None, in the keys' order. Side by side: one after another, a thousand take many seconds."""
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
             return list(pool.map(self.find, keys))
 

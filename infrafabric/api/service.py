@@ -27,7 +27,7 @@ class ApiDeps:
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
     fetch: Callable[[str], bytes | None]  # an object of the results bucket
-    fetch_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, in order: the gateway waits 29 s
+    find_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, in order: the gateway waits 29 s
     missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
     fleet: int
     model: str
@@ -152,7 +152,7 @@ def _view(item: Mapping[str, Any]) -> dict[str, Any]:
 def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[str, Any]:
     """The report of a session that ended without one, or whose report is still being written."""
     order = deps.store.order(item["pk"])
-    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.fetch_all)
+    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
     texts = named(order.tasks) or {
         result.task_id: str(documents.get(result.task_id, {}).get("task", "")) for result in ended
     }

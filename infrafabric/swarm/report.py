@@ -26,7 +26,7 @@ def named(texts: Sequence[str]) -> dict[str, str]:
 
 
 def examined(
-    session_id: str, ended: Iterable[TaskResult], get_all: Callable[[Sequence[str]], Sequence[bytes | None]]
+    session_id: str, ended: Iterable[TaskResult], find_all: Callable[[Sequence[str]], Sequence[bytes | None]]
 ) -> tuple[list[TaskResult], dict[str, dict[str, Any]]]:
     """How tasks ended, and by task id what was stored of those that were done, as far as both can be believed.
 
@@ -35,7 +35,7 @@ def examined(
     """
     rows = list(ended)
     done = [result for result in rows if result.status == "DONE" and result.s3_key == _place(session_id, result)]
-    stored = get_all([result.s3_key for result in done])
+    stored = find_all([result.s3_key for result in done])
     found = {result.task_id: _document(result, body) for result, body in zip(done, stored, strict=True)}
     documents = {name: document for name, document in found.items() if document is not None}
     believed = [

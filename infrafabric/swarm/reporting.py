@@ -40,7 +40,7 @@ def sum_up(
         errors.Throttled, OverBudgetError: only when ``may_wait``.
     """
     deps.prepare()  # for the summary
-    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.get_all)
+    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
     report = Report.of(order.session_id, named(texts), ended, documents)
     session = deps.store.get(order.session_id) or {}
     status, reason = _ending(session, order, texts, len(documents))

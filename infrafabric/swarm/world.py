@@ -71,7 +71,7 @@ class CoordinatorDeps:
     archive: Callable[[dict[str, Any]], None]  # signs a draft and sends it to the recorder
     put: Callable[[str, bytes], str]  # key, bytes → s3:// URI
     get: Callable[[str], bytes]
-    get_all: Callable[[Sequence[str]], Sequence[bytes]]  # side by side, returned in order
+    find_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, returned in order
     prepare: Callable[[], None]  # begins to make the model ready, beside what follows
     log: Log
     self_name: str  # what a child execution is started by: function name and version

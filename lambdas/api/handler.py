@@ -31,7 +31,7 @@ def aws_deps() -> service.ApiDeps:
         store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
         start=partial(cloud.start_session, cloud.client("lambda"), env.coordinator_arn),
         fetch=objects.find,
-        fetch_all=objects.find_all,
+        find_all=objects.find_all,
         missing_key=cloud.KeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,

@@ -46,7 +46,7 @@ def aws_deps() -> CoordinatorDeps:
         archive=lambda draft: voice.archive(voice.sign(draft)),
         put=objects.put,
         get=objects.get,
-        get_all=objects.get_all,
+        find_all=objects.find_all,
         # The SDK's import takes a second: requests are signed and published, or results read, meanwhile.
         prepare=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
         log=log,

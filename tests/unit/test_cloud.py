@@ -81,7 +81,7 @@ def test_many_objects_are_read_side_by_side_and_come_in_order() -> None:
             at_once.wait()
             return body(request["Key"].encode())
 
-    assert cloud.Objects(S3(), "results").get_all(["a", "b", "c", "d"]) == [b"a", b"b", b"c", b"d"]
+    assert cloud.Objects(S3(), "results").find_all(["a", "b", "c", "d"]) == [b"a", b"b", b"c", b"d"]
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])

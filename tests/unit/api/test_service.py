@@ -79,7 +79,7 @@ class World:
             store=cast(Any, self),
             start=self.start,
             fetch=self.objects.get,
-            fetch_all=lambda keys: [self.objects.get(key) for key in keys],
+            find_all=lambda keys: [self.objects.get(key) for key in keys],
             missing_key=lambda: self.no_key,
             fleet=10,
             model="m",

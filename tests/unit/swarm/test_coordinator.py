@@ -140,7 +140,7 @@ class World:
             archive=lambda draft: self.archived.append(draft["content"]),
             put=lambda key, body: self.objects.update({key: body}) or key,
             get=self.objects.__getitem__,
-            get_all=lambda keys: [self.objects[key] for key in keys],
+            find_all=lambda keys: [self.objects.get(key) for key in keys],
             prepare=lambda: self.prepared.append(self.invocations),
             log=cast(Any, _Log()),
             self_name="coordinator:1",
@@ -361,11 +361,14 @@ def test_a_session_that_is_cancelled_while_it_is_summed_up_is_so_in_its_report_t
     assert world.report()["status"] == world.archived[0]["status"] == "CANCELLED"
 
 
-@pytest.mark.parametrize("stored", [b"[]", b'{"findings": [{"text": "forged", "confidence": 1}]}'])
-def test_an_object_that_is_not_the_one_of_its_row_is_no_finding_and_takes_no_other_along(stored: bytes) -> None:
+@pytest.mark.parametrize("stored", [None, b"[]", b'{"findings": [{"text": "forged", "confidence": 1}]}'])
+def test_an_object_that_is_not_the_one_of_its_row_is_no_finding_and_takes_no_other_along(stored: bytes | None) -> None:
     def swaps(world: World, content: dict[str, Any]) -> None:
         does(world, content)
-        world.objects[world.rows[content["task_id"]].s3_key] = stored
+        key = world.rows[content["task_id"]].s3_key
+        del world.objects[key]
+        if stored is not None:
+            world.objects[key] = stored
 
     world = World(by_task(t0002=swaps))
     ended = world.run(an_order(tasks=("a", "b")))

@@ -64,12 +64,12 @@ def test_a_result_is_believed_when_its_agent_stored_it_as_its_row_says() -> None
 def test_a_row_that_points_elsewhere_is_not_believed_and_nothing_is_fetched_for_it(changes: dict[str, Any]) -> None:
     stored, fetched = json.dumps(document(0.5)).encode(), []
 
-    def get_all(keys: Any) -> list[bytes]:
+    def find_all(keys: Any) -> list[bytes]:
         fetched.extend(keys)
         return [stored for _ in keys]
 
     row = a_row(stored, **changes)
-    assert examined("s1", [row], get_all) == ([replace(row, status="FAILED", reason=BAD_EVIDENCE)], {})
+    assert examined("s1", [row], find_all) == ([replace(row, status="FAILED", reason=BAD_EVIDENCE)], {})
     assert fetched == []
 
 
