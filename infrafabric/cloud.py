@@ -20,7 +20,7 @@ from infrafabric.bus.claim_check import check_out
 from infrafabric.bus.refusal import Reason, Refused, shown
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner
-from infrafabric.swarm.session import WRAP_UP, Order
+from infrafabric.swarm.session import AGAIN, WRAP_UP, Order
 
 _REFRESH_S = 60.0  # an unknown sender, or a key that differs, is looked up again at most so often
 # Short time-outs and standard retries: a function has minutes, and its callers have a deadline.
@@ -206,11 +206,29 @@ def start_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     return _start(executions, coordinator_arn, order.session_id, order.as_event())
 
 
+def restart_session(executions: Any, coordinator_arn: str, order: Order) -> str:
+    """Start the coordinator once more, for a session whose execution is over before its tasks are: it goes on with
+    those that are not done. Returns as ``start_session`` does."""
+    return _start(executions, coordinator_arn, _second(AGAIN, order), {**order.as_event(), AGAIN: True})
+
+
 def wrap_up_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     """Start the coordinator once more, for a session that lost it: only to end, report and archive what was done.
     Returns as ``start_session`` does."""
-    name = f"lost_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"  # no session's id has an underscore
-    return _start(executions, coordinator_arn, name, {**order.as_event(), WRAP_UP: True})
+    return _start(executions, coordinator_arn, _second(WRAP_UP, order), {**order.as_event(), WRAP_UP: True})
+
+
+def is_over(executions: Any, execution_arn: str) -> bool:
+    """Whether an execution has ended, however it did."""
+    try:
+        return executions.get_durable_execution(DurableExecutionArn=execution_arn)["Status"] != "RUNNING"
+    except executions.exceptions.ResourceNotFoundException:
+        return True
+
+
+def _second(what: str, order: Order) -> str:
+    """The name of a session's second execution: it has 64 characters, and no session's id has an underscore."""
+    return f"{what}_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"
 
 
 def _start(executions: Any, coordinator_arn: str, name: str, event: Mapping[str, Any]) -> str:

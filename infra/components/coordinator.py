@@ -61,6 +61,10 @@ class Coordinator(ComponentResource):
         """Start a session. A durable function is invoked by version or alias."""
         role.allow("StartSession", "lambda:InvokeFunction", on=self.alias_arn)
 
+    def grant_look(self, role: Role) -> None:
+        """See whether a session's execution is over."""
+        role.allow("SeeExecutions", "lambda:GetDurableExecution", on=self._any_version)
+
     def grant_complete_callbacks(self, role: Role) -> None:
         """Finish a task that the coordinator waits for, or show that it is alive.
 

@@ -30,7 +30,7 @@ class WatchdogArgs:
 
 
 class Watchdog(ComponentResource):
-    """It ends lost sessions, starts unstarted ones, and counts stuck ones for the alarm."""
+    """It ends lost sessions, starts unstarted ones and those whose execution broke off, and counts stuck ones."""
 
     function: Function
     dlq: DeadLetterQueue
@@ -46,6 +46,7 @@ class Watchdog(ComponentResource):
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.sessions.grant_watch(role)
         args.coordinator.grant_start(role)
+        args.coordinator.grant_look(role)
         self.dlq.grant_send(role)
         self.function = Function(name, self._function_args(role, args), child)
         self._wake(args)

@@ -35,8 +35,10 @@ from infrafabric.models import errors, prompts
 from infrafabric.resilience import silence_s
 from infrafabric.swarm import paid, parts, reporting, watch
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
+from infrafabric.swarm.parts import Share
 from infrafabric.swarm.report import evidence
 from infrafabric.swarm.session import (
+    AGAIN,
     COORDINATOR,
     TASKS_AN_EXECUTION,
     WRAP_UP,
@@ -67,12 +69,11 @@ class TaskGivenUpError(Exception):
 
 
 def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps) -> dict[str, Any]:
-    """One session, or one part of a big one, or the end of one that was lost. Returns what came of it, small enough
-    for a checkpoint."""
-    order = Order.from_event(event)
+    """One session, or one part of a big one, or what is left of one whose execution is over. Returns what came of it,
+    small enough for a checkpoint."""
+    order, again = Order.from_event(event), AGAIN in event
     if "part" in event:
-        part = event["part"]
-        return {"given_up": _dispatch(order, part["texts"], part["first"], part["of"], context, deps)}
+        return {"given_up": _dispatch(order, Share(**event["part"]), context, deps)}
     if WRAP_UP in event:
         lost = context.step(lambda _: _is_lost(order, deps), name="lost")
         return _conclude(order, order.tasks, {}, "", context, deps) if lost else {"status": "not lost"}
@@ -80,10 +81,10 @@ def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps
     if not context.is_replaying():  # whoever resumes a session asks no model before its report, which sees to it itself
         deps.prepare()
     try:
-        plan = context.step(lambda _: _plan(order, deps), name="plan", config=_RETRY)
+        plan = context.step(lambda _: _plan(order, again, deps), name="plan", config=_RETRY)
         texts, stop = texts or plan["tasks"], plan["stop"]
         if not stop:
-            given_up = _all(order, texts, context, deps)
+            given_up = _all(order, Share(texts=texts, of=len(texts), again=again), context, deps)
     except DurableOperationError as error:
         stop = f"{error.error_type}: {error.message}"  # what was done by then is reported all the same
     return _conclude(order, texts, given_up, stop, context, deps)
@@ -126,7 +127,7 @@ def _conclude(
 # -- plan --------------------------------------------------------------------------------------------------------------
 
 
-def _plan(order: Order, deps: CoordinatorDeps) -> dict[str, Any]:
+def _plan(order: Order, again: bool, deps: CoordinatorDeps) -> dict[str, Any]:
     """The tasks when the order has none, and the session is RUNNING; or why it stops here.
 
     Tasks that were given are not returned: a checkpoint is no place for what the event has already.
@@ -135,7 +136,8 @@ def _plan(order: Order, deps: CoordinatorDeps) -> dict[str, Any]:
         errors.Throttled: to be tried again.
     """
     try:
-        planned = [] if order.tasks else _tasks_of(order, deps)
+        known = deps.store.plan(order.session_id) if again and not order.tasks else []
+        planned = [] if order.tasks else known or _tasks_of(order, deps)
     except OverBudgetError as error:
         return {"tasks": [], "stop": f"{BUDGET}: {error}"}
     except SessionOverError:
@@ -147,7 +149,7 @@ def _plan(order: Order, deps: CoordinatorDeps) -> dict[str, Any]:
     count = len(order.tasks) or len(planned)
     if not count:
         return {"tasks": [], "stop": "the plan has no tasks: say more about the goal, or give tasks"}
-    if not deps.store.begin(order.session_id, tasks=count):
+    if not deps.store.begin(order.session_id, tasks=count, planned=planned):
         return {"tasks": planned, "stop": CANCELLED}
     deps.log.info("session planned", session_id=order.session_id, tasks=count)
     return {"tasks": planned, "stop": ""}
@@ -162,30 +164,30 @@ def _tasks_of(order: Order, deps: CoordinatorDeps) -> list[str]:
 # -- dispatch ----------------------------------------------------------------------------------------------------------
 
 
-def _all(order: Order, texts: Sequence[str], context: DurableContext, deps: CoordinatorDeps) -> dict[str, str]:
+def _all(order: Order, whole: Share, context: DurableContext, deps: CoordinatorDeps) -> dict[str, str]:
     """Have all tasks done. Returns why, for each that was given up."""
-    if len(texts) <= TASKS_AN_EXECUTION:
-        return _dispatch(order, texts, 0, len(texts), context, deps)
-    given_up = parts.dispatch(order, texts, context, deps)
-    parts.wait_for_quorum(order, texts, given_up, context, deps)
+    if whole.of <= TASKS_AN_EXECUTION:
+        return _dispatch(order, whole, context, deps)
+    given_up = parts.dispatch(order, whole, context, deps)
+    parts.wait_for_quorum(order, whole.texts, given_up, context, deps)
     return given_up
 
 
-def _dispatch(
-    order: Order, texts: Sequence[str], first: int, total: int, context: DurableContext, deps: CoordinatorDeps
-) -> dict[str, str]:
-    """Give ``texts`` (from index ``first`` of ``total``) to agents. Returns why, for each task that was given up."""
-    patience_s = silence_s(deps.heartbeat_timeout_s, tasks=total, agents=order.agents, at_once=deps.at_once)
+def _dispatch(order: Order, share: Share, context: DurableContext, deps: CoordinatorDeps) -> dict[str, str]:
+    """Give the tasks of ``share`` to agents. Returns why, for each task that was given up."""
+    patience_s = silence_s(deps.heartbeat_timeout_s, tasks=share.of, agents=order.agents, at_once=deps.at_once)
 
     def one(branch: DurableContext, text: str, index: int, _: Sequence[str]) -> None:
-        _work(order, text, first + index, patience_s, branch, deps)
+        name = task_id(share.first + index)
+        if not (share.again and branch.step(lambda _: _is_done(order, name, deps), name=f"done-{name}")):
+            _work(order, text, share.first + index, patience_s, branch, deps)
 
     # A count, and no predicate of ours: for one of those the SDK lists all tasks anew whenever a single one moves.
-    quorum = CompletionConfig(min_successful=needed(order.quorum, len(texts)))
+    quorum = CompletionConfig(min_successful=needed(order.quorum, len(share.texts)))
     config = MapConfig(completion_config=quorum, nesting_type=NestingType.FLAT)
-    batch = context.map(texts, one, name="tasks", config=config)
+    batch = context.map(share.texts, one, name="tasks", config=config)
     return {
-        task_id(first + item.index): item.error.message or "failed" if item.error else parts.NOT_NEEDED
+        task_id(share.first + item.index): item.error.message or "failed" if item.error else parts.NOT_NEEDED
         for item in batch.all
         if item.status.value != "SUCCEEDED"
     }
@@ -234,10 +236,14 @@ def _attempt(
 
 def _unheard(order: Order, index: int, deps: CoordinatorDeps) -> str:
     """What the silence means. An agent that died between its result and its answer has done the task all the same."""
-    found = deps.store.task(order.session_id, task_id(index))
-    if found is not None and found.status == "DONE":
+    if _is_done(order, task_id(index), deps):
         return ""
     return DEADLINE if deps.now_ms() >= order.tasks_by_ms - _LATE_MS else SILENT
+
+
+def _is_done(order: Order, name: str, deps: CoordinatorDeps) -> bool:
+    found = deps.store.task(order.session_id, name)
+    return found is not None and found.status == "DONE"
 
 
 def _request(order: Order, text: str, index: int, attempt: int, callback_id: str, deps: CoordinatorDeps) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from aws_durable_execution_sdk_python.config import CompletionConfig, Duration, MapConfig, NestingType
 from aws_durable_execution_sdk_python.context import DurableContext
@@ -16,13 +17,23 @@ SHARE_BYTES = 150_000  # of the texts of a part, as JSON: a checkpoint takes 256
 _LONGEST_LOOK_S = 600  # between two looks at what late agents have done
 
 
-def dispatch(order: Order, texts: Sequence[str], context: DurableContext, deps: CoordinatorDeps) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one execution hands out of a session's tasks."""
+
+    texts: Sequence[str]
+    first: int = 0  # index of the first one
+    of: int  # tasks of the whole session
+    again: bool = False  # some may be done: another execution began with them
+
+
+def dispatch(order: Order, whole: Share, context: DurableContext, deps: CoordinatorDeps) -> dict[str, str]:
     """Child executions, each with its share of the tasks. A part that fails as a whole takes only its tasks along."""
-    shares = shared_out(texts)
+    shares = shared_out(whole.texts)
 
     def part(branch: DurableContext, first: int, index: int, _: Sequence[int]) -> dict[str, str]:
-        share = {"first": first, "texts": shares[index][1], "of": len(texts)}
-        payload = {**order.as_event(), "tasks": [], "part": share}
+        share = replace(whole, texts=shares[index][1], first=first)
+        payload = {**order.as_event(), "tasks": [], "part": asdict(share)}
         return branch.invoke(deps.self_name, payload, name=f"part-{first}")["given_up"]
 
     config = MapConfig(completion_config=CompletionConfig.all_completed(), nesting_type=NestingType.FLAT)

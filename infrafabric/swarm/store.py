@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -98,13 +98,24 @@ class SessionStore(Ledger):
         for page in pages:
             yield from map(plain, page["Items"])
 
-    def begin(self, session_id: str, *, tasks: int) -> bool:
-        """RUNNING from now on, with so many tasks. False when the session has ended (it was cancelled)."""
+    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
+        """RUNNING from now on, with so many tasks. False when the session has ended (it was cancelled).
+
+        Args:
+            planned: the tasks' texts, when no order has them: a second execution could not plan the same ones.
+        """
+        plan = {"pk": order_key(session_id), "sk": "PLAN", "texts": list(planned), **self.fresh()}
         return self._update_live(
             session_id,
             "SET #status = :now, tasks_total = :tasks, updated_ms = :moved",
             {":now": Status.RUNNING, ":tasks": tasks, ":moved": self.now_ms()},
+            *([self.put(plan)] if planned else []),
         )
+
+    def plan(self, session_id: str) -> list[str]:
+        """The tasks that a session's goal was split into; none when it was not."""
+        found = self.find(order_key(session_id), "PLAN")
+        return list(found["texts"]) if found else []
 
     def end(self, session_id: str, status: Status, *, reason: str) -> bool:
         """The session's final state. False when it has one already, which then stands."""
@@ -141,8 +152,10 @@ class SessionStore(Ledger):
             for found in page["Items"]:
                 yield task_of(plain(found))
 
-    def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any]) -> bool:
-        """Change a session that has not ended. False when it has, or was never there."""
+    def _update_live(
+        self, session_id: str, expression: str, values: Mapping[str, Any], *with_it: dict[str, Any]
+    ) -> bool:
+        """Change a session that has not ended, and write ``with_it``. False when it has, or was never there."""
         change = self.change(
             session_id,
             "SESSION",
@@ -151,7 +164,7 @@ class SessionStore(Ledger):
             condition="#status IN (:pending, :running)",
             names={"#status": "status"},
         )
-        return self.transact([change]) is None
+        return self.transact([change, *with_it]) is None
 
 
 _LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended

@@ -34,7 +34,9 @@ class WatchDeps:
     now_ms: Callable[[], int]
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
+    restart: Callable[[Order], str]  # starts it once more, to go on with what is not done
     wrap_up: Callable[[Order], str]  # starts it once more, to report on a session that lost it
+    is_over: Callable[[str], bool]  # whether an execution has ended, by its ARN
     measure: Callable[[Mapping[str, float]], None]
     log: EventLog
     stuck_ms: int
@@ -81,10 +83,11 @@ def state(item: Item, *, now_ms: int, stuck_ms: int) -> State:
 
 
 def look(deps: WatchDeps) -> dict[str, int]:
-    """One round: lost sessions are ended and reported on, unstarted ones started, stuck ones counted for the alarm.
+    """One round: lost sessions are ended and reported on, unstarted ones started, stuck ones counted for the alarm, and
+    those of them whose execution is over are started once more.
 
-    A stuck session is left alone: Lambda resumes its execution and the coordinator gives a silent agent's tasks to
-    others by itself, so what is stuck all the same is a fault that a second execution would only pay for twice.
+    Others that are stuck are left alone: Lambda resumes a running execution and the coordinator gives a silent agent's
+    tasks to others by itself, so a second execution beside the first would only pay for the same fault twice.
     """
     now_ms = deps.now_ms()
     live = list(deps.store.live())
@@ -109,7 +112,9 @@ def _act(item: Item, found: State, deps: WatchDeps) -> None:
     if found is State.LOST:
         ordered = give_up_lost(item, deps.store, deps.wrap_up)
     elif found is State.UNSTARTED:
-        ordered = _start(item["pk"], deps)
+        ordered = _start(item["pk"], deps.start, deps)
+    elif found is State.STUCK and "execution_arn" in item and deps.is_over(item["execution_arn"]):
+        ordered = _start(item["pk"], deps.restart, deps)
     else:
         ordered = True
     if not ordered:  # written by nobody who may order work
@@ -118,14 +123,14 @@ def _act(item: Item, found: State, deps: WatchDeps) -> None:
         deps.log.warning(f"session {found}", session_id=item["pk"], status=str(item["status"]))
 
 
-def _start(session_id: str, deps: WatchDeps) -> bool:
+def _start(session_id: str, start: Callable[[Order], str], deps: WatchDeps) -> bool:
     """False when it has no order: it ends as lost."""
     try:
         order = deps.store.order(session_id)
     except LookupError:
         return False
-    # The execution is called like the session: a start that did succeed, unseen, is not made twice.
-    deps.store.note_execution(session_id, deps.start(order))
+    # The execution is called after the session: a start that did succeed, unseen, is not made twice.
+    deps.store.note_execution(session_id, start(order))
     return True
 
 

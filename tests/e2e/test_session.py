@@ -177,30 +177,56 @@ def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung
     assert [result["status"] for result in stage.report(hung)["results"]] == ["DONE", "FAILED"]
 
 
-def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(stage: Stage) -> None:
-    """What is left of one whose execution failed: the row and the object of what an agent had done."""
+def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
+    """What is left of a session of an hour ago, ``left_ms`` from its deadline, whose execution broke off when one of
+    two tasks was done: the agent's row and object."""
     store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
-    now = time.time_ns() // 1_000_000
+    now, budget = time.time_ns() // 1_000_000, 1_000_000_000
     order = Order(
-        session_id="lost", goal=None, tasks=("one", "two"), agents=1, created_ms=now - 3_600_000,
-        deadline_ms=now - LOST_MS - 1_000, budget_nusd=10, quorum=1.0,
+        session_id=session_id, goal=None, tasks=("one", "two"), agents=2, created_ms=now - 3_600_000,
+        deadline_ms=now + left_ms, budget_nusd=budget, quorum=1.0,
     )  # fmt: skip
     store.create(order, digest="d", model="m")
-    store.begin("lost", tasks=2)
+    store.begin(session_id, tasks=2)
     stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'
-    key = result_key("lost", "h01", "t0001", 0)
+    key = result_key(session_id, "h01", "t0001", 0)
     stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=key, Body=stored)
     done = TaskResult(
         task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key=key, evidence_hash=evidence(stored)
     )
     mine = store.claim(
-        "lost", "if://message/m", reserve_nusd=5, budget_nusd=10, lease_ms=60_000, token="a", carrier="sqs-1"
+        session_id, "if://message/m", reserve_nusd=5, budget_nusd=budget, lease_ms=60_000, token="a", carrier="sqs-1"
     )
     store.finish(mine, done, spent_nusd=5)
+    return store
 
-    round_of = {"FunctionName": "infrafabric-dev-watchdog", "Qualifier": "live"}
-    found = json.load(stage.platform.client("lambda").invoke(**round_of)["Payload"])
-    assert found["lost"] >= 1
+
+def watch(stage: Stage) -> dict[str, int]:
+    """A round of the watchdog, now."""
+    watchdog = {"FunctionName": "infrafabric-dev-watchdog", "Qualifier": "live"}
+    return json.load(stage.platform.client("lambda").invoke(**watchdog)["Payload"])
+
+
+def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stage: Stage, ten: dict[str, Any]) -> None:
+    asked = stage.counting(r"Session: broken\b")
+    store = broken_off(stage, "broken", left_ms=600_000)
+    over = store.get("ten")
+    assert over
+    store.note_execution("broken", over["execution_arn"])
+    long_ago = {":then": over["created_ms"] - 3_600_000}
+    store.transact([store.change("broken", "SESSION", "SET updated_ms = :then", long_ago)])
+
+    assert watch(stage)["stuck"] >= 1
+    session = stage.ended("broken")
+    assert (session["status"], session["tasks"]) == ("COMPLETE", {"total": 2, "done": 2, "failed": 0})
+    results = stage.report("broken")["results"]
+    assert [(row["agent"], row["status"]) for row in results] == [("h01", "DONE"), ("h02", "DONE")]
+    assert asked() == 1, "the task that was done is not done again"
+
+
+def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(stage: Stage) -> None:
+    broken_off(stage, "lost", left_ms=-LOST_MS - 1_000)
+    assert watch(stage)["lost"] >= 1
     session = stage.ended("lost")
     assert (session["status"], session["reason"]) == ("PARTIAL", LOST)
     written = until(lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = 'lost'"), "its history")

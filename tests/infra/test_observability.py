@@ -202,6 +202,7 @@ def test_the_watchdog_looks_every_ten_minutes_and_may_do_what_it_does_and_no_mor
     granted = estate.granted("watchdog")
     assert granted["Sessions"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
     assert granted["StartSession"]["Action"] == ["lambda:InvokeFunction"]
+    assert granted["SeeExecutions"]["Action"] == ["lambda:GetDurableExecution"]
     assert {sid for sid in granted if sid.startswith("Sign")} == set()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from infrafabric import cloud
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
 from infrafabric.bus.registry import TrustedKey
-from infrafabric.swarm.session import COORDINATOR
+from infrafabric.swarm.session import COORDINATOR, Order
 
 KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 NEW_KEY = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="  # of RFC 8032's examples, both
@@ -105,6 +107,36 @@ def test_a_callback_that_is_closed_is_no_error() -> None:
     with pytest.raises(ClientError, match="ServiceException"):
         callbacks.fail("Y2I=", "budget", "too dear")
     assert closed == ["CallbackTimeoutException"]
+
+
+@pytest.mark.parametrize(("status", "over"), [("RUNNING", False), ("FAILED", True), ("SUCCEEDED", True)])
+def test_an_execution_is_over_when_it_does_not_run(status: str, over: bool) -> None:
+    client, answers = stubbed("lambda")
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9"
+    ran = {"DurableExecutionArn": arn, "DurableExecutionName": "s", "FunctionArn": "arn:f", "StartTimestamp": 1}
+    answers.add_response("get_durable_execution", {**ran, "Status": status}, {"DurableExecutionArn": arn})
+    assert cloud.is_over(client, arn) is over
+
+
+def test_an_execution_that_is_forgotten_is_over() -> None:
+    client, answers = stubbed("lambda")
+    answers.add_client_error("get_durable_execution", "ResourceNotFoundException", http_status_code=404)
+    assert cloud.is_over(client, "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9")
+
+
+@pytest.mark.parametrize(("start", "what"), [(cloud.restart_session, "again"), (cloud.wrap_up_session, "wrap_up")])
+def test_a_second_execution_has_a_name_that_no_session_has_and_is_told_what_is_left(start: Any, what: str) -> None:
+    client, answers = stubbed("lambda")
+    order = Order(
+        session_id="s" * 64, goal="g", tasks=(), agents=1, created_ms=1, deadline_ms=2, budget_nusd=1, quorum=1
+    )
+    name = f"{what}_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"
+    wanted = {
+        "FunctionName": "arn:c", "InvocationType": "Event", "DurableExecutionName": name,
+        "Payload": json.dumps({**order.as_event(), what: True}).encode(),
+    }  # fmt: skip
+    answers.add_response("invoke", {"StatusCode": 202, "DurableExecutionArn": "arn:e"}, wanted)
+    assert start(client, "arn:c", order) == "arn:e"
 
 
 def test_a_heartbeat_that_is_lost_stops_no_work() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -49,6 +49,7 @@ class World:
     prepared: list[int] = field(default_factory=list)  # in which invocations the model was made ready
     late: list[dict[str, Any]] = field(default_factory=list)
     committed: int = 0
+    planned: list[str] = field(default_factory=list)
     total: int = 0  # tasks that a coordinator planned, before it was lost
     invocations: int = 0
     heartbeat_timeout_s: int = 60
@@ -56,11 +57,14 @@ class World:
 
     # the table
 
-    def begin(self, session_id: str, *, tasks: int) -> bool:
+    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
         if Status(self.status).final:
             return False
-        self.status = "RUNNING"
+        self.status, self.planned = "RUNNING", list(planned)
         return True
+
+    def plan(self, session_id: str) -> list[str]:
+        return self.planned
 
     def end(self, session_id: str, status: Status, *, reason: str) -> bool:
         if Status(self.status).final:
@@ -435,6 +439,33 @@ def test_a_reason_fits_into_a_signed_message_and_a_small_item_however_long_an_er
     for reason in (planless.reason, planless.archived[0]["reason"], full.reason):
         assert reason.startswith("RuntimeError: ")
         assert len(reason) == 500
+
+
+def test_an_execution_that_goes_on_after_another_does_what_is_not_done() -> None:
+    first = World(by_task(t0002=silent), plans=[["one", "two", "three"]])
+    first.begin("s1", tasks=3, planned=["one", "two", "three"])
+    for name in ("t0001", "t0003"):
+        first.done({"task_id": name, "attempt": 0})
+    second = World(does, status="RUNNING", planned=first.planned, rows=first.rows, objects=first.objects, plans=[])
+    assert second.run(an_order(goal="g", tasks=()), again=True)["status"] == "COMPLETE"
+    assert second.given() == [("t0002", "h02")]
+    assert [row["task"] for row in second.report()["results"]] == ["one", "two", "three"]
+    assert second.asked == ["report/1"], "the plan was made by the first"
+
+
+def test_a_session_whose_first_execution_broke_off_before_its_plan_is_planned_by_the_second() -> None:
+    world = World(does)
+    assert world.run(an_order(goal="g", tasks=()), again=True)["status"] == "COMPLETE"
+    assert (world.asked, world.planned) == (["plan/1", "report/1"], ["one", "two"])
+
+
+def test_the_parts_of_a_big_session_know_that_another_execution_began() -> None:
+    texts = tuple(f"part {number}" for number in range(TASKS_AN_EXECUTION + 3))
+    world = World(does, status="RUNNING")
+    for number in range(1, TASKS_AN_EXECUTION + 2):
+        world.done({"task_id": f"t{number:04}", "attempt": 0})
+    assert world.run(an_order(tasks=texts), again=True)["status"] == "COMPLETE"
+    assert sorted(name for name, _ in world.given()) == ["t0052", "t0053"]
 
 
 @pytest.mark.parametrize("tasks", [("a", "b"), ()])

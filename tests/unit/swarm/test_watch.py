@@ -36,7 +36,9 @@ class World:
     items: list[dict[str, Any]]
     ended: dict[str, tuple[Status, str]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
+    over: bool = False  # all executions are
     away: bool = False  # Lambda is
     noted: dict[str, str] = field(default_factory=dict)
     measured: list[dict[str, float]] = field(default_factory=list)
@@ -67,6 +69,10 @@ class World:
         self.started.append(order.session_id)
         return f"arn:{order.session_id}"
 
+    def restart(self, order: Order) -> str:
+        self.restarted.append(order.session_id)
+        return f"arn:again:{order.session_id}"
+
     def wrap_up(self, order: Order) -> str:
         if self.away:
             raise ConnectionError("Lambda is away")
@@ -77,8 +83,9 @@ class World:
         measure = cast(Any, self.measured.append)
         return look(
             WatchDeps(
-                now_ms=lambda: NOW, store=cast(Any, self), start=self.start, wrap_up=self.wrap_up, measure=measure,
-                log=cast(Any, self), stuck_ms=STUCK_MS,
+                now_ms=lambda: NOW, store=cast(Any, self), start=self.start, restart=self.restart,
+                wrap_up=self.wrap_up, is_over=lambda arn: self.over, measure=measure, log=cast(Any, self),
+                stuck_ms=STUCK_MS,
             )
         )  # fmt: skip
 
@@ -138,10 +145,19 @@ def test_a_session_that_the_api_did_not_make_is_not_started_and_holds_up_no_othe
     assert ("session without an order", "forged") in world.said
 
 
-def test_a_stuck_session_is_counted_and_left_to_its_coordinator() -> None:
+def test_a_stuck_session_whose_execution_is_over_is_started_once_more() -> None:
+    world = World([session(quiet_ms=40 * MINUTE_MS), session("t"), session("forged", quiet_ms=40 * MINUTE_MS)])
+    world.over = True
+    world.look()
+    assert (world.restarted, world.started, world.ended) == (["s"], [], {})
+    assert world.noted == {"s": "arn:again:s"}
+    assert world.measured[0]["SessionsStuck"] == 2, "the alarm tells all the same"
+
+
+def test_a_stuck_session_whose_execution_runs_is_counted_and_left_to_its_coordinator() -> None:
     world = World([session(quiet_ms=40 * MINUTE_MS), session("t")])
     world.look()
-    assert (world.started, world.ended) == ([], {})
+    assert (world.started, world.restarted, world.ended) == ([], [], {})
     assert world.said == [("session stuck", "s")]
     assert world.measured == [
         {"SessionsLive": 2, "SessionsStuck": 1, "SessionsLost": 0, "LongestQuietS": 40 * 60}
