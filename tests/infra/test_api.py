@@ -144,3 +144,9 @@ def test_the_accounts_log_role_belongs_to_one_stack(dev, bare):
     assert "api-account" in dev.before("api-gateway-stage"), "a stage that logs is refused without it"
     assert not bare.of("apigateway/account:Account")
     assert "api-account-logs" not in bare.of("iam/role:Role")
+
+
+def test_what_the_account_is_told_of_the_log_role_stays_when_a_stack_goes(primary):
+    """Another stack may have told it another role since, and its logs would end."""
+    assert primary.options["api-account"].retainOnDelete
+    assert not primary.options["api-account-logs"].retainOnDelete, "or the stack could not come back"
