@@ -240,6 +240,7 @@ def test_secrets_are_secret_from_end_to_end(dev, prod):
 
 def test_what_holds_data_is_protected_in_prod_and_free_in_dev(dev, prod):
     assert prod.options["face-app-front-balancer"].protect, "AWS would refuse its deletion in the middle of an update"
+    assert prod.options["network-vpc"].protect, "another range would take the rules of all in it before AWS refuses"
     held = {"database-instance", "sessions-table", "storage-results-bucket", "storage-state-bucket", "keys-data"}
     assert {name for name in {*held, "trail-audit-bucket", "backups-vault"} if not prod.options[name].protect} == set()
     assert {name for name in held if dev.options[name].protect} == set()
