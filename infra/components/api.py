@@ -102,5 +102,6 @@ def _account_log_role(name: str, place: Place, parent: Resource) -> Sequence[Res
         policy_arn=f"arn:{place.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
         opts=child,
     )
-    after = ResourceOptions(parent=parent, depends_on=[attached])
+    # Deleting it would empty the setting, whoever has set it since, and no stage of the account would log any more.
+    after = ResourceOptions(parent=parent, depends_on=[attached], retain_on_delete=True)
     return [aws.apigateway.Account(f"{name}-account", cloudwatch_role_arn=role.arn, opts=after)]

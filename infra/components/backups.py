@@ -41,7 +41,8 @@ class Backups(ComponentResource):
             kms_key_arn=args.keys.data_arn,
             force_destroy=not place.prod,
             tags=place.tags("guardrails", DataClass.CONFIDENTIAL, "vault"),
-            opts=ResourceOptions(parent=self, protect=place.prod),
+            # AWS Backup deletes no vault with backups in it, and these are for the day when all else is gone.
+            opts=ResourceOptions(parent=self, protect=place.prod, retain_on_delete=place.prod),
         )
         self.vault_arn = vault.arn
         self._lock(vault)

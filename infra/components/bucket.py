@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import policies
 from infra.place import DataClass, Place
@@ -48,7 +48,9 @@ class Bucket(ComponentResource):
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Bucket", name, opts=opts)
         self._name = name
-        child = ResourceOptions(parent=self)
+        # S3 deletes no bucket with locked objects in it: prod's stays whole, with what locks and at last expires them.
+        self._kept = args.place.prod and args.lock_days is not None
+        child = self._after()
         self._region = args.place.region if args.elsewhere else None
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
@@ -57,7 +59,7 @@ class Bucket(ComponentResource):
             object_lock_enabled=True if args.lock_days else None,
             force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
             tags=args.place.tags(args.component, args.data, args.what),
-            opts=ResourceOptions(parent=self, protect=args.place.prod),
+            opts=ResourceOptions(parent=self, protect=args.place.prod, retain_on_delete=self._kept),
         )
         self.bucket_id, self.arn = bucket.id, bucket.arn
         self._encrypt(name, args)
@@ -75,7 +77,7 @@ class Bucket(ComponentResource):
             bucket=bucket.id,
             rules=_rules(args),
             transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
-            opts=ResourceOptions(parent=self, depends_on=[self.versions]),
+            opts=self._after(self.versions),
         )
         if args.lock_days:
             aws.s3.BucketObjectLockConfiguration(
@@ -84,7 +86,7 @@ class Bucket(ComponentResource):
                 bucket=bucket.id,
                 # Governance: who may bypass it is IAM's to say, and the boundary says nobody of this stack.
                 rule={"default_retention": {"mode": "GOVERNANCE", "days": args.lock_days}},
-                opts=ResourceOptions(parent=self, depends_on=[self.versions]),
+                opts=self._after(self.versions),
             )
         if args.logs_to is not None:
             aws.s3.BucketLogging(
@@ -99,7 +101,7 @@ class Bucket(ComponentResource):
 
     def _close(self, name: str, args: BucketArgs) -> None:
         """Nobody but this account's roles, and they only by TLS."""
-        child = ResourceOptions(parent=self)
+        child = self._after()
         aws.s3.BucketOwnershipControls(
             f"{name}-owner",
             region=self._region,
@@ -128,7 +130,7 @@ class Bucket(ComponentResource):
             region=self._region,
             bucket=self.bucket_id,
             policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
-            opts=ResourceOptions(parent=self, depends_on=[self._closed]),  # S3 refuses both changes at one moment
+            opts=self._after(self._closed),  # S3 refuses both changes at one moment
         )
 
     def _encrypt(self, name: str, args: BucketArgs) -> None:
@@ -144,8 +146,11 @@ class Bucket(ComponentResource):
             bucket=self.bucket_id,
             # The bucket key saves a KMS request, and its price, for each object.
             rules=[{"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": kms}],
-            opts=ResourceOptions(parent=self),
+            opts=self._after(),
         )
+
+    def _after(self, *needed: Resource) -> ResourceOptions:
+        return ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=self._kept)
 
 
 def _rules(args: BucketArgs) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:

@@ -150,7 +150,8 @@ class Keys(ComponentResource):
             multi_region=True,  # without a copy too: no key becomes one later, and another reads nothing of its data
             policy=self._data_policy(place),
             tags=place.tags("keys", DataClass.SECRET, "data"),
-            opts=ResourceOptions(parent=self, protect=place.prod),
+            # What prod leaves on purpose, its last snapshot and its backups, is encrypted with it.
+            opts=ResourceOptions(parent=self, protect=place.prod, retain_on_delete=place.prod),
         )
         self._alias(name, "data", key.key_id)
         if recovery_region:

@@ -52,7 +52,9 @@ class Network(ComponentResource):
             enable_dns_hostnames=True,  # private names of interface endpoints need both
             assign_generated_ipv6_cidr_block=args.settings.ipv6,
             tags=self._tags("vpc"),
-            opts=child,
+            # Another range is another VPC, and Pulumi takes the rules of what is in this one away first: better the
+            # preview stops.
+            opts=ResourceOptions(parent=self, protect=args.base.place.prod),
         )
         self.vpc_id, self._ipv6_range = vpc.id, vpc.ipv6_cidr_block
         # Without rules nothing that lands in it by mistake can talk to anything.

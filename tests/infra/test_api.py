@@ -92,11 +92,14 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
         assert document.get("status") == (int(answer["statusCode"]) if "statusCode" in answer else None), kind
 
 
-def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatch):
+def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatch, tmp_path):
     (deployment,) = primary.of("apigateway/deployment:Deployment").values()
     assert deployment["triggers"] == {"definition": api_definition.digest()}
-    monkeypatch.setattr(api_definition, "NEW_SESSION", {"type": "array"})
-    assert deployment["triggers"] != {"definition": api_definition.digest()}
+    (tmp_path / "gateway.py").write_text(api_definition.GATEWAY.read_text().replace('"AWS_PROXY"', '"AWS"'))
+    for name, changed in {"NEW_SESSION": {"type": "array"}, "GATEWAY": tmp_path / "gateway.py"}.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(api_definition, name, changed)
+            assert deployment["triggers"] != {"definition": api_definition.digest()}, name
 
 
 def test_nothing_is_deployed_before_all_of_it_is_there(primary):
@@ -144,3 +147,9 @@ def test_the_accounts_log_role_belongs_to_one_stack(dev, bare):
     assert "api-account" in dev.before("api-gateway-stage"), "a stage that logs is refused without it"
     assert not bare.of("apigateway/account:Account")
     assert "api-account-logs" not in bare.of("iam/role:Role")
+
+
+def test_what_the_account_is_told_of_the_log_role_stays_when_a_stack_goes(primary):
+    """Another stack may have told it another role since, and its logs would end."""
+    assert primary.options["api-account"].retainOnDelete
+    assert not primary.options["api-account-logs"].retainOnDelete, "or the stack could not come back"

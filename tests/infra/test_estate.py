@@ -240,9 +240,19 @@ def test_secrets_are_secret_from_end_to_end(dev, prod):
 
 def test_what_holds_data_is_protected_in_prod_and_free_in_dev(dev, prod):
     assert prod.options["face-app-front-balancer"].protect, "AWS would refuse its deletion in the middle of an update"
+    assert prod.options["network-vpc"].protect, "another range would take the rules of all in it before AWS refuses"
     held = {"database-instance", "sessions-table", "storage-results-bucket", "storage-state-bucket", "keys-data"}
     assert {name for name in {*held, "trail-audit-bucket", "backups-vault"} if not prod.options[name].protect} == set()
     assert {name for name in held if dev.options[name].protect} == set()
+
+
+def test_what_stays_readable_when_prod_goes_is_its_key_its_backups_and_its_audit_log(dev, prod, lavish):
+    """AWS refuses to delete the last two while they hold anything, and each later update would end with that."""
+    audit = {name for name, made in prod.options.items() if made.type.startswith("aws:") and "trail-audit-" in name}
+    assert len(audit) > 8, "with its policy, its lock and what expires its records"
+    kept = {name for name, made in lavish.options.items() if made.retainOnDelete}
+    assert kept == {*audit, "api-account", "backups-vault", "keys-data"}
+    assert {name for name, made in dev.options.items() if made.retainOnDelete} == {"api-account"}, "dev goes whole"
 
 
 def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, standby):
