@@ -92,8 +92,9 @@ class PublicName(ComponentResource):
             set_identifier=part.lower() if fails_over else None,
             failover_routing_policies=[{"type": part}] if fails_over else None,
             health_check_id=self.health_check_id if fails_over else None,
-            # Route 53 refuses a plain record beside one that fails over, so what is replaced goes first.
-            opts=ResourceOptions(parent=self, delete_before_replace=True),
+            # The old one goes last: failing over or not is changed in place, both at one stroke, and another name waits
+            # for its certificate, perhaps for an hour.
+            opts=ResourceOptions(parent=self),
         )
 
     def _alarm(self, check: aws.route53.HealthCheck, checked: str) -> Output[str]:
