@@ -65,7 +65,8 @@ class PublicName(ComponentResource):
             failure_threshold=3,
             measure_latency=False,
             tags=args.place.tags("front", DataClass.NONE, f"{args.what}-{args.place.region}"),
-            opts=ResourceOptions(parent=self),
+            # Else the old name would fail over at once on a new one that does not answer yet.
+            opts=ResourceOptions(parent=self, replace_on_changes=["fqdn"]),
         )
         self.health_check_id = check.id
         self.alarm_arn = self._alarm(check, checked)

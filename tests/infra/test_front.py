@@ -68,6 +68,12 @@ def test_an_old_name_answers_until_its_successor_can(prod):
     assert not any(prod.options[name].deleteBeforeReplace for name in records)
 
 
+def test_an_old_name_is_checked_as_itself_until_it_goes(prod):
+    """Route 53 would change the check in place, and fail the old name over on one that waits for its certificate."""
+    checks = prod.of("route53/healthCheck:HealthCheck")
+    assert {tuple(prod.options[name].replaceOnChanges) for name in checks} == {("fqdn",)}
+
+
 def test_reads_go_to_the_second_region_when_the_first_is_in_trouble(distribution):
     found = origins(distribution)
     assert found["app-primary"] == f"app-us-east-1.{DOMAIN}"
