@@ -180,22 +180,6 @@ def test_a_diff_says_what_needs_a_replacement_and_which_comes_first(
 
 
 @pytest.mark.parametrize(
-    ("type_", "inputs", "changes"),
-    [
-        ("aws:route53/zone:Zone", {"name": "old.example"}, {"name": "new.example"}),
-        ("aws:route53/healthCheck:HealthCheck", {"type": "HTTPS", "fqdn": "api.old.example"},
-         {"fqdn": "api.new.example"}),
-    ],
-)  # fmt: skip
-def test_a_replacement_is_another_one_while_the_old_one_stands(
-    engine: Engine, type_: str, inputs: dict[str, Any], changes: dict[str, Any]
-) -> None:
-    old, new = engine.create(type_, "named", inputs), engine.create(type_, "named", {**inputs, **changes})
-
-    assert old.id != new.id
-
-
-@pytest.mark.parametrize(
     ("type_", "inputs", "behind_its_back"),
     [
         (QUEUE, {"name": "gone"}, lambda it, to: to.client("sqs").delete_queue(QueueUrl=it.id)),
