@@ -87,7 +87,8 @@ def show(found: dict[str, Any], console: Console) -> None:
     )
     for name, run in found["graph"].items():
         console.print(
-            f"graph of {name}: {run['resources']} resources in {run['run_s']:.2f} s (+ {run['import_s']:.2f} s)"
+            f"graph of {name}: {run['resources']} resources in {run['run_s']:.2f} s"
+            f" (+ {run['import_s']:.2f} s of imports; once more {run['again_s']:.2f} s)"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from infrafabric.bus.claim_check import check_out
 from infrafabric.bus.refusal import Reason, Refused, shown
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner
-from infrafabric.swarm.session import Order
+from infrafabric.swarm.session import WRAP_UP, Order
 
 _REFRESH_S = 60.0  # an unknown sender, or a key that differs, is looked up again at most so often
 # Short time-outs and standard retries: a function has minutes, and its callers have a deadline.
@@ -202,11 +203,22 @@ class KeyCheck:
 
 def start_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     """Start the coordinator. Returns the ARN of the execution, the same one for a repeat."""
+    return _start(executions, coordinator_arn, order.session_id, order.as_event())
+
+
+def wrap_up_session(executions: Any, coordinator_arn: str, order: Order) -> str:
+    """Start the coordinator once more, for a session that lost it: only to end, report and archive what was done.
+    Returns as ``start_session`` does."""
+    name = f"lost_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"  # no session's id has an underscore
+    return _start(executions, coordinator_arn, name, {**order.as_event(), WRAP_UP: True})
+
+
+def _start(executions: Any, coordinator_arn: str, name: str, event: Mapping[str, Any]) -> str:
     answer = executions.invoke(
         FunctionName=coordinator_arn,
         InvocationType="Event",
-        DurableExecutionName=order.session_id,  # a repeat starts nothing twice
-        Payload=json.dumps(order.as_event(), ensure_ascii=False).encode(),  # escapes could triple it
+        DurableExecutionName=name,  # a repeat starts nothing twice
+        Payload=json.dumps(event, ensure_ascii=False).encode(),  # escapes could triple it
     )
     return answer["DurableExecutionArn"]
 

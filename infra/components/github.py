@@ -10,23 +10,11 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import policies, settings
 from infra.components.boundary import Boundary
-from infra.components.keys import AUTO_SCALING, auto_scaling_role
+from infra.components.github_rights import ISSUER, deploys, iam_arn, no_content, state_access, values_too
 from infra.place import DataClass, Place
-from infrafabric.bootstrap import STATE_KEY_ALIAS
 
-ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 SESSION_S = 3600
-# What a deployment hands roles to.
-SERVICES = (
-    "apigateway.amazonaws.com",
-    "backup.amazonaws.com",
-    "config.amazonaws.com",
-    "ec2.amazonaws.com",
-    "lambda.amazonaws.com",
-    "s3.amazonaws.com",
-    "vpc-flow-logs.amazonaws.com",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +42,18 @@ class GithubOidc(ComponentResource):
         provider_arn = self._trusted_issuer()
         repository, stack = args.settings.repository, args.place.stack
         preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
-        self._write("preview", preview, [no_content(args.place), state_access(args.place)])
+        self._write("preview", preview, [*no_content(args.place), state_access(args.place)])
         drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
-        self._write("drift", drift, [state_access(args.place), *values_too(args)])
+        self._write("drift", drift, [state_access(args.place), *values_too(args.place, args.data_key_arn)])
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
-        self._write("deploy", deploy, deploys(args))
+        self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn, args.primary_stack))
         self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
         self.register_outputs({"role_arns": self.role_arns})
 
     def _trusted_issuer(self) -> Output[str]:
         place = self._args.place
         if not self._args.settings.create_provider:
-            return _iam(place, f"oidc-provider/{ISSUER}")
+            return iam_arn(place, f"oidc-provider/{ISSUER}")
         provider = aws.iam.OpenIdConnectProvider(
             f"{self._name}-provider",
             url=f"https://{ISSUER}",
@@ -109,188 +97,3 @@ class GithubOidc(ComponentResource):
             policy=policies.document(*statements),
             opts=ResourceOptions(parent=self),
         )
-
-
-def no_content(place: Place) -> policies.Statement:
-    """Whoever can open a pull request may see how things are set up, and nothing that they hold."""
-    keys = f"arn:{place.partition}:apigateway:{place.region}::/apikeys"
-    return {
-        "Sid": "NoContent",
-        "Effect": "Deny",
-        "Action": [
-            "apigateway:GET",
-            "dynamodb:BatchGetItem",
-            "dynamodb:GetItem",
-            "dynamodb:GetRecords",
-            "dynamodb:PartiQLSelect",
-            "dynamodb:Query",
-            "dynamodb:Scan",
-            "logs:FilterLogEvents",
-            "logs:GetLogEvents",
-            "logs:StartQuery",
-            "s3:GetObject",
-            "s3:GetObjectVersion",
-            "secretsmanager:GetSecretValue",
-            "sqs:ReceiveMessage",
-            "ssm:GetParameter",
-            "ssm:GetParameters",
-            "ssm:GetParametersByPath",
-        ],
-        "Resource": [
-            keys,
-            f"{keys}/*",
-            f"arn:{place.partition}:dynamodb:*:*:table/{place.named('*')}",
-            f"arn:{place.partition}:logs:*:*:log-group:*",
-            f"arn:{place.partition}:s3:::{place.named('*')}/*",
-            f"arn:{place.partition}:secretsmanager:*:*:secret:*",
-            f"arn:{place.partition}:sqs:*:*:*",
-            f"arn:{place.partition}:ssm:*:*:parameter/*",
-        ],
-    }
-
-
-def state_access(place: Place) -> policies.Statement:
-    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted. Reading
-    is in ReadOnlyAccess, and a preview takes no lock (``diyBackend.Preview`` in pulumi/pulumi)."""
-    # All stacks keep their state in one region, which need not be the stack's own.
-    keys = place.account_id.apply(lambda account: f"arn:{place.partition}:kms:*:{account}:key/*")
-    return {
-        "Sid": "DecryptState",
-        "Effect": "Allow",
-        "Action": "kms:Decrypt",
-        "Resource": keys,
-        "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
-    }
-
-
-def values_too(args: GithubOidcArgs) -> list[policies.Statement]:
-    """Comparing a value with its state takes reading it, which ReadOnlyAccess does not grant: secrets, and the
-    variables of functions, which Lambda leaves out for whoever may not decrypt them."""
-    place = args.place
-    services = [f"{service}.{place.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
-    return [
-        {
-            "Sid": "CompareSecrets",
-            "Effect": "Allow",
-            "Action": "secretsmanager:GetSecretValue",
-            "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
-        },
-        {
-            "Sid": "DecryptValues",
-            "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": args.data_key_arn,
-            "Condition": {"StringEquals": {"kms:ViaService": services}},
-        },
-    ]
-
-
-def deploys(args: GithubOidcArgs) -> list[policies.Statement]:
-    """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary."""
-    place, boundary_arn = args.place, args.boundary.policy_arn
-    roles = _iam(place, f"role/{place.named('*')}")
-    bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}}
-    return [
-        {
-            "Sid": "GrantWithinTheBoundary",
-            "Effect": "Allow",
-            "Action": [
-                "iam:AttachRolePolicy",
-                "iam:CreateRole",
-                "iam:DeleteRolePolicy",
-                "iam:DetachRolePolicy",
-                "iam:PutRolePermissionsBoundary",
-                "iam:PutRolePolicy",
-            ],
-            "Resource": roles,
-            "Condition": bounded,
-        },
-        {
-            "Sid": "KeepRoles",
-            "Effect": "Allow",
-            "Action": [
-                "iam:DeleteRole",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:ListInstanceProfilesForRole",
-                "iam:ListRolePolicies",
-                "iam:TagRole",
-                "iam:UntagRole",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:UpdateRole",
-            ],
-            "Resource": roles,
-        },
-        {
-            "Sid": "KeepInstanceProfiles",
-            "Effect": "Allow",
-            "Action": [
-                "iam:AddRoleToInstanceProfile",
-                "iam:CreateInstanceProfile",
-                "iam:DeleteInstanceProfile",
-                "iam:GetInstanceProfile",
-                "iam:RemoveRoleFromInstanceProfile",
-                "iam:TagInstanceProfile",
-                "iam:UntagInstanceProfile",
-            ],
-            "Resource": [roles, _iam(place, f"instance-profile/{place.named('*')}")],
-        },
-        {
-            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
-            "Sid": "KeepServiceLinkedRoles",
-            "Effect": "Allow",
-            "Action": [
-                "iam:CreateServiceLinkedRole",
-                "iam:DeleteServiceLinkedRole",
-                "iam:GetRole",
-                "iam:GetServiceLinkedRoleDeletionStatus",
-                "iam:TagRole",
-                "iam:UpdateRole",
-            ],
-            "Resource": _iam(place, f"role/aws-service-role/{AUTO_SCALING}/*_{place.named('*')}"),
-        },
-        {
-            # A group that names its role is refused to whoever may not pass it, service-linked or not.
-            "Sid": "PassServiceLinkedRole",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": auto_scaling_role(place, args.primary_stack or place.stack),
-            "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
-        },
-        {
-            "Sid": "PassRoles",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": roles,
-            "Condition": {"StringEquals": {"iam:PassedToService": list(SERVICES)}},
-        },
-        {
-            "Sid": "SeeTheBoundary",
-            "Effect": "Allow",
-            "Action": ["iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions"],
-            "Resource": boundary_arn,
-        },
-        {
-            "Sid": "SeeTheProvider",
-            "Effect": "Allow",
-            "Action": "iam:GetOpenIDConnectProvider",
-            "Resource": _iam(place, f"oidc-provider/{ISSUER}"),
-        },
-        {
-            "Sid": "NotItself",
-            "Effect": "Deny",
-            "Action": [
-                "iam:AttachRolePolicy",
-                "iam:DeleteRole",
-                "iam:PassRole",
-                "iam:PutRolePolicy",
-                "iam:UpdateAssumeRolePolicy",
-            ],
-            "Resource": _iam(place, f"role/{place.named('github-*')}"),
-        },
-    ]
-
-
-def _iam(place: Place, resource: str) -> Output[str]:
-    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:{resource}")

@@ -11,7 +11,7 @@ from typing import Any
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
 from infrafabric.swarm import watch
-from infrafabric.swarm.report import Report, examined, named
+from infrafabric.swarm.report import Report, asked, examined
 from infrafabric.swarm.session import Order, Status, prefix, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
 
@@ -26,6 +26,7 @@ class ApiDeps:
     now_ms: Callable[[], int]
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
+    wrap_up: Callable[[Order], str]  # starts it once more, to report on a session that lost it
     fetch: Callable[[str], bytes | None]  # an object of the results bucket
     find_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, in order: the gateway waits 29 s
     missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
@@ -129,7 +130,7 @@ def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
 def _up_to_date(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
     """The session, ended when its coordinator was lost: none is left hanging."""
     if watch.is_lost(item, now_ms=deps.now_ms()):
-        watch.end_lost(item, deps.store)
+        watch.give_up_lost(item, deps.store, deps.wrap_up)
         item = deps.store.get(item["pk"]) or item
     return item
 
@@ -153,9 +154,6 @@ def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[
     """The report of a session that ended without one, or whose report is still being written."""
     order = deps.store.order(item["pk"])
     ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
-    texts = named(order.tasks) or {
-        result.task_id: str(documents.get(result.task_id, {}).get("task", "")) for result in ended
-    }
-    made = Report.of(order.session_id, texts, ended, documents)
+    made = Report.of(order.session_id, asked(order.tasks, ended, documents), ended, documents)
     made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
     return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])

@@ -33,12 +33,13 @@ from infrafabric.bus.envelope import Citation, compose
 from infrafabric.bus.structure import Performative
 from infrafabric.models import errors, prompts
 from infrafabric.resilience import silence_s
-from infrafabric.swarm import paid, parts, reporting
+from infrafabric.swarm import paid, parts, reporting, watch
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
 from infrafabric.swarm.report import evidence
 from infrafabric.swarm.session import (
     COORDINATOR,
     TASKS_AN_EXECUTION,
+    WRAP_UP,
     Order,
     Status,
     TaskResult,
@@ -66,11 +67,15 @@ class TaskGivenUpError(Exception):
 
 
 def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps) -> dict[str, Any]:
-    """One session, or one part of a big one. Returns what came of it, small enough for a checkpoint."""
+    """One session, or one part of a big one, or the end of one that was lost. Returns what came of it, small enough
+    for a checkpoint."""
     order = Order.from_event(event)
     if "part" in event:
         part = event["part"]
         return {"given_up": _dispatch(order, part["texts"], part["first"], part["of"], context, deps)}
+    if WRAP_UP in event:
+        lost = context.step(lambda _: _is_lost(order, deps), name="lost")
+        return _conclude(order, order.tasks, {}, "", context, deps) if lost else {"status": "not lost"}
     texts, given_up, stop = list(order.tasks), {}, ""
     if not context.is_replaying():  # whoever resumes a session asks no model before its report, which sees to it itself
         deps.prepare()
@@ -81,6 +86,29 @@ def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps
             given_up = _all(order, texts, context, deps)
     except DurableOperationError as error:
         stop = f"{error.error_type}: {error.message}"  # what was done by then is reported all the same
+    return _conclude(order, texts, given_up, stop, context, deps)
+
+
+def _is_lost(order: Order, deps: CoordinatorDeps) -> bool:
+    """Whether this session was given up for lost, or has to be: it then ends here, unless that was done."""
+    session = deps.store.get(order.session_id)
+    if session is None:
+        return False
+    if watch.is_lost(session, now_ms=deps.now_ms()):
+        watch.end_lost(session, deps.store)
+        session = deps.store.get(order.session_id) or session
+    return session["reason"] == watch.LOST
+
+
+def _conclude(
+    order: Order,
+    texts: Sequence[str],
+    given_up: Mapping[str, str],
+    stop: str,
+    context: DurableContext,
+    deps: CoordinatorDeps,
+) -> dict[str, Any]:
+    """The report, and the session's end. Returns what came of it."""
     try:
         summed_up = context.step(
             lambda step: reporting.sum_up(order, texts, given_up, stop, may_wait=step.attempt < _TRIES, deps=deps),

@@ -13,6 +13,7 @@ NANO = 1_000_000_000  # money is counted in nano-USD: one cached Haiku token cos
 ORDER_VERSION = 1
 COORDINATOR = "if://agent/coordinator"
 ORDERS = "order#"  # begins the partition key of an order, and of nothing else: agents may not touch those
+WRAP_UP = "wrap_up"  # in the coordinator's event: only the end of a session that lost its coordinator
 TASKS_AN_EXECUTION = 50  # replaying a durable execution is quadratic in its operations: bigger sessions are split
 
 

@@ -34,6 +34,7 @@ class WatchDeps:
     now_ms: Callable[[], int]
     store: SessionStore
     start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
+    wrap_up: Callable[[Order], str]  # starts it once more, to report on a session that lost it
     measure: Callable[[Mapping[str, float]], None]
     log: EventLog
     stuck_ms: int
@@ -47,6 +48,21 @@ def end_lost(item: Item, store: SessionStore) -> None:
     """End a session whose coordinator was lost, by what its tasks came to."""
     status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
     store.end(item["pk"], status, reason=LOST)
+
+
+def give_up_lost(item: Item, store: SessionStore, wrap_up: Callable[[Order], str]) -> bool:
+    """End a session whose coordinator was lost, and have a second execution report what its tasks came to.
+
+    Returns False when it has no order: the API did not make it, so nobody reports on it.
+    """
+    try:
+        order = store.order(item["pk"])
+    except LookupError:
+        order = None
+    if order is not None:
+        wrap_up(order)  # first: if this fails, the session still counts as live and whoever looks next repeats it
+    end_lost(item, store)
+    return order is not None
 
 
 def quiet_ms(item: Item, *, now_ms: int) -> int:
@@ -65,7 +81,7 @@ def state(item: Item, *, now_ms: int, stuck_ms: int) -> State:
 
 
 def look(deps: WatchDeps) -> dict[str, int]:
-    """One round: lost sessions are ended, unstarted ones started, stuck ones counted for the alarm.
+    """One round: lost sessions are ended and reported on, unstarted ones started, stuck ones counted for the alarm.
 
     A stuck session is left alone: Lambda resumes its execution and the coordinator gives a silent agent's tasks to
     others by itself, so what is stuck all the same is a fault that a second execution would only pay for twice.
@@ -91,21 +107,26 @@ def look(deps: WatchDeps) -> dict[str, int]:
 
 def _act(item: Item, found: State, deps: WatchDeps) -> None:
     if found is State.LOST:
-        end_lost(item, deps.store)
+        ordered = give_up_lost(item, deps.store, deps.wrap_up)
     elif found is State.UNSTARTED:
-        _start(item["pk"], deps)
+        ordered = _start(item["pk"], deps)
+    else:
+        ordered = True
+    if not ordered:  # written by nobody who may order work
+        deps.log.warning("session without an order", session_id=item["pk"])
     if found is not State.FINE:
         deps.log.warning(f"session {found}", session_id=item["pk"], status=str(item["status"]))
 
 
-def _start(session_id: str, deps: WatchDeps) -> None:
+def _start(session_id: str, deps: WatchDeps) -> bool:
+    """False when it has no order: it ends as lost."""
     try:
         order = deps.store.order(session_id)
-    except LookupError:  # written by nobody who may order work; it ends as lost
-        deps.log.warning("session without an order", session_id=session_id)
-        return
+    except LookupError:
+        return False
     # The execution is called like the session: a start that did succeed, unseen, is not made twice.
     deps.store.note_execution(session_id, deps.start(order))
+    return True
 
 
 def _longest(spans_ms: Iterable[int]) -> int:

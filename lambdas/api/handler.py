@@ -25,11 +25,12 @@ app = APIGatewayRestResolver(strip_prefixes=["/iam"])  # the same operations, si
 @cache
 def aws_deps() -> service.ApiDeps:
     """Built on the first event and kept."""
-    objects = cloud.Objects(cloud.client("s3"), env.results_bucket)
+    objects, executions = cloud.Objects(cloud.client("s3"), env.results_bucket), cloud.client("lambda")
     return service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
-        start=partial(cloud.start_session, cloud.client("lambda"), env.coordinator_arn),
+        start=partial(cloud.start_session, executions, env.coordinator_arn),
+        wrap_up=partial(cloud.wrap_up_session, executions, env.coordinator_arn),
         fetch=objects.find,
         find_all=objects.find_all,
         missing_key=cloud.KeyCheck(env.model_provider, env.api_key_secret_arn),

@@ -19,10 +19,12 @@ log = EventLog("watchdog", env.log_level)
 @cache
 def aws_deps() -> WatchDeps:
     """Built on the first event and kept."""
+    executions = cloud.client("lambda")
     return WatchDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
-        start=partial(cloud.start_session, cloud.client("lambda"), env.coordinator_arn),
+        start=partial(cloud.start_session, executions, env.coordinator_arn),
+        wrap_up=partial(cloud.wrap_up_session, executions, env.coordinator_arn),
         measure=meter(env.stack),
         log=log,
         stuck_ms=env.stuck_minutes * 60_000,

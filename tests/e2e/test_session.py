@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Any
 
 import psycopg
 import pytest
 
-from infrafabric.swarm.session import TASKS_AN_EXECUTION
+from infrafabric.swarm.report import evidence
+from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, TaskResult, result_key
+from infrafabric.swarm.store import SessionStore
+from infrafabric.swarm.watch import LOST, LOST_MS
 from tests.e2e.conftest import Stage, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
@@ -171,3 +175,37 @@ def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung
     assert session["status"] == "PARTIAL"
     assert "deadline" in session["reason"]
     assert [result["status"] for result in stage.report(hung)["results"]] == ["DONE", "FAILED"]
+
+
+def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(stage: Stage) -> None:
+    """What is left of one whose execution failed: the row and the object of what an agent had done."""
+    store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
+    now = time.time_ns() // 1_000_000
+    order = Order(
+        session_id="lost", goal=None, tasks=("one", "two"), agents=1, created_ms=now - 3_600_000,
+        deadline_ms=now - LOST_MS - 1_000, budget_nusd=10, quorum=1.0,
+    )  # fmt: skip
+    store.create(order, digest="d", model="m")
+    store.begin("lost", tasks=2)
+    stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'
+    key = result_key("lost", "h01", "t0001", 0)
+    stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=key, Body=stored)
+    done = TaskResult(
+        task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key=key, evidence_hash=evidence(stored)
+    )
+    mine = store.claim(
+        "lost", "if://message/m", reserve_nusd=5, budget_nusd=10, lease_ms=60_000, token="a", carrier="sqs-1"
+    )
+    store.finish(mine, done, spent_nusd=5)
+
+    round_of = {"FunctionName": "infrafabric-dev-watchdog", "Qualifier": "live"}
+    found = json.load(stage.platform.client("lambda").invoke(**round_of)["Payload"])
+    assert found["lost"] >= 1
+    session = stage.ended("lost")
+    assert (session["status"], session["reason"]) == ("PARTIAL", LOST)
+    written = until(lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = 'lost'"), "its history")
+    assert written == [("PARTIAL",)]
+    report = stage.report("lost")
+    assert [row["status"] for row in report["results"]] == ["DONE", "SKIPPED"]
+    assert [finding["text"] for finding in report["findings"]] == ["a fact"]
+    assert report["summary"].startswith("No summary could be written")

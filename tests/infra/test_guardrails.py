@@ -198,12 +198,20 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
 def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(lavish):
     attached = lavish.of("iam/rolePolicyAttachment:RolePolicyAttachment")["github-preview-readonlyaccess"]
     assert attached["policyArn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
-    refused = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])["NoContent"]
-    assert refused["Effect"] == "Deny"
-    assert {"secretsmanager:GetSecretValue", "s3:GetObject", "dynamodb:Query", "apigateway:GET"} <= set(
-        refused["Action"]
-    )
-    assert "arn:aws:s3:::infrafabric-prod-*/*" in refused["Resource"]
+    granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
+    refused, logs = granted["NoContent"], granted["NoLogs"]
+    assert (refused["Effect"], logs["Effect"], logs["Resource"]) == ("Deny", "Deny", "*")
+    assert {"logs:GetLogEvents", "logs:GetQueryResults", "logs:StartLiveTail"} <= set(logs["Action"])
+    contents = {  # what of ReadOnlyAccess gives away content, and of what
+        "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:*:*:secret:*",
+        "s3:GetObject": "arn:aws:s3:::infrafabric-prod-*/*",
+        "dynamodb:Query": "arn:aws:dynamodb:*:*:table/infrafabric-prod-*",
+        "apigateway:GET": "arn:aws:apigateway:us-east-1::/apikeys",
+        "lambda:GetDurableExecutionHistory": "arn:aws:lambda:*:*:function:infrafabric-prod-*",
+        "rds:DownloadDBLogFilePortion": "arn:aws:rds:*:*:db:infrafabric-prod-*",
+    }
+    for action, resource in contents.items():
+        assert (action in refused["Action"], resource in refused["Resource"]) == (True, True), action
 
 
 def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its_own(lavish):

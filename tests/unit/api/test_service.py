@@ -31,6 +31,7 @@ class World:
     rows: list[TaskResult] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
     started: list[Order] = field(default_factory=list)
+    wrapped_up: list[str] = field(default_factory=list)
 
     def create(self, order: Order, *, digest: str, model: str) -> dict[str, Any]:
         if order.session_id in self.items:
@@ -73,11 +74,16 @@ class World:
         self.started.append(order)
         return "arn:execution"
 
+    def wrap_up(self, order: Order) -> str:
+        self.wrapped_up.append(order.session_id)
+        return "arn:wrap-up"
+
     def deps(self) -> ApiDeps:
         return ApiDeps(
             now_ms=lambda: self.now_ms,
             store=cast(Any, self),
             start=self.start,
+            wrap_up=self.wrap_up,
             fetch=self.objects.get,
             find_all=lambda keys: [self.objects.get(key) for key in keys],
             missing_key=lambda: self.no_key,
@@ -238,3 +244,4 @@ def test_a_session_that_lost_its_coordinator_is_ended_by_whoever_looks(tasks_don
     (listed,) = service.listing({}, world.deps()).document["sessions"]
     assert listed["status"] == world.read()["status"] == status
     assert "coordinator was lost" in listed["reason"]
+    assert world.wrapped_up == ["s1"], "a second execution reports on it, and is asked for once"

@@ -22,6 +22,7 @@ from infrafabric.swarm.coordinator import run
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
 from infrafabric.swarm.report import evidence
 from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, Status, TaskResult, report_key, result_key
+from infrafabric.swarm.watch import LOST, LOST_MS
 from infrafabric.swarm.world import CoordinatorDeps
 from tests.unit.swarm.test_session import an_order
 
@@ -48,6 +49,7 @@ class World:
     prepared: list[int] = field(default_factory=list)  # in which invocations the model was made ready
     late: list[dict[str, Any]] = field(default_factory=list)
     committed: int = 0
+    total: int = 0  # tasks that a coordinator planned, before it was lost
     invocations: int = 0
     heartbeat_timeout_s: int = 60
     runner: Any = None
@@ -67,7 +69,11 @@ class World:
         return True
 
     def get(self, session_id: str) -> dict[str, Any]:
-        return {"status": self.status, "reason": self.reason, "spent": self.committed}
+        return {
+            "pk": session_id, "status": self.status, "reason": self.reason, "spent": self.committed,
+            "deadline_ms": an_order().deadline_ms, "tasks_done": len(self.rows), "tasks_total": self.total,
+            "quorum": "1",
+        }  # fmt: skip
 
     def task(self, session_id: str, task_id: str) -> TaskResult | None:
         return self.rows.get(task_id)
@@ -149,7 +155,7 @@ class World:
             at_once=10,
         )
 
-    def run(self, order: Order, *, reassignments: int = 2) -> dict[str, Any]:
+    def run(self, order: Order, *, reassignments: int = 2, **also: Any) -> dict[str, Any]:
         deps = self.deps(reassignments)
 
         @durable_execution
@@ -160,7 +166,7 @@ class World:
         with DurableFunctionTestRunner(handler=handler, poll_interval=0.01) as runner:
             runner.register_durable_function("coordinator:1", handler)
             self.runner = runner
-            ended = runner.run(input=json.dumps(order.as_event()), execution_timeout=20)
+            ended = runner.run(input=json.dumps({**order.as_event(), **also}), execution_timeout=20)
         assert ended.result, ended.error
         return json.loads(str(ended.result))
 
@@ -429,6 +435,26 @@ def test_a_reason_fits_into_a_signed_message_and_a_small_item_however_long_an_er
     for reason in (planless.reason, planless.archived[0]["reason"], full.reason):
         assert reason.startswith("RuntimeError: ")
         assert len(reason) == 500
+
+
+@pytest.mark.parametrize("tasks", [("a", "b"), ()])
+def test_the_end_of_a_session_that_lost_its_coordinator_is_a_report_of_what_was_done(tasks: tuple[str, ...]) -> None:
+    goal = None if tasks else "g"  # whose plan nobody remembers: what was done says what it was
+    world = World(does, status="RUNNING", total=2, now_ms=an_order().deadline_ms + LOST_MS + 1)
+    world.done({"task_id": "t0001", "attempt": 0})
+    ended = world.run(an_order(goal=goal, tasks=tasks), wrap_up=True)
+    assert (ended["status"], ended["reason"]) == ("PARTIAL", LOST)
+    assert (world.published, world.asked, world.committed) == ([], [], 0), "nothing is worked or paid any more"
+    assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
+    assert [row["status"] for row in world.report()["results"]] == ["DONE", "SKIPPED"][: len(tasks) or 1]
+    assert [(told["status"], told["reason"]) for told in world.archived] == [("PARTIAL", LOST)]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETE"])
+def test_a_session_that_is_not_lost_is_not_ended_by_a_wrap_up(status: str) -> None:
+    world = World(does, status=status)
+    assert world.run(an_order(tasks=("a",)), wrap_up=True) == {"status": "not lost"}
+    assert (world.status, world.objects, world.archived) == (status, {}, [])
 
 
 def test_a_big_session_is_worked_in_parts() -> None:

@@ -36,6 +36,8 @@ class World:
     items: list[dict[str, Any]]
     ended: dict[str, tuple[Status, str]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    wrapped_up: list[str] = field(default_factory=list)
+    away: bool = False  # Lambda is
     noted: dict[str, str] = field(default_factory=dict)
     measured: list[dict[str, float]] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
@@ -65,12 +67,18 @@ class World:
         self.started.append(order.session_id)
         return f"arn:{order.session_id}"
 
+    def wrap_up(self, order: Order) -> str:
+        if self.away:
+            raise ConnectionError("Lambda is away")
+        self.wrapped_up.append(order.session_id)
+        return f"arn:{order.session_id}"
+
     def look(self) -> dict[str, int]:
         measure = cast(Any, self.measured.append)
         return look(
             WatchDeps(
-                now_ms=lambda: NOW, store=cast(Any, self), start=self.start, measure=measure, log=cast(Any, self),
-                stuck_ms=STUCK_MS,
+                now_ms=lambda: NOW, store=cast(Any, self), start=self.start, wrap_up=self.wrap_up, measure=measure,
+                log=cast(Any, self), stuck_ms=STUCK_MS,
             )
         )  # fmt: skip
 
@@ -98,6 +106,23 @@ def test_a_lost_session_ends_by_what_its_tasks_came_to(done: int, status: Status
     world = World([session(left_ms=-LOST_MS - 1, tasks_done=done)])
     assert world.look()["lost"] == 1
     assert world.ended == {"s": (status, LOST)}
+
+
+def test_a_lost_session_is_reported_on_by_a_second_execution_and_stays_live_until_that_is_started() -> None:
+    world = World([session(left_ms=-LOST_MS - 1), session("fine")], away=True)
+    with pytest.raises(ConnectionError):
+        world.look()
+    assert world.ended == {}, "or nobody would look again"
+    world.away = False
+    world.look()
+    assert (world.wrapped_up, list(world.ended)) == (["s"], ["s"])
+
+
+def test_a_lost_session_that_the_api_did_not_make_is_ended_and_nobody_reports_on_it() -> None:
+    world = World([session("forged", left_ms=-LOST_MS - 1)])
+    world.look()
+    assert (world.wrapped_up, list(world.ended)) == ([], ["forged"])
+    assert ("session without an order", "forged") in world.said
 
 
 def test_a_session_that_was_never_started_is_started_once_and_remembers_its_execution() -> None:
