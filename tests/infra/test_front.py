@@ -66,6 +66,8 @@ def test_an_old_name_answers_until_its_successor_can(prod):
     records = prod.of("route53/record:Record")
     assert records
     assert not any(prod.options[name].deleteBeforeReplace for name in records)
+    zone = prod.options["face-dns-zone"]
+    assert (zone.deleteBeforeReplaceDefined, zone.deleteBeforeReplace) == (True, False), "Pulumi's default is the other"
 
 
 def test_an_old_name_is_checked_as_itself_until_it_goes(prod):
