@@ -49,6 +49,16 @@ def conflict_delay_s(tries: int, *, draw: float, base_s: float = 0.01, longest_s
     return draw * min(longest_s, base_s * 2 ** min(tries, 16))
 
 
+def call_left_s(left_s: float) -> float:
+    """Seconds that a model call may take of what is left of an invocation.
+
+    The rest is for storing and answering, which needs as long as a contended write of the session's counters is tried
+    (half a minute, infrafabric/swarm/table.py): whoever is cut off there has paid for an answer that nobody hears of.
+    A short invocation keeps a quarter of it at most.
+    """
+    return left_s - min(35.0, left_s / 4)
+
+
 def redelivery_s(receives: int, *, draw: float) -> int:
     """Seconds until a message that failed is delivered again.
 

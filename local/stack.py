@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import packager, packages, program, stackfile
-from infrafabric.cli.api_client import ApiClient
+from infrafabric.cli.api_client import ApiClient, ByKey
 from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 
@@ -123,7 +123,7 @@ def warm(platform: Platform, deployed: Deployed) -> None:
         client.invoke(FunctionName=f"{function}:live", Payload=b'{"Records": []}')
 
     jobs = [partial(invoke, agent["function_name"]) for agent in outputs["agents"].values()]
-    jobs.append(partial(ApiClient(outputs["api_url"], outputs["api_key"]).call, "GET", "/sessions"))
+    jobs.append(partial(ApiClient(outputs["api_url"], ByKey(outputs["api_key"])).call, "GET", "/sessions"))
     if outputs.get("record_queue_url"):
         jobs.append(partial(invoke, f"infrafabric-{deployed.stack}-recorder"))
     with ThreadPoolExecutor(len(jobs)) as pool:

@@ -76,7 +76,7 @@ def no_content(place: Place) -> list[policies.Statement]:
                 "logs:StartLiveTail",
                 "logs:StartQuery",
             ],
-            # The results of a query are nobody's resource, and a refusal that names one would not meet them.
+            # Lines of a log are content wherever it stands, and what a query found has no log in its name.
             "Resource": "*",
         },
     ]

@@ -1,6 +1,7 @@
 """``fabric session``: start sessions, look at them, read their reports, bring dead letters back.
 
-The environment says which stack is meant: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``).
+The environment says which stack is meant: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``). With
+no key, requests are signed with the AWS credentials of the shell.
 Exit status: 0 done, 1 the API said no, or the report is of a session that is not COMPLETE, 2 bad usage or no way there.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from infrafabric.cli.api_client import ApiClient, ApiError
+from infrafabric.cli.api_client import ApiClient, ApiError, ByKey, BySignature
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
 
@@ -84,12 +85,12 @@ def _saying_problems(run: Callable[[argparse.Namespace], int]) -> Callable[[argp
 
 def _client() -> ApiClient:
     url, key = os.environ.get("FABRIC_API_URL"), os.environ.get("FABRIC_API_KEY")
-    if not url or not key:
+    if not url:
         raise ApiError(
-            "FABRIC_API_URL and FABRIC_API_KEY are not set: they are the stack's outputs api_url and api_key "
+            "FABRIC_API_URL is not set: it is the stack's output api_url, and FABRIC_API_KEY its api_key "
             "(pulumi stack output --show-secrets, or fabric local up)"
         )
-    return ApiClient(url.rstrip("/"), key)
+    return ApiClient(url.rstrip("/"), ByKey(key) if key else BySignature.of_environment(url))
 
 
 def _start(args: argparse.Namespace) -> int:

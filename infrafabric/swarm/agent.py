@@ -12,7 +12,7 @@ from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.verify import verify
 from infrafabric.models import errors, prompts
-from infrafabric.resilience import Patience, redelivery_s, throttle_delay_s
+from infrafabric.resilience import Patience, call_left_s, redelivery_s, throttle_delay_s
 from infrafabric.swarm.answer import Job, Outcome, about, call_back, decline, repeat, settle
 from infrafabric.swarm.ledger import AlreadyDoneError, BeingWorkedError, Claim, OverBudgetError, SessionOverError
 from infrafabric.swarm.session import COORDINATOR, usd
@@ -22,7 +22,6 @@ from infrafabric.swarm.world import AgentDeps
 MAX_TOKENS = 4096
 POISON, POISON_AT = "poison", 3  # before the queue's own maxReceiveCount (5 or more), which knows no reason
 NOT_THE_COORDINATOR, NOT_A_REQUEST = "not-the-coordinator", "not-a-request"
-_MARGIN_MS = 5_000  # left of the invocation to store and answer with
 _LATE_MS = 1_000  # a call that ends so close before the deadline was ended by it
 _FOREVER_MS = 1 << 52
 
@@ -161,7 +160,7 @@ def _repeat(job: Job, done: AlreadyDoneError, carrier: str, deps: AgentDeps) -> 
 
 def _ask(job: Job, claim: Claim, deps: AgentDeps) -> None:
     started = deps.now_ms()
-    timeout_s = min(job.left_ms() - _MARGIN_MS, _deadline_ms(job) - started) / 1000
+    timeout_s = min(call_left_s(job.left_ms() / 1000), (_deadline_ms(job) - started) / 1000)
     try:
         with _alive(job.task.callback_id, deps):
             wanted = prompts.agent_answer()

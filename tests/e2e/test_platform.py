@@ -71,6 +71,30 @@ def test_a_session_can_be_run_from_the_shell(home: Path, up: dict[str, Any]) -> 
     assert json.loads(done.stdout)["status"] == "COMPLETE"
 
 
+def test_a_shell_without_a_key_signs_and_who_may_not_invoke_is_refused(home: Path, up: dict[str, Any]) -> None:
+    keys, at = up["credentials"], {"endpoint_url": up["endpoint_url"], "region_name": up["region"]}
+    iam = boto3.client(
+        "iam", **at, aws_access_key_id=keys["access_key_id"], aws_secret_access_key=keys["secret_access_key"]
+    )
+    iam.create_user(UserName="looker")
+    theirs = iam.create_access_key(UserName="looker")["AccessKey"]
+
+    def shell(key: str, secret: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            "FABRIC_API_URL": up["api"]["url"], "PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
+        }  # fmt: skip
+        words = [FABRIC, "session", "list", "--json"]
+        return subprocess.run(words, capture_output=True, text=True, check=False, env=env, timeout=90)
+
+    done = shell(keys["access_key_id"], keys["secret_access_key"])
+    assert done.returncode == 0, done.stderr
+    assert "sessions" in json.loads(done.stdout)
+    refused = shell(theirs["AccessKeyId"], theirs["SecretAccessKey"])
+    assert refused.returncode == 1
+    assert "403: may these AWS credentials execute-api:Invoke" in refused.stderr
+
+
 def test_a_second_up_says_that_it_is_running(home: Path, up: dict[str, Any]) -> None:
     again = fabric(home, "local", "up")
     assert "the platform is already running" in again.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any, ClassVar
@@ -11,6 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from infrafabric.cli.api_client import BySignature
 from infrafabric.cli.main import main
 from infrafabric.cli.redrive import Count, redrive
 
@@ -30,7 +33,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str
 @pytest.mark.parametrize(
     ("url", "key", "said"),
     [
-        ("", KEY, "FABRIC_API_URL and FABRIC_API_KEY are not set"),
+        ("", KEY, "FABRIC_API_URL is not set: it is the stack's output api_url, and FABRIC_API_KEY its api_key"),
+        ("http://x", "", "FABRIC_API_KEY is not set, and there are no AWS credentials to sign with instead"),
         ("nonsense", KEY, "FABRIC_API_URL = 'nonsense': it must be https://…, the stack's output api_url"),
         ("ftp://x", KEY, "FABRIC_API_URL = 'ftp://x'"),
         ("http://127.0.0.1:1", KEY, "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused"),
@@ -44,6 +48,11 @@ def test_an_environment_that_names_no_api_is_one_line(
 ) -> None:
     monkeypatch.setenv("FABRIC_API_URL", url)
     monkeypatch.setenv("FABRIC_API_KEY", key)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     status, error = complaint(capsys, "session", "list")
     assert status == 2
     assert said in error
@@ -74,10 +83,12 @@ def api(monkeypatch: pytest.MonkeyPatch):
     class Api:
         answer: ClassVar[tuple[int, bytes]] = (200, b"{}")
         paths: ClassVar[list[str]] = []
+        headers: ClassVar[list[dict[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             Api.paths.append(self.path)
+            Api.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, body = Api.answer
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -108,6 +119,35 @@ def test_a_key_that_is_refused_is_asked_about(api: Any, capsys: pytest.CaptureFi
         1,
         "fabric session: Forbidden (403: is FABRIC_API_KEY the output api_key of this stack?)\n",
     )
+
+
+def test_without_a_key_requests_are_signed_with_the_credentials_of_the_shell(
+    api: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FABRIC_API_KEY")
+    for name, value in {
+        "ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "SECRET_ACCESS_KEY": "s",
+        "DEFAULT_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    api.answer = (403, b'{"message": "Forbidden"}')
+    _, error = complaint(capsys, "session", "show", "s1")
+    assert api.paths[-1] == "/v1/iam/sessions/s1"
+    sent = api.headers[-1]
+    assert "x-api-key" not in sent
+    assert re.match(
+        r"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\d{8}/eu-west-1/execute-api/aws4_request,", sent["authorization"]
+    )
+    assert "Forbidden (403: may these AWS credentials execute-api:Invoke" in error
+
+
+def test_the_region_to_sign_for_is_the_one_that_the_apis_address_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    assert BySignature.of_environment("https://x.execute-api.us-west-2.amazonaws.com/v1").region == "us-west-2"
+    assert BySignature.of_environment("https://api.example.org").region == "eu-west-1"
 
 
 def test_an_answer_that_is_no_json_is_one_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
