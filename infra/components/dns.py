@@ -74,8 +74,9 @@ class Dns(ComponentResource):
             comment=f"InfraFabric {place.stack}",
             force_destroy=False,
             tags=place.tags("front", DataClass.NONE, "zone"),
-            # A new zone has other name servers, which the registrar would have to be told.
-            opts=ResourceOptions(parent=self, protect=place.prod),
+            # A new zone has other name servers, which the registrar would have to be told. Pulumi would delete what has
+            # a name of our own first, and its records before that; here the name is what changes.
+            opts=ResourceOptions(parent=self, protect=place.prod, delete_before_replace=False),
         )
 
     def _authorities(self) -> None:

@@ -65,7 +65,8 @@ class PublicName(ComponentResource):
             failure_threshold=3,
             measure_latency=False,
             tags=args.place.tags("front", DataClass.NONE, f"{args.what}-{args.place.region}"),
-            opts=ResourceOptions(parent=self),
+            # Else the old name would fail over at once on a new one that does not answer yet.
+            opts=ResourceOptions(parent=self, replace_on_changes=["fqdn"]),
         )
         self.health_check_id = check.id
         self.alarm_arn = self._alarm(check, checked)
@@ -92,8 +93,9 @@ class PublicName(ComponentResource):
             set_identifier=part.lower() if fails_over else None,
             failover_routing_policies=[{"type": part}] if fails_over else None,
             health_check_id=self.health_check_id if fails_over else None,
-            # Route 53 refuses a plain record beside one that fails over, so what is replaced goes first.
-            opts=ResourceOptions(parent=self, delete_before_replace=True),
+            # The old one goes last: failing over or not is changed in place, both at one stroke, and another name waits
+            # for its certificate, perhaps for an hour.
+            opts=ResourceOptions(parent=self),
         )
 
     def _alarm(self, check: aws.route53.HealthCheck, checked: str) -> Output[str]:

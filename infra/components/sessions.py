@@ -43,7 +43,6 @@ class Sessions(ComponentResource):
         self.register_outputs({"table_name": self.table_name, "table_arn": self.table_arn})
 
     def _table(self, name: str, args: SessionsArgs) -> aws.dynamodb.Table:
-        copied = args.recovery_region is not None
         return aws.dynamodb.Table(
             f"{name}-table",
             name=args.place.named("sessions"),
@@ -61,8 +60,11 @@ class Sessions(ComponentResource):
                     "projection_type": "ALL",
                 }
             ],
-            stream_enabled=copied,
-            stream_view_type="NEW_AND_OLD_IMAGES" if copied else None,  # what a replica is fed from
+            # What a replica is fed from. On without one too, which costs nothing while nobody reads it: the provider
+            # would switch it off before it removes the replica, which DynamoDB refuses
+            # (hashicorp/terraform-provider-aws#34450).
+            stream_enabled=True,
+            stream_view_type="NEW_AND_OLD_IMAGES",
             replicas=[self._replica(args.recovery_region, args.place)] if args.recovery_region else None,
             ttl={"attribute_name": "expires_at", "enabled": True},
             point_in_time_recovery={"enabled": True},

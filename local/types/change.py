@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from local.types import Standing, changes, compute, given, messaging
+from local.types import Standing, changes, compute, edge, given, messaging, security, storage
 
 
 @changes("aws:sqs/queue:Queue")
@@ -91,7 +91,7 @@ def policy(it: Standing) -> Mapping[str, Any]:
     return {}
 
 
-@changes("aws:kms/key:Key")
+@changes("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
 def key(it: Standing) -> Mapping[str, Any]:
     kms = it.client("kms")
     if it.inputs.get("policy"):
@@ -115,7 +115,18 @@ def secret(it: Standing) -> Mapping[str, Any]:
     it.client("secretsmanager").update_secret(
         SecretId=it.id, **given(it.inputs, Description="description", KmsKeyId="kmsKeyId")
     )
+    come, _ = _copies(it, "region")  # the emulator cannot take a replica away
+    if come:
+        regions = security.secret_replicas(come)
+        it.client("secretsmanager").replicate_secret_to_regions(SecretId=it.id, AddReplicaRegions=regions)
     return {}
+
+
+def _copies(it: Standing, region: str) -> tuple[list[Any], list[str]]:
+    """The replicas that come, and the regions whose go; ``region`` is what says where one is."""
+    before, now = it.outputs.get("replicas") or [], it.inputs.get("replicas") or []
+    stood, wanted = {copy[region] for copy in before}, {copy[region] for copy in now}
+    return [copy for copy in now if copy[region] not in stood], sorted(stood - wanted)
 
 
 @changes("aws:cloudwatch/logGroup:LogGroup")
@@ -147,6 +158,18 @@ def table(it: Standing) -> Mapping[str, Any]:
     if "ttl" in it.changed and it.inputs.get("ttl"):
         ttl = {"Enabled": bool(it.inputs["ttl"].get("enabled")), "AttributeName": it.inputs["ttl"]["attributeName"]}
         dynamodb.update_time_to_live(TableName=it.id, TimeToLiveSpecification=ttl)
+    come, go = _copies(it, "regionName")
+    for update in (*storage.replica_creations(come), *({"Delete": {"RegionName": region}} for region in go)):
+        dynamodb.update_table(TableName=it.id, ReplicaUpdates=[update])
+    return {}
+
+
+@changes("aws:cloudfront/distribution:Distribution")
+def distribution(it: Standing) -> Mapping[str, Any]:
+    cloudfront = it.client("cloudfront")
+    stands = cloudfront.get_distribution_config(Id=it.id)
+    config = edge.distribution_config(it, stands["DistributionConfig"]["CallerReference"])
+    cloudfront.update_distribution(Id=it.id, IfMatch=stands["ETag"], DistributionConfig=config)
     return {}
 
 

@@ -22,13 +22,20 @@ def origin_access_control(it: Declared) -> Made:
 
 @creates("aws:cloudfront/distribution:Distribution")
 def distribution(it: Declared) -> Made:
+    tagged = {"DistributionConfig": distribution_config(it, it.name), "Tags": {"Items": it.tags()}}
+    made = it.client("cloudfront").create_distribution_with_tags(DistributionConfigWithTags=tagged)["Distribution"]
+    outputs = {"arn": made["ARN"], "domainName": made["DomainName"], "hostedZoneId": "Z2FDTNDATAQYW2"}
+    return Made(made["Id"], outputs)
+
+
+def distribution_config(it: Declared, reference: str) -> dict[str, Any]:
     inputs, geo = it.inputs, it.inputs["restrictions"]["geoRestriction"]
     errors = [
         {"ErrorCode": e["errorCode"], "ErrorCachingMinTTL": e["errorCachingMinTtl"]}
         for e in inputs.get("customErrorResponses") or []
     ]
-    config = {
-        "CallerReference": it.name,
+    return {
+        "CallerReference": reference,
         "Comment": inputs["comment"],
         "Enabled": inputs["enabled"],
         "Aliases": _list(inputs["aliases"]),
@@ -49,11 +56,6 @@ def distribution(it: Declared) -> Made:
             IsIPV6Enabled="isIpv6Enabled", WebACLId="webAclId",
         ),
     }  # fmt: skip
-    made = it.client("cloudfront").create_distribution_with_tags(
-        DistributionConfigWithTags={"DistributionConfig": config, "Tags": {"Items": it.tags()}}
-    )["Distribution"]
-    outputs = {"arn": made["ARN"], "domainName": made["DomainName"], "hostedZoneId": "Z2FDTNDATAQYW2"}
-    return Made(made["Id"], outputs)
 
 
 def _list(items: Sequence[Any]) -> dict[str, Any]:

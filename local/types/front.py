@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from uuid import uuid4
 
 from local.types import Declared, Made, creates, given, pascal, put_again
 
@@ -40,11 +41,16 @@ def certificate_validation(it: Declared) -> Made:
 @creates("aws:route53/zone:Zone")
 def zone(it: Declared) -> Made:
     made = it.client("route53").create_hosted_zone(
-        Name=it.physical(), CallerReference=it.name, HostedZoneConfig={"Comment": it.inputs.get("comment") or ""}
+        Name=it.physical(), CallerReference=_new(it), HostedZoneConfig={"Comment": it.inputs.get("comment") or ""}
     )
     id_ = made["HostedZone"]["Id"].rpartition("/")[2]
     servers = made["DelegationSet"]["NameServers"]
     return Made(id_, {"zoneId": id_, "arn": f"arn:aws:route53:::hostedzone/{id_}", "nameServers": servers})
+
+
+def _new(it: Declared) -> str:
+    """A reference that was never used: by one that was, Route 53 answers with the old one, which is to be replaced."""
+    return f"{it.name}-{uuid4()}"
 
 
 @creates("aws:route53/record:Record")
@@ -77,7 +83,7 @@ def health_check(it: Declared) -> Made:
         EnableSNI="enableSni", RequestInterval="requestInterval", FailureThreshold="failureThreshold",
         MeasureLatency="measureLatency",
     )  # fmt: skip
-    made = it.client("route53").create_health_check(CallerReference=it.name, HealthCheckConfig=config)
+    made = it.client("route53").create_health_check(CallerReference=_new(it), HealthCheckConfig=config)
     id_ = made["HealthCheck"]["Id"]
     return Made(id_, {"arn": f"arn:aws:route53:::healthcheck/{id_}"})
 

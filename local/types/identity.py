@@ -36,6 +36,7 @@ _ALSO: Mapping[str, frozenset[str]] = {
     "aws:apigateway/deployment:Deployment": frozenset({"triggers"}),
     "aws:cloudwatch/eventTarget:EventTarget": frozenset({"rule"}),
     "aws:ec2/securityGroup:SecurityGroup": frozenset({"description"}),
+    "aws:kms/replicaKey:ReplicaKey": frozenset({"primaryKeyArn"}),
     "aws:lambda/function:Function": frozenset({"durableConfig"}),
     "aws:sns/topicPolicy:TopicPolicy": frozenset({"arn"}),
 }

@@ -122,7 +122,7 @@ def secret(it: Declared) -> Made:
         **given(it.inputs, Description="description", KmsKeyId="kmsKeyId"),
     )
     if it.inputs.get("replicas"):  # the emulator knows them only in a call of their own
-        regions = _replicas(it.inputs["replicas"])
+        regions = secret_replicas(it.inputs["replicas"])
         it.client("secretsmanager").replicate_secret_to_regions(SecretId=made["ARN"], AddReplicaRegions=regions)
     return Made(made["ARN"], {"arn": made["ARN"], "name": it.physical()})
 
@@ -136,7 +136,7 @@ def secret_version(it: Declared) -> Made:
     return Made(f"{made['ARN']}|{made['VersionId']}", outputs)
 
 
-def _replicas(wanted: list[dict[str, Any]]) -> list[dict[str, str]]:
+def secret_replicas(wanted: list[dict[str, Any]]) -> list[dict[str, str]]:
     return [given(replica, Region="region", KmsKeyId="kmsKeyId") for replica in wanted]
 
 

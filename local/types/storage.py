@@ -188,11 +188,12 @@ def table(it: Declared) -> Made:
             TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
     if it.inputs.get("replicas"):
-        copies = [
-            {"Create": given(r, RegionName="regionName", KMSMasterKeyId="kmsKeyArn")} for r in it.inputs["replicas"]
-        ]
-        dynamodb.update_table(TableName=name, ReplicaUpdates=copies)
+        dynamodb.update_table(TableName=name, ReplicaUpdates=replica_creations(it.inputs["replicas"]))
     return Made(name, {"arn": made["TableArn"], "name": name})
+
+
+def replica_creations(wanted: list[Any]) -> list[dict[str, Any]]:
+    return [{"Create": given(copy, RegionName="regionName", KMSMasterKeyId="kmsKeyArn")} for copy in wanted]
 
 
 def _key_schema(spec: Any) -> list[dict[str, str]]:

@@ -61,6 +61,21 @@ def test_without_failover_a_shared_name_is_a_plain_alias(frugal):
     assert not {"setIdentifier", "failoverRoutingPolicies", "healthCheckId"} & set(shared)
 
 
+def test_an_old_name_answers_until_its_successor_can(prod):
+    """A name of another domain waits for its certificate; one that starts to fail over is changed in place."""
+    records = prod.of("route53/record:Record")
+    assert records
+    assert not any(prod.options[name].deleteBeforeReplace for name in records)
+    zone = prod.options["face-dns-zone"]
+    assert (zone.deleteBeforeReplaceDefined, zone.deleteBeforeReplace) == (True, False), "Pulumi's default is the other"
+
+
+def test_an_old_name_is_checked_as_itself_until_it_goes(prod):
+    """Route 53 would change the check in place, and fail the old name over on one that waits for its certificate."""
+    checks = prod.of("route53/healthCheck:HealthCheck")
+    assert {tuple(prod.options[name].replaceOnChanges) for name in checks} == {("fqdn",)}
+
+
 def test_reads_go_to_the_second_region_when_the_first_is_in_trouble(distribution):
     found = origins(distribution)
     assert found["app-primary"] == f"app-us-east-1.{DOMAIN}"

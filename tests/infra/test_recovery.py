@@ -92,9 +92,15 @@ def test_the_sessions_table_is_global_with_a_key_of_the_other_region(prod, dev):
     (replica,) = table["replicas"]
     assert (replica["regionName"], replica["kmsKeyArn"]) == ("us-west-2", COPY_KEY)
     assert replica["pointInTimeRecovery"] is replica["deletionProtectionEnabled"] is True
-    assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
     (alone,) = dev.of("dynamodb/table:Table").values()
     assert "replicas" not in alone
+
+
+def test_the_stream_that_feeds_a_replica_stays_when_the_replica_goes(prod, dev):
+    """DynamoDB refuses to switch it off while there is one, and the provider would ask for that first."""
+    for estate in (prod, dev):
+        (table,) = estate.of("dynamodb/table:Table").values()
+        assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
 
 
 def test_every_secret_has_a_replica_where_the_standby_reads_it(prod):
