@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pulumi import Input, Output
@@ -11,8 +12,29 @@ Statement = Mapping[str, Any]
 
 
 def document(*statements: Statement) -> Output[str]:
-    """A policy document as JSON; values may be Outputs."""
-    return Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    """A policy document as JSON; values may be Outputs.
+
+    ``Output.json_dumps`` would do, but makes an Output of every string in it, which is a tenth of the whole program.
+    """
+    whole = {"Version": "2012-10-17", "Statement": list(statements)}
+    return Output.all(*_outputs(whole)).apply(lambda known: json.dumps(_filled(whole, iter(known))))
+
+
+def _outputs(part: Any) -> Iterator[Output[Any]]:
+    if isinstance(part, Output):
+        yield part
+    elif isinstance(part, Mapping | list | tuple):
+        for inner in part.values() if isinstance(part, Mapping) else part:
+            yield from _outputs(inner)
+
+
+def _filled(part: Any, known: Iterator[Any]) -> Any:
+    """``part`` with the next of ``known`` for each Output, in their order."""
+    if isinstance(part, Output):
+        return next(known)
+    if isinstance(part, Mapping):
+        return {name: _filled(inner, known) for name, inner in part.items()}
+    return [_filled(inner, known) for inner in part] if isinstance(part, list | tuple) else part
 
 
 def assumed_by(service: str) -> Output[str]:
