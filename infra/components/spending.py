@@ -77,7 +77,9 @@ class Spending(ComponentResource):
         nothing = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
         monitor = aws.costexplorer.AnomalyMonitor(
             f"{self._name}-monitor",
-            name=place.named("costs"),
+            # Another cost center is another monitor. Of the same name it would have to go first, and the subscription
+            # still holds it.
+            name=f"{place.named('costs')}-{place.cost_center}",
             monitor_type="CUSTOM",
             monitor_specification=json.dumps({**nothing, "Tags": ours}, sort_keys=True),
             tags=place.tags("guardrails", DataClass.NONE, "costs"),

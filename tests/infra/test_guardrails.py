@@ -117,6 +117,7 @@ def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dolla
     assert subscription["frequency"] == "IMMEDIATE", "AWS sends no summary to a topic"
     (monitor,) = prod.of("costexplorer/anomalyMonitor:AnomalyMonitor").values()
     assert json.loads(monitor["monitorSpecification"])["Tags"]["Values"] == ["infrafabric-prod"]
+    assert monitor["name"].endswith("-infrafabric-prod"), "what replaces it is made before it goes"
 
 
 def test_what_an_account_has_once_is_prods(dev, prod):
