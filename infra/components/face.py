@@ -153,7 +153,8 @@ class Face(ComponentResource):
                 what="region",
                 scope="REGIONAL",
                 rate_limit_per_ip=wanted.api.rate_limit_per_ip,
-                behind_cloudfront=wanted.edge is not None,
+                # A standby's primary may have one: its reads, and names that fail over, bring it here.
+                behind_cloudfront=wanted.edge is not None or self._standby,
             ),
             self._child,
         )

@@ -29,6 +29,8 @@ _MANAGED: Mapping[str, Sequence[str]] = {
     "AWSManagedRulesCommonRuleSet": _PROSE,
 }
 WINDOW_S = 300
+FORWARDED = "X-Forwarded-For"  # CloudFront says here for whom it asks
+_Part = dict[str, Any]  # of a rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class WebAcl(ComponentResource):
             description=f"InfraFabric {place.stack}",
             scope=args.scope,
             default_action={"allow": {}},
-            rules=[self._rate_rule(), *(self._managed(i, *rule) for i, rule in enumerate(_MANAGED.items(), start=1))],
+            rules=self._rules(),
             visibility_config=self._seen_as(place.named(args.what)),
             region=self._region,
             tags=self._tags(),
@@ -75,32 +77,44 @@ class WebAcl(ComponentResource):
             opts=ResourceOptions(parent=parent, delete_before_replace=True),
         )
 
-    def _rate_rule(self) -> aws.wafv2.WebAclRuleArgsDict:
-        limit: aws.wafv2.WebAclRuleStatementRateBasedStatementArgsDict = {
-            "limit": self._args.rate_limit_per_ip,
-            "aggregate_key_type": "IP",
-            "evaluation_window_sec": WINDOW_S,
+    def _rules(self) -> list[Any]:
+        limits = [self._visitors(), self._direct()] if self._args.behind_cloudfront else [self._limit("rate", {})]
+        managed = [self._managed(group, counted) for group, counted in _MANAGED.items()]
+        return [{**rule, "priority": priority} for priority, rule in enumerate([*limits, *managed])]
+
+    def _visitors(self) -> _Part:
+        """By the address that CloudFront says. WAF leaves out what does not have the header at all."""
+        forwarded = {"header_name": FORWARDED, "fallback_behavior": "MATCH"}
+        return self._limit("rate", {"aggregate_key_type": "FORWARDED_IP", "forwarded_ip_config": forwarded})
+
+    def _direct(self) -> _Part:
+        """Who comes past CloudFront, as clients of the API do: nobody has put the header there for them."""
+        said: _Part = {
+            "field_to_match": {"single_header": {"name": FORWARDED.lower()}},
+            "comparison_operator": "GT",
+            "size": 0,
+            "text_transformations": [{"priority": 0, "type": "NONE"}],
         }
-        if self._args.behind_cloudfront:
-            limit["aggregate_key_type"] = "FORWARDED_IP"
-            limit["forwarded_ip_config"] = {"header_name": "X-Forwarded-For", "fallback_behavior": "MATCH"}
+        unsaid = {"not_statement": {"statement": {"size_constraint_statement": said}}}
+        return self._limit("rate-direct", {"scope_down_statement": unsaid})
+
+    def _limit(self, name: str, how: _Part) -> _Part:
+        limit = {"limit": self._args.rate_limit_per_ip, "aggregate_key_type": "IP", "evaluation_window_sec": WINDOW_S}
         return {
-            "name": "rate",
-            "priority": 0,
+            "name": name,
             "action": {"block": {}},
-            "statement": {"rate_based_statement": limit},
-            "visibility_config": self._seen_as("rate"),
+            "statement": {"rate_based_statement": {**limit, **how}},
+            "visibility_config": self._seen_as(name),
         }
 
-    def _managed(self, priority: int, group: str, counted: Sequence[str]) -> aws.wafv2.WebAclRuleArgsDict:
-        statement: dict[str, Any] = {"name": group, "vendor_name": "AWS"}
+    def _managed(self, group: str, counted: Sequence[str]) -> _Part:
+        statement: _Part = {"name": group, "vendor_name": "AWS"}
         if counted:
             statement["rule_action_overrides"] = [{"name": rule, "action_to_use": {"count": {}}} for rule in counted]
         return {
             "name": group,
-            "priority": priority,
             "override_action": {"none": {}},
-            "statement": {"managed_rule_group_statement": statement},  # pyright: ignore[reportReturnType]
+            "statement": {"managed_rule_group_statement": statement},
             "visibility_config": self._seen_as(group),
         }
 

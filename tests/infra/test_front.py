@@ -18,6 +18,10 @@ def origins(distribution):
     return {o["originId"]: o["domainName"] for o in distribution["origins"]}
 
 
+def limits_of(acl):
+    return {r["name"]: r["statement"]["rateBasedStatement"] for r in acl["rules"] if r["name"].startswith("rate")}
+
+
 @pytest.fixture(scope="module")
 def distribution(prod):
     (made,) = prod.of("cloudfront/distribution:Distribution").values()
@@ -111,18 +115,41 @@ def test_our_distribution_alone_reads_the_public_assets_and_nothing_else_of_the_
 
 def test_both_web_acls_limit_addresses_and_carry_awss_rules(prod):
     for acl in prod.of("wafv2/webAcl:WebAcl").values():
-        assert [rule["name"] for rule in acl["rules"]] == [
-            "rate",
+        named = [rule["name"] for rule in acl["rules"]]
+        assert [name for name in named if not name.startswith("rate")] == [
             "AWSManagedRulesAmazonIpReputationList",
             "AWSManagedRulesKnownBadInputsRuleSet",
             "AWSManagedRulesCommonRuleSet",
         ]
-        assert acl["rules"][0]["statement"]["rateBasedStatement"]["limit"] == 2000
+        assert named[0] == "rate"
+        assert [rule["priority"] for rule in acl["rules"]] == list(range(len(named)))
+        assert {limit["limit"] for limit in limits_of(acl).values()} == {2000}
     for logging in prod.of("wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration").values():
         (group,) = logging["logDestinationConfigs"]
         assert ":log-group:aws-waf-logs-infrafabric-prod-" in group
         hidden = {field["singleHeader"]["name"] for field in logging["redactedFields"]}
         assert hidden == {"authorization", "cookie", "x-api-key"}
+
+
+@pytest.mark.parametrize("stack", ["prod", "standby"])
+def test_behind_cloudfront_a_visitor_is_who_it_says_and_whoever_comes_past_it_is_limited_too(request, stack):
+    """WAF leaves out of a limit by header what has no such header, which is every client that calls the API itself; and
+    without the header all whom CloudFront brings to a region, in a standby on the day it is needed, would be one."""
+    acl = request.getfixturevalue(stack).of("wafv2/webAcl:WebAcl")["face-waf-acl"]
+    limits = limits_of(acl)
+    assert limits["rate"]["forwardedIpConfig"]["headerName"] == "X-Forwarded-For"
+    direct = limits["rate-direct"]
+    assert direct["aggregateKeyType"] == "IP"
+    said = direct["scopeDownStatement"]["notStatement"]["statement"]["sizeConstraintStatement"]
+    assert said["fieldToMatch"] == {"singleHeader": {"name": "x-forwarded-for"}}
+    assert (said["comparisonOperator"], said["size"]) == ("GT", 0)
+
+
+def test_what_stands_before_everything_sees_addresses_itself(prod, european):
+    """A header is what a client says: it counts only where CloudFront may have written it."""
+    for estate, name in ((prod, "face-edge-waf-acl"), (european, "face-waf-acl")):
+        limits = limits_of(estate.of("wafv2/webAcl:WebAcl")[name])
+        assert {n: limit["aggregateKeyType"] for n, limit in limits.items()} == {"rate": "IP"}
 
 
 def test_the_api_answers_under_its_own_names_without_the_stage_in_the_path(prod):
