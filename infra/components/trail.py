@@ -67,7 +67,9 @@ def lent_key(place: Place) -> policies.Statement:
         "Sid": "TrailOfThisAccount",
         "Effect": "Allow",
         "Principal": {"Service": SERVICE},
-        "Action": ["kms:DescribeKey", "kms:GenerateDataKey*"],
+        # Without Decrypt no trail is made into a bucket with a bucket key (AWS CloudTrail User Guide, "Configure AWS
+        # KMS key policies for CloudTrail").
+        "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
         "Resource": "*",  # in a key policy this means the key itself
         "Condition": {
             "StringEquals": {"aws:SourceArn": _arn(place)},

@@ -98,6 +98,13 @@ def test_only_this_stacks_trail_writes_to_the_audit_log_and_uses_the_key(prod):
     assert lent["Condition"]["StringEquals"] == {"aws:SourceArn": TRAIL}
 
 
+def test_the_trail_may_decrypt_which_cloudtrail_demands_of_a_bucket_with_a_bucket_key(prod):
+    kind = "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    assert prod.of(kind)["trail-audit-encryption"]["rules"][0]["bucketKeyEnabled"] is True
+    lent = statements(prod.of("kms/key:Key")["keys-data"]["policy"])["TrailOfThisAccount"]
+    assert set(lent["Action"]) == {"kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"}
+
+
 def test_the_budget_is_of_this_stack_and_speaks_at_the_threshold_and_before_the_limit(prod):
     (budget,) = prod.of("budgets/budget:Budget").values()
     assert (budget["limitAmount"], budget["timeUnit"]) == ("500.00", "MONTHLY")
