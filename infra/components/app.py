@@ -168,6 +168,9 @@ class App(ComponentResource):
             "TENANT_BUCKET": args.base.storage.results_bucket,
             "TENANT_ROLE_ARN": self.tenants.role_arn,
         }
+        if args.network.ipv6:
+            # SDKs would ask STS for a tenant's credentials at its name for IPv4, where without NAT nothing answers.
+            environment["AWS_ENDPOINT_URL_STS"] = f"https://sts.{args.base.place.region}.api.aws"
 
         def colour(called: str, *after: Resource) -> Colour:
             key, sha256 = artifacts[called]

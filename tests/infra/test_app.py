@@ -141,6 +141,13 @@ def test_an_instance_checks_the_digest_before_it_unpacks(lavish):
     assert user_data.placeholder_digest() in script(lavish, "blue"), "what is not released yet runs the placeholder"
 
 
+def test_without_nat_the_application_reaches_sts_and_systems_manager_by_their_names_for_ipv6(prod, lavish):
+    by_ipv6, by_nat = script(prod, "blue"), script(lavish, "blue")
+    assert "\nAWS_ENDPOINT_URL_STS=https://sts.us-east-1.api.aws\n" in by_ipv6
+    assert '"Endpoint": "ssm.us-east-1.api.aws"' in by_ipv6
+    assert "api.aws" not in by_nat
+
+
 def test_user_data_takes_nothing_that_would_break_out_of_its_line():
     with pytest.raises(ValueError, match="user data cannot hold"):
         user_data.render(
