@@ -277,9 +277,11 @@ def _deliveries(args: StorageArgs) -> list[policies.Statement]:
                 "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
                 "Action": "s3:PutObject",
                 "Resource": into(f"{LOAD_BALANCER_LOGS}/"),
+                # Not every delivery names its source, and the load balancer is not made unless its test file gets in;
+                # the path alone keeps others out, as AWS writes an account's logs below that account's number only.
                 "Condition": {
-                    "StringEquals": {"aws:SourceAccount": place.account_id},
-                    "ArnLike": {"aws:SourceArn": place.arn("elasticloadbalancing", "loadbalancer/*")},
+                    "StringEqualsIfExists": {"aws:SourceAccount": place.account_id},
+                    "ArnLikeIfExists": {"aws:SourceArn": place.arn("elasticloadbalancing", "loadbalancer/*")},
                 },
             }
         )

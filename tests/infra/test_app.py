@@ -52,6 +52,15 @@ def test_the_load_balancer_is_hardened_logged_and_protected(prod):
     assert let_in["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
 
 
+def test_a_load_balancer_that_does_not_name_itself_may_deliver_its_logs_too(prod):
+    written = json.loads(prod.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])["Statement"]
+    (let_in,) = [s for s in written if s["Sid"] == "AccessLogsOfOurLoadBalancer"]
+    assert let_in["Condition"] == {
+        "StringEqualsIfExists": {"aws:SourceAccount": "123456789012"},
+        "ArnLikeIfExists": {"aws:SourceArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/*"},
+    }
+
+
 def test_names_of_load_balancer_and_target_groups_fit_in_the_longest_stack_name(prod):
     longest = len("a" * 15) - len("prod")
     for type_ in ("lb/loadBalancer:LoadBalancer", "lb/targetGroup:TargetGroup"):
