@@ -57,8 +57,8 @@ class World:
         self.status, self.planned = "RUNNING", list(planned)
         return True
 
-    def plan(self, session_id: str) -> list[str]:
-        return self.planned
+    def texts(self, order: Order) -> list[str]:
+        return list(order.tasks) or self.planned
 
     def end(self, session_id: str, status: Status, *, reason: str) -> bool:
         if Status(self.status).final:

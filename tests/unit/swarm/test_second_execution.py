@@ -39,14 +39,14 @@ def test_the_parts_of_a_big_session_know_that_another_execution_began() -> None:
 
 @pytest.mark.parametrize("tasks", [("a", "b"), ()])
 def test_the_end_of_a_session_that_lost_its_coordinator_is_a_report_of_what_was_done(tasks: tuple[str, ...]) -> None:
-    goal = None if tasks else "g"  # whose plan nobody remembers: what was done says what it was
-    world = World(does, status="RUNNING", total=2, now_ms=an_order().deadline_ms + LOST_MS + 1)
+    goal = None if tasks else "g"
+    world = World(does, status="RUNNING", total=2, planned=["a", "b"], now_ms=an_order().deadline_ms + LOST_MS + 1)
     world.done({"task_id": "t0001", "attempt": 0})
     ended = world.run(an_order(goal=goal, tasks=tasks), wrap_up=True)
     assert (ended["status"], ended["reason"]) == ("PARTIAL", LOST)
     assert (world.published, world.asked, world.committed) == ([], [], 0), "nothing is worked or paid any more"
     assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
-    assert [row["status"] for row in world.report()["results"]] == ["DONE", "SKIPPED"][: len(tasks) or 1]
+    assert [(row["task"], row["status"]) for row in world.report()["results"]] == [("a", "DONE"), ("b", "SKIPPED")]
     assert [(told["status"], told["reason"]) for told in world.archived] == [("PARTIAL", LOST)]
 
 
