@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,36 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class NoStackError(Exception):
+    """There is no file for the stack that was asked for."""
+
+
+class BadSettingError(Exception):
+    """A change that is not KEY=VALUE."""
+
+
+def check(stack: str) -> None:
+    """Raises :class:`NoStackError`, which names the stacks that there are."""
+    known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+    if stack not in known:
+        raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
+
+
+def changes(given: Iterable[str]) -> dict[str, Any]:
+    """``["fleet.size=3"]``, as a command's ``--set`` takes it, as ``{"fleet.size": 3}``: values are YAML, as in a
+    stack's file. Raises :class:`BadSettingError`."""
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not (equals and all(key.split("."))):
+            raise BadSettingError(f"--set {text}: must be KEY=VALUE, such as --set fleet.size=3")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
+    return found
 
 
 def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = ROOT) -> dict[str, str]:

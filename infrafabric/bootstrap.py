@@ -1,4 +1,4 @@
-"""What an account needs before the first ``pulumi up``: a bucket for Pulumi's state, and the key of its secrets.
+"""What an account needs before the first ``pulumi up``: a bucket for Pulumi's state, its secrets' key, RDS's role.
 
 Each step looks before it makes, so a run that was broken off is finished by the next one.
 """
@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 STATE_BUCKET_PREFIX = "infrafabric-pulumi"
 STATE_KEY_ALIAS = "alias/infrafabric-pulumi"
 OLD_VERSIONS_DAYS = 90
+RDS = "rds.amazonaws.com"
 TAGS = {"Project": "infrafabric", "Component": "bootstrap", "ManagedBy": "fabric bootstrap"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
@@ -58,8 +59,8 @@ class Names:
         return f"pulumi stack init dev --secrets-provider='awskms://{STATE_KEY_ALIAS}?region={self.region}'"
 
 
-def steps(names: Names, *, s3: Any, kms: Any) -> Iterator[Step]:
-    """What is looked at, in order; a later step may need an earlier one. ``s3`` and ``kms`` are boto3 clients."""
+def steps(names: Names, *, s3: Any, kms: Any, iam: Any) -> Iterator[Step]:
+    """What is looked at, in order; a later step may need an earlier one. The rest are boto3 clients."""
     key = _Key(kms)
     bucket = _Bucket(s3, names, key)
     yield Step(f"key {STATE_KEY_ALIAS}", key.exists, key.make)
@@ -70,6 +71,13 @@ def steps(names: Names, *, s3: Any, kms: Any) -> Iterator[Step]:
     yield Step("  encrypted with the key", bucket.encrypted, bucket.encrypt)
     yield Step("  TLS only", bucket.tls_only, bucket.refuse_plain)
     yield Step(f"  old versions go after {OLD_VERSIONS_DAYS} days", bucket.forgets, bucket.forget)
+    # RDS makes it with an account's first database, which may come too early for it: "Unable to create the resource …
+    # wait and try again later". A stack cannot have it: the account has one.
+    yield Step(
+        f"service-linked role of {RDS}",
+        lambda: bool(iam.list_roles(PathPrefix=f"/aws-service-role/{RDS}/")["Roles"]),
+        lambda: iam.create_service_linked_role(AWSServiceName=RDS),
+    )
 
 
 class _Key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import signal
 import sys
@@ -45,8 +44,7 @@ def _late(function: str) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
         from local import commands  # noqa: PLC0415
 
-        signal.signal(signal.SIGTERM, _end)  # like Ctrl-C: what was started is stopped on the way out
-        sys.unraisablehook = interrupt_again
+        be_interruptible()
         try:
             return getattr(commands, function)(args)
         except commands.EXPECTED as error:
@@ -56,16 +54,25 @@ def _late(function: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+def be_interruptible() -> None:
+    """Being ended is like Ctrl-C: what was started is stopped on the way out. Neither is lost."""
+    signal.signal(signal.SIGTERM, _end)
+    sys.unraisablehook = _interrupt_again
+
+
 def _end(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def interrupt_again(unraisable: Any) -> None:
-    """A ``sys.unraisablehook``: an interruption that meets a finalizer comes again once that is done.
+def _interrupt_again(unraisable: Any) -> None:
+    """An interruption that meets a finalizer comes again once that is done.
 
-    Python drops what a finalizer raises, and collecting what a deployment leaves takes long enough to be met.
+    Python drops what a finalizer raises, and collecting what a deployment leaves takes long enough to be met. As a
+    signal, because nothing else wakes a thread that waits; and not Ctrl-C's, which a process in the background ignores.
     """
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        main = threading.main_thread().ident
+        assert main is not None, "it runs"
+        threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGTERM)).start()
     else:
         sys.__unraisablehook__(unraisable)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-import yaml
 
+from infra import stackfile
 from infra.packager import PackagingError
 from infrafabric.cli.api_client import ApiError
 from local import platform, processes, stack, types
@@ -30,25 +30,17 @@ class AlreadyRunningError(Exception):
     """Another command is starting or stopping the platform, or what runs is not what was asked for."""
 
 
-class NoStackError(Exception):
-    """There is no file for the stack that was asked for."""
-
-
-class BadSettingError(Exception):
-    """A --set that is not KEY=VALUE."""
-
-
 # What a user can do something about: one line each, without a traceback.
 EXPECTED = (
     processes.PartFailedError, types.CreationFailedError, PackagingError, pulumi.RunError, ApiError,
-    AlreadyRunningError, NoStackError, BadSettingError,
+    AlreadyRunningError, stackfile.NoStackError, stackfile.BadSettingError,
 )  # fmt: skip
 
 
 def up(args: argparse.Namespace) -> int:
     """Start everything, deploy, and leave it running; when it runs already, say so and where."""
-    view, changed = view_for(args.json), _settings(args.settings)
-    _check_stack(args.stack)
+    view, changed = view_for(args.json), stackfile.changes(args.settings)
+    stackfile.check(args.stack)
     with _alone():
         running = _running()
         if running is not None:
@@ -92,26 +84,6 @@ def status(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """The main job end to end; everything it starts is stopped again."""
     return run_demo(HOME / "demo", view_for(args.json), goal=args.goal, agents=args.agents)
-
-
-def _check_stack(name: str) -> None:
-    known = sorted(path.name.split(".")[1] for path in platform.ROOT.glob("Pulumi.*.yaml"))
-    if name not in known:
-        raise NoStackError(f"there is no Pulumi.{name}.yaml: stacks of this checkout are {', '.join(known)}")
-
-
-def _settings(given: list[str]) -> dict[str, Any]:
-    """``["fleet.size=3"]`` as ``{"fleet.size": 3}``: values are YAML, as in a stack's file."""
-    found = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not (equals and all(key.split("."))):
-            raise BadSettingError(f"--set {text}: must be KEY=VALUE, such as --set fleet.size=3")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
-    return found
 
 
 def _start(stack_name: str, changed: dict[str, Any], view: View) -> dict[str, Any]:

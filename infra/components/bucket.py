@@ -29,7 +29,7 @@ class BucketArgs:
     keep_old_versions_days: int = 30
     expire_days: dict[str, int] | None = None  # by key prefix ("" is all of it)
     tiering: bool = True  # move objects to Intelligent-Tiering at once
-    logs_to: Input[str] | None = None  # bucket for the access logs
+    logs_to: Bucket | None = None  # for the access logs
     statements: Sequence[policies.Statement] = ()  # beside TLS-only
     component: str = "storage"  # whose it is
     lock_days: int | None = None  # nobody may delete an object sooner; can't be taken back from a bucket
@@ -93,9 +93,11 @@ class Bucket(ComponentResource):
                 f"{name}-logging",
                 region=self._region,
                 bucket=bucket.id,
-                target_bucket=args.logs_to,
+                target_bucket=args.logs_to.bucket_id,
                 target_prefix=f"s3/{args.what}/",
-                opts=child,
+                # S3 looks at once whether the target lets it deliver, and answers InvalidTargetBucketForLogging if not
+                # (Amazon S3 Developer Guide, "Setting up server access logging programmatically").
+                opts=self._after(args.logs_to.door),
             )
         self.register_outputs({"bucket_id": self.bucket_id, "arn": self.arn})
 

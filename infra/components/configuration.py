@@ -64,7 +64,7 @@ class ConfigurationHistory(ComponentResource):
             data=DataClass.INTERNAL,
             kms_key_arn=base.keys.data_arn,
             expire_days={"": self._args.keep_days},
-            logs_to=base.storage.logs_bucket,
+            logs_to=base.storage.logs,
         )
 
     def _role(self, bucket: Bucket) -> tuple[Role, list[aws.iam.RolePolicy | aws.iam.RolePolicyAttachment]]:

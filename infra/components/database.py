@@ -136,6 +136,8 @@ class Database(ComponentResource):
             maintenance_window="sun:04:00-sun:05:00",
             copy_tags_to_snapshot=True,
             delete_automated_backups=not place.prod,
+            # RDS makes a replica without, whatever it is asked; the next update switches it on
+            # (hashicorp/terraform-provider-aws#6011).
             deletion_protection=wanted.deletion_protection,
             skip_final_snapshot=not last_snapshot,
             # Pinned: a name with the time in it would make every preview show a change.

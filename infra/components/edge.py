@@ -168,7 +168,7 @@ class Edge(ComponentResource):
             f"{self._name}-log-destination",
             name=base.place.named("edge"),
             output_format="json",
-            delivery_destination_configuration={"destination_resource_arn": base.storage.logs_bucket_arn},
+            delivery_destination_configuration={"destination_resource_arn": base.storage.logs.arn},
             region=GLOBAL_REGION,
             tags=self._tags("edge"),
             opts=child,
@@ -179,7 +179,7 @@ class Edge(ComponentResource):
             delivery_destination_arn=destination.arn,
             region=GLOBAL_REGION,
             tags=self._tags("edge"),
-            opts=ResourceOptions(parent=self, depends_on=[base.storage.log_delivery]),
+            opts=ResourceOptions(parent=self, depends_on=[base.storage.logs.door]),
         )
 
     def _name_it(self, distribution: aws.cloudfront.Distribution) -> None:

@@ -96,7 +96,7 @@ class LoadBalancer(ComponentResource):
             enable_deletion_protection=place.prod,
             idle_timeout=60,
             access_logs={
-                "bucket": args.base.storage.logs_bucket,
+                "bucket": args.base.storage.logs.bucket_id,
                 "prefix": LOAD_BALANCER_LOGS,
                 "enabled": True,
             },
@@ -104,7 +104,7 @@ class LoadBalancer(ComponentResource):
             # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
             opts=ResourceOptions(
                 parent=self,
-                depends_on=[args.base.storage.log_delivery, args.network.way_out],
+                depends_on=[args.base.storage.logs.door, args.network.way_out],
                 protect=place.prod,  # AWS refuses its deletion there: better the preview does, before others are gone
             ),
         )

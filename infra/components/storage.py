@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from infra import policies
 from infra.components.bucket import Bucket, BucketArgs
@@ -63,7 +63,7 @@ class Storage(ComponentResource):
 
     state_bucket: Output[str]
     results_bucket: Output[str]
-    logs_bucket: Output[str]
+    logs: Bucket  # a service that checks its way in first is switched on after this one's ``door``
     assets_bucket: Output[str]
     registry_uri: Output[str]  # s3://…/registry/keys.json
     copies: Copies | None  # in the recovery region
@@ -71,7 +71,7 @@ class Storage(ComponentResource):
     def __init__(self, name: str, args: StorageArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Storage", name, opts=opts)
         self._keys, self._place = args.keys, args.place
-        self._logs = self._log_bucket(f"{name}-logs", args)
+        self.logs = self._log_bucket(f"{name}-logs", args)
         self._state = self._bucket(f"{name}-state", "state", DataClass.CONFIDENTIAL)
         self.copies = None
         self._results: _Store
@@ -102,7 +102,7 @@ class Storage(ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         self.state_bucket, self.results_bucket = self._state.bucket_id, self._results.bucket_id
-        self.logs_bucket, self.assets_bucket = self._logs.bucket_id, self._assets.bucket_id
+        self.assets_bucket = self._assets.bucket_id
         self.registry_uri = Output.concat("s3://", registry.bucket, "/", registry.key)
         self.register_outputs(
             {
@@ -144,18 +144,9 @@ class Storage(ComponentResource):
         self._keys.grant_use(role, "s3")
 
     @property
-    def log_delivery(self) -> Resource:
-        """What lets AWS deliver logs: a service that checks its way in first is switched on after this."""
-        return self._logs.door
-
-    @property
     def found_arns(self) -> list[Output[str]]:
         """The buckets that another stack made, whose names are not this stack's."""
         return [store.arn for store in (self._results, self._assets) if isinstance(store, _Found)]
-
-    @property
-    def logs_bucket_arn(self) -> Output[str]:
-        return self._logs.arn
 
     @property
     def assets_domain(self) -> Output[str]:
@@ -205,7 +196,7 @@ class Storage(ComponentResource):
             data=data,
             kms_key_arn=self._keys.data_arn,
             expire_days=expire_days,
-            logs_to=self._logs.bucket_id,
+            logs_to=self.logs,
             policy_later=policy_later,
         )
         return Bucket(name, args, ResourceOptions(parent=self))

@@ -39,7 +39,7 @@ class Trail(ComponentResource):
                 kms_key_arn=keys.data_arn,
                 expire_days={"": args.keep_days + 1},  # once the lock has opened
                 lock_days=args.keep_days,
-                logs_to=args.base.storage.logs_bucket,
+                logs_to=args.base.storage.logs,
                 statements=_delivery(place),
             ),
             ResourceOptions(parent=self),

@@ -13,7 +13,8 @@ HEAD = f"""# What it costs a month
 
 Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand,
 without free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`).
-What models bill for tokens is not in it: a session has a budget for that.
+What models bill for tokens is not in it: a session has a budget for that. `fabric cost` prints the same of any stack,
+with `--set` and `--assume` what a change of a setting or of the month makes of it.
 """
 
 

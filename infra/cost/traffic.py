@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import inf
 
 from infra.cost.prices import HOURS
 
@@ -82,3 +84,32 @@ STANDBY = Traffic(
     table_gb=0,
 )
 TRAFFIC = {"dev": DEV, "prod": PROD, "prod-secondary": STANDBY}
+
+
+class BadAssumptionError(Exception):
+    """Something else to assume of a month that is none."""
+
+
+def traffic_of(stack: str, otherwise: Iterable[str] = ()) -> Traffic:
+    """A month of ``stack``; one that nobody has said anything about is used as prod is.
+
+    Args:
+        otherwise: what to assume instead, as ``sessions=500``.
+
+    Raises:
+        BadAssumptionError
+    """
+    changed: dict[str, float] = {}
+    for text in otherwise:
+        name, equals, value = text.partition("=")
+        if not equals or name not in Traffic.__dataclass_fields__:
+            known = ", ".join(sorted(Traffic.__dataclass_fields__))
+            raise BadAssumptionError(f"--assume {text}: must be NAME=NUMBER, where NAME is one of {known}")
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < inf:
+            raise BadAssumptionError(f"--assume {text}: {value!r} must be a number, 0 or more")
+        changed[name] = number
+    return replace(TRAFFIC.get(stack, PROD), **changed)  # pyright: ignore[reportArgumentType]  counts may be fractions

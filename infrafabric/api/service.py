@@ -11,7 +11,7 @@ from typing import Any
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, not_found
 from infrafabric.swarm import watch
-from infrafabric.swarm.report import Report, asked, examined
+from infrafabric.swarm.report import Report, examined, named
 from infrafabric.swarm.session import Order, Status, prefix, report_key, usd
 from infrafabric.swarm.store import SessionExistsError, SessionStore
 
@@ -154,6 +154,6 @@ def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[
     """The report of a session that ended without one, or whose report is still being written."""
     order = deps.store.order(item["pk"])
     ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
-    made = Report.of(order.session_id, asked(order.tasks, ended, documents), ended, documents)
+    made = Report.of(order.session_id, named(deps.store.texts(order)), ended, documents)
     made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
     return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])

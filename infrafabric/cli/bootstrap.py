@@ -12,7 +12,8 @@ from infrafabric.bootstrap import STATE_KEY_ALIAS, BootstrapError, Names, steps
 
 def register(groups: Any) -> None:
     """Adds the command to ``fabric``'s parser."""
-    parser = groups.add_parser("bootstrap", help="make the bucket and the key for Pulumi's state", description=__doc__)
+    made = "make the bucket and the key for Pulumi's state, and RDS's role"
+    parser = groups.add_parser("bootstrap", help=made, description=__doc__)
     parser.add_argument("--region", help="where; default: your shell's AWS region")
     parser.add_argument("--bucket", help="another name than infrafabric-pulumi-<account>-<region>")
     parser.add_argument("--dry-run", action="store_true", help="look, and make nothing")
@@ -47,7 +48,7 @@ def _bootstrap(args: argparse.Namespace) -> int:
         raise BootstrapError("no region: give --region, or set AWS_REGION")
     names = Names.of(session.region_name, session.client("sts").get_caller_identity()["Account"], args.bucket)
     said: list[dict[str, str]] = []
-    for step in steps(names, s3=session.client("s3"), kms=session.client("kms")):
+    for step in steps(names, s3=session.client("s3"), kms=session.client("kms"), iam=session.client("iam")):
         # In a dry run what is not there cannot be asked about its parts.
         missing = args.dry_run and any(earlier["outcome"] == "would be made" for earlier in said)
         outcome = "would be made" if missing else "already there" if step.done() else "made"

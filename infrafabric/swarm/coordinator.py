@@ -76,7 +76,10 @@ def run(event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps
         return {"given_up": _dispatch(order, Share(**event["part"]), context, deps)}
     if WRAP_UP in event:
         lost = context.step(lambda _: _is_lost(order, deps), name="lost")
-        return _conclude(order, order.tasks, {}, "", context, deps) if lost else {"status": "not lost"}
+        if not lost:
+            return {"status": "not lost"}
+        planned = [] if order.tasks else context.step(lambda _: deps.store.texts(order), name="planned")
+        return _conclude(order, order.tasks or planned, {}, "", context, deps)
     texts, given_up, stop = list(order.tasks), {}, ""
     if not context.is_replaying():  # whoever resumes a session asks no model before its report, which sees to it itself
         deps.prepare()
@@ -136,8 +139,7 @@ def _plan(order: Order, again: bool, deps: CoordinatorDeps) -> dict[str, Any]:
         errors.Throttled: to be tried again.
     """
     try:
-        known = deps.store.plan(order.session_id) if again and not order.tasks else []
-        planned = [] if order.tasks else known or _tasks_of(order, deps)
+        planned = [] if order.tasks else (deps.store.texts(order) if again else []) or _tasks_of(order, deps)
     except OverBudgetError as error:
         return {"tasks": [], "stop": f"{BUDGET}: {error}"}
     except SessionOverError:

@@ -25,13 +25,6 @@ def named(texts: Sequence[str]) -> dict[str, str]:
     return {task_id(index): text for index, text in enumerate(texts)}
 
 
-def asked(
-    texts: Sequence[str], ended: Iterable[TaskResult], documents: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
-    """Tasks by their ids. Of a plan that nobody remembers, those that were done say what they were."""
-    return named(texts) or {result.task_id: str(documents.get(result.task_id, {}).get("task", "")) for result in ended}
-
-
 def examined(
     session_id: str, ended: Iterable[TaskResult], find_all: Callable[[Sequence[str]], Sequence[bytes | None]]
 ) -> tuple[list[TaskResult], dict[str, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from infrafabric.bus.structure import Performative
 from infrafabric.models import errors, prompts
 from infrafabric.swarm import paid
 from infrafabric.swarm.ledger import OverBudgetError, SessionOverError
-from infrafabric.swarm.report import BAD_EVIDENCE, Report, asked, evidence, examined
+from infrafabric.swarm.report import BAD_EVIDENCE, Report, evidence, examined, named
 from infrafabric.swarm.session import COORDINATOR, Order, Status, conversation, outcome, report_key, usd
 from infrafabric.swarm.task import ARCHIVED_MS
 from infrafabric.swarm.world import CoordinatorDeps
@@ -32,7 +32,6 @@ def sum_up(
     """Read the results, have them summed up, store the report. Returns the session's status and reason.
 
     Args:
-        texts: the tasks, in their order; empty when there is no plan, or nobody remembers it.
         given_up: why, for each task that was given up.
         stop: why the session stopped before its tasks; "" when it did not.
         may_wait: whether this is tried again when the model, or money, is to be had a little later.
@@ -42,22 +41,19 @@ def sum_up(
     """
     deps.prepare()  # for the summary
     ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
-    tasks = asked(texts, ended, documents)
-    report = Report.of(order.session_id, tasks, ended, documents)
+    report = Report.of(order.session_id, named(texts), ended, documents)
     session = deps.store.get(order.session_id) or {}
-    status, reason = _ending(session, order, len(tasks), len(documents))
+    status, reason = _ending(session, order, texts, len(documents))
     if status is not Status.COMPLETE and not reason:
         why = {**given_up, **{result.task_id: result.reason for result in ended if result.reason == BAD_EVIDENCE}}
-        reason = brief(stop) or _missing(
-            len(tasks), {name: said for name, said in why.items() if name not in documents}
-        )
+        reason = brief(stop) or _missing(texts, {name: said for name, said in why.items() if name not in documents})
     report.summary, model = f"No task was done: {reason}.", deps.model.model_id
     if documents:
         report.summary, model = _summary(order, report, may_wait, deps)
     session = deps.store.get(order.session_id) or session
     document = report.document(status=status, cost_usd=usd(int(session.get("spent", 0))), model=model)
     deps.put(report_key(order.session_id), _stored(document))
-    return {"status": str(status), "reason": reason, "done": len(documents), "tasks": len(tasks)}
+    return {"status": str(status), "reason": reason, "done": len(documents), "tasks": len(texts)}
 
 
 def close(order: Order, summed_up: Mapping[str, Any], deps: CoordinatorDeps) -> dict[str, Any]:
@@ -90,17 +86,17 @@ def give_up(order: Order, texts: Sequence[str], problem: str, deps: CoordinatorD
     _tell_archive(order, document, "", b"", session["reason"], deps)
 
 
-def _ending(session: Mapping[str, Any], order: Order, tasks: int, done: int) -> tuple[Status, str]:
+def _ending(session: Mapping[str, Any], order: Order, texts: Sequence[str], done: int) -> tuple[Status, str]:
     """The session's own end when it has one (it was cancelled, or given up for lost), else what the results say."""
     if session and Status(session["status"]).final:
         return Status(session["status"]), session["reason"]
-    return outcome(done, tasks, order.quorum), ""
+    return outcome(done, len(texts), order.quorum), ""
 
 
-def _missing(tasks: int, given_up: Mapping[str, str]) -> str:
+def _missing(texts: Sequence[str], given_up: Mapping[str, str]) -> str:
     """Why tasks are missing, most frequent reason first; "" when none is."""
     counts = Counter(reason or "failed" for reason in given_up.values())
-    said = ", ".join(f"{reason} ({count} of {tasks} tasks)" for reason, count in counts.most_common())
+    said = ", ".join(f"{reason} ({count} of {len(texts)} tasks)" for reason, count in counts.most_common())
     return brief(said)
 
 

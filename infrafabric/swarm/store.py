@@ -112,10 +112,10 @@ class SessionStore(Ledger):
             *([self.put(plan)] if planned else []),
         )
 
-    def plan(self, session_id: str) -> list[str]:
-        """The tasks that a session's goal was split into; none when it was not."""
-        found = self.find(order_key(session_id), "PLAN")
-        return list(found["texts"]) if found else []
+    def texts(self, order: Order) -> list[str]:
+        """The tasks, in their order: those that were given, or what the goal was split into; none before that."""
+        planned = None if order.tasks else self.find(order_key(order.session_id), "PLAN")
+        return list(planned["texts"]) if planned else list(order.tasks)
 
     def end(self, session_id: str, status: Status, *, reason: str) -> bool:
         """The session's final state. False when it has one already, which then stands."""

@@ -1,4 +1,4 @@
-"""``fabric bootstrap`` against a real S3 and KMS API: made once, found ever after, and nobody else's bucket touched."""
+"""``fabric bootstrap`` against S3, KMS and IAM APIs: made once, found ever after, nobody else's bucket touched."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from infrafabric.cli.main import main
 
 BUCKET = "infrafabric-pulumi-000000000000-us-east-1"
+OF_RDS = "/aws-service-role/rds.amazonaws.com/"
 
 
 @pytest.fixture
@@ -26,17 +27,20 @@ def outcomes(out: str) -> set[str]:
 
 
 def test_a_dry_run_makes_nothing_then_all_is_made_once_and_found_ever_after(stage, bootstrap):
-    s3, kms = stage.platform.client("s3"), stage.platform.client("kms")
+    s3, kms, iam = (stage.platform.client(service) for service in ("s3", "kms", "iam"))
     status, out, _ = bootstrap("--dry-run", "--json")
     assert (status, outcomes(out)) == (0, {"would be made"})
     assert BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    assert not iam.list_roles(PathPrefix=OF_RDS)["Roles"]
 
     status, out, _ = bootstrap("--json")
     facts = json.loads(out)
     made = {step["what"] for step in facts["steps"] if step["outcome"] == "made"}
     # A new bucket is its owner's alone, and not public, by S3's own defaults.
     assert status == 0
-    assert {"key alias/infrafabric-pulumi", f"bucket {BUCKET}", "versioned", "TLS only"} <= made
+    role = "service-linked role of rds.amazonaws.com"
+    assert {"key alias/infrafabric-pulumi", f"bucket {BUCKET}", "versioned", "TLS only", role} <= made
+    assert len(iam.list_roles(PathPrefix=OF_RDS)["Roles"]) == 1
     assert facts["next"] == [
         f"pulumi login 's3://{BUCKET}?region=us-east-1'",
         "pulumi stack init dev --secrets-provider='awskms://alias/infrafabric-pulumi?region=us-east-1'",

@@ -222,3 +222,18 @@ def test_the_watchdog_sees_sessions_that_have_not_ended_and_when_they_last_moved
     assert live()[session] > begun
     store.end(session, Status.COMPLETE, reason="")
     assert session not in live()
+
+
+def test_what_a_goal_was_split_into_is_kept_beside_the_order_of_a_session_that_begins(store: SessionStore) -> None:
+    now = time.time_ns() // 1_000_000
+    order = Order(
+        session_id=f"store-{uuid.uuid4().hex[:8]}", goal="g", tasks=(), agents=2, created_ms=now,
+        deadline_ms=now + 60_000, budget_nusd=BUDGET, quorum=1.0,
+    )  # fmt: skip
+    store.create(order, digest="d", model="m")
+    assert store.texts(order) == []
+    assert store.begin(order.session_id, tasks=2, planned=["one", "two"])
+    assert store.texts(order) == ["one", "two"]
+    store.end(order.session_id, Status.CANCELLED, reason="")
+    assert not store.begin(order.session_id, tasks=1, planned=["other"])
+    assert store.texts(order) == ["one", "two"]

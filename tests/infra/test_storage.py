@@ -31,6 +31,14 @@ def test_access_logs_of_every_other_bucket_go_to_the_logs_bucket(primary):
     assert {i["targetBucket"] for i in logged.values()} == {logs}
 
 
+def test_a_bucket_logs_once_the_logs_bucket_lets_s3_deliver(lavish):
+    """S3 tries the target when it is told of it, and the provider does not try again."""
+    logged = lavish.of("s3/bucketLogging:BucketLogging")
+    assert {"storage-state-logging", "trail-audit-logging", "config-history-logging"} <= set(logged)
+    for name in logged:
+        assert "storage-logs-policy" in lavish.before(name), f"{name}: InvalidTargetBucketForLogging on the first up"
+
+
 def test_only_s3_delivers_logs_and_only_of_our_buckets(dev):
     policy = json.loads(dev.of("s3/bucketPolicy:BucketPolicy")["storage-logs-policy"]["policy"])
     (delivery,) = [s for s in policy["Statement"] if s["Effect"] == "Allow"]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.cost.printed import MARK
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 STACKS = {path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")}
@@ -23,8 +25,8 @@ def stacks(job: dict[str, Any]) -> set[str]:
     return set(matrix.get("stack", [])) | {entry["stack"] for entry in matrix.get("include", [])}
 
 
-def test_there_are_workflows_for_tests_previews_and_deployments() -> None:
-    assert [path.stem for path in FILES] == ["deploy", "preview", "test"]
+def test_there_are_workflows_for_tests_costs_previews_and_deployments() -> None:
+    assert [path.stem for path in FILES] == ["cost", "deploy", "preview", "test"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -59,6 +61,16 @@ def test_previews_comment_once_a_stack_with_the_policies_on() -> None:
     how = preview["steps"][-1]["with"]
     assert (how["command"], how["policyPacks"]) == ("preview", "policy")
     assert how["comment-on-pr"] is how["edit-pr-comment"] is True
+
+
+def test_a_pull_request_is_priced_in_one_comment_without_credentials() -> None:
+    text = (ROOT / ".github/workflows/cost.yml").read_text()
+    (cost,) = jobs(ROOT / ".github/workflows/cost.yml").values()
+    assert set(re.findall(r"--stack (\S+)", cost["env"]["STACKS"])) == STACKS
+    assert MARK in cost["steps"][-1]["run"], "by which the comment is found again"
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in cost["steps"][-1]["if"]
+    assert cost["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert "secrets." not in text
 
 
 def test_what_is_previewed_drifted_and_deployed_is_packaged_alike() -> None:

@@ -32,6 +32,7 @@ class World:
     objects: dict[str, bytes] = field(default_factory=dict)
     started: list[Order] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
+    planned: list[str] = field(default_factory=list)
 
     def create(self, order: Order, *, digest: str, model: str) -> dict[str, Any]:
         if order.session_id in self.items:
@@ -47,6 +48,9 @@ class World:
 
     def order(self, session_id: str) -> Order:
         return self.orders[session_id]
+
+    def texts(self, order: Order) -> list[str]:
+        return list(order.tasks) or self.planned
 
     def get(self, session_id: str) -> dict[str, Any] | None:
         found = self.items.get(session_id)
@@ -215,12 +219,13 @@ def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
     assert [finding["text"] for finding in report["findings"]] == ["fact"]
 
 
-def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_results() -> None:
-    world = World(rows=[DONE])
+def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_plan() -> None:
+    world = World(rows=[DONE], planned=["first", "second"])
     world.objects[KEY] = SECOND
     world.post(session_id="s1", goal="g")
     service.cancel("s1", world.deps())
-    assert [(row["task"], row["status"]) for row in world.report()["results"]] == [("second", "DONE")]
+    rows = [(row["task"], row["status"]) for row in world.report()["results"]]
+    assert rows == [("first", "SKIPPED"), ("second", "DONE")]
 
 
 def test_what_a_lost_session_left_is_shown_as_far_as_it_is_what_its_rows_stand_for() -> None:

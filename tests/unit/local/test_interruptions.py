@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from local.cli import interrupt_again
+from local.cli import be_interruptible
 
 
 class Finalized:
@@ -17,20 +19,29 @@ class Finalized:
         raise self.error
 
 
-def test_an_interruption_in_a_finalizer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.unraisablehook", interrupt_again)
+@pytest.fixture(autouse=True)
+def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("sys.unraisablehook", None)  # put back in the end
+    before = signal.getsignal(signal.SIGTERM)
+    be_interruptible()
+    yield
+    signal.signal(signal.SIGTERM, before)
 
-    def interrupted() -> None:
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_an_interruption_in_a_finalizer_wakes_whoever_waits_also_in_the_background(ignored: bool) -> None:
+    def interrupted() -> bool:
         Finalized(KeyboardInterrupt)  # gone at once
-        threading.Event().wait(30)
+        return threading.Event().wait(30)
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            assert interrupted(), "it waited to the end"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def test_any_other_error_in_a_finalizer_is_shown_as_ever(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.unraisablehook", interrupt_again)
+def test_any_other_error_in_a_finalizer_is_shown_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
     Finalized(ValueError)
     assert "ValueError" in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""A stack's estimate beside the one before a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from infra.cost.estimate import Estimate
+from infra.cost.lines import Line
+
+
+class BadDocumentError(Exception):
+    """What should be an earlier estimate is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What all resources of a type cost a month for one reason, in USD."""
+
+    type: str  # ec2/natGateway
+    what: str
+    before: float
+    after: float
+
+    @property
+    def usd(self) -> float:
+        return self.after - self.before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """``before`` is None where nothing is compared, or where there was no such stack."""
+
+    now: Estimate
+    before: Estimate | None = None
+
+    @property
+    def change_usd(self) -> float:
+        return self.now.usd - self.before.usd if self.before else 0.0
+
+    def changes(self) -> list[Change]:
+        """What differs by half a cent or more, the greatest difference first."""
+        before, after = _sums(self.before.lines if self.before else ()), _sums(self.now.lines)
+        found = [
+            Change(type=key[0], what=key[1], before=before.get(key, 0.0), after=after.get(key, 0.0))
+            for key in sorted({*before, *after})
+        ]
+        return sorted((c for c in found if abs(c.usd) >= 0.005), key=lambda change: -abs(change.usd))
+
+
+def document(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as JSON; :func:`estimate_of` reads it back."""
+    lines = [{**asdict(line), "usd": round(line.usd, 4)} for line in estimate.lines]
+    return {"usd": round(estimate.usd, 4), "lines": lines}
+
+
+def estimate_of(stack: str, written: Mapping[str, Any]) -> Estimate:
+    """The estimate that :func:`document` wrote.
+
+    Raises:
+        BadDocumentError: it wrote something else.
+    """
+    try:
+        lines = [Line(**{name: line[name] for name in Line.__dataclass_fields__}) for line in written["lines"]]
+        return Estimate(stack=stack, lines=tuple(lines)) if all(map(_is_line, lines)) else _refuse()
+    except (KeyError, TypeError):
+        return _refuse()
+
+
+def _is_line(line: Line) -> bool:
+    words, numbers = (line.resource, line.type, line.what), (line.quantity, line.unit_usd)
+    return all(isinstance(word, str) for word in words) and all(isinstance(number, int | float) for number in numbers)
+
+
+def _refuse() -> Estimate:
+    raise BadDocumentError("is not what fabric cost --json prints")
+
+
+def _sums(lines: Iterable[Line]) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    for line in lines:
+        key = line.type.removeprefix("aws:").split(":")[0], line.what
+        found[key] = found.get(key, 0.0) + line.usd
+    return found

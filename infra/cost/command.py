@@ -1,0 +1,75 @@
+"""What ``fabric cost`` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from infra import stackfile
+from infra.cost import printed
+from infra.cost.bill import BadDocumentError, Bill, estimate_of
+from infra.cost.estimate import Estimate, UnpricedError, estimate
+from infra.cost.traffic import BadAssumptionError, traffic_of
+from infra.graph import Graph, capture
+
+# What a user can do something about.
+EXPECTED = (
+    pulumi.RunError, stackfile.NoStackError, stackfile.BadSettingError, BadAssumptionError, BadDocumentError,
+    UnpricedError,
+)  # fmt: skip
+GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # of a stack's file with some settings changed
+
+
+def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
+    """Price the stacks, print it; 1 when they cost more than they may."""
+    found = list(bills(args, graph_of))
+    if args.json:
+        print(json.dumps(printed.as_json(found), indent=2))
+    else:
+        print(printed.markdown(found) if args.markdown else printed.text(found))
+    usd = sum(bill.now.usd for bill in found)
+    if args.at_most is None or usd <= args.at_most:
+        return 0
+    print(f"fabric cost: {usd:,.2f} USD a month are more than --at-most {args.at_most:,.2f}", file=sys.stderr)
+    return 1
+
+
+def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
+    """One for each stack. Everything that was asked is looked at before the first graph, which takes seconds."""
+    stacks, changes = dict.fromkeys(args.stacks or ["dev"]), stackfile.changes(args.settings)
+    for stack in stacks:
+        stackfile.check(stack)
+        traffic_of(stack, args.assumed)
+    earlier = _earlier(Path(args.against)) if args.against else None
+
+    def priced(stack: str, settings: Mapping[str, Any], assumed: list[str]) -> Estimate:
+        if sys.stderr.isatty():
+            print(f"pricing {stack} …", file=sys.stderr)
+        return estimate(graph_of(stack, settings), traffic_of(stack, assumed))
+
+    for stack in stacks:
+        if earlier is not None:
+            before = earlier.get(stack)
+        elif changes or args.assumed:
+            before = priced(stack, {}, [])
+        else:
+            before = None
+        yield Bill(now=priced(stack, changes, args.assumed), before=before)
+
+
+def _earlier(path: Path) -> dict[str, Estimate]:
+    try:
+        written = json.loads(path.read_text())
+        return {stack: estimate_of(stack, one) for stack, one in written["stacks"].items()}
+    except OSError as error:
+        raise BadDocumentError(f"--against {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, BadDocumentError):
+        raise BadDocumentError(
+            f"--against {path}: is not what fabric cost --json prints: run that before the change"
+        ) from None
