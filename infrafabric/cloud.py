@@ -203,19 +203,19 @@ class KeyCheck:
 
 def start_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     """Start the coordinator. Returns the ARN of the execution, the same one for a repeat."""
-    return _start(executions, coordinator_arn, order.session_id, order.as_event())
+    return _start(executions, coordinator_arn, order)
 
 
 def restart_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     """Start the coordinator once more, for a session whose execution is over before its tasks are: it goes on with
     those that are not done. Returns as ``start_session`` does."""
-    return _start(executions, coordinator_arn, _second(AGAIN, order), {**order.as_event(), AGAIN: True})
+    return _start(executions, coordinator_arn, order, AGAIN)
 
 
 def wrap_up_session(executions: Any, coordinator_arn: str, order: Order) -> str:
     """Start the coordinator once more, for a session that lost it: only to end, report and archive what was done.
     Returns as ``start_session`` does."""
-    return _start(executions, coordinator_arn, _second(WRAP_UP, order), {**order.as_event(), WRAP_UP: True})
+    return _start(executions, coordinator_arn, order, WRAP_UP)
 
 
 def is_over(executions: Any, execution_arn: str) -> bool:
@@ -226,16 +226,22 @@ def is_over(executions: Any, execution_arn: str) -> bool:
         return True
 
 
-def _second(what: str, order: Order) -> str:
-    """The name of a session's second execution: it has 64 characters, and no session's id has an underscore."""
-    return f"{what}_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"
+def execution_name(coordinator_arn: str, session_id: str, purpose: str = "") -> str:
+    """What an execution for a session is called: a repeated start finds it, and starts nothing twice.
+
+    A name has 64 characters and is unique in account and region, not only in the function (Lambda Developer Guide,
+    "Execution names"): without the function's ARN in it, a session of dev could keep one of prod from starting.
+    """
+    digest = hashlib.sha256(f"{coordinator_arn} {purpose} {session_id}".encode()).hexdigest()
+    return f"{session_id[:40]}_{digest[:20]}"
 
 
-def _start(executions: Any, coordinator_arn: str, name: str, event: Mapping[str, Any]) -> str:
+def _start(executions: Any, coordinator_arn: str, order: Order, purpose: str = "") -> str:
+    event = {**order.as_event(), **({purpose: True} if purpose else {})}
     answer = executions.invoke(
         FunctionName=coordinator_arn,
         InvocationType="Event",
-        DurableExecutionName=name,  # a repeat starts nothing twice
+        DurableExecutionName=execution_name(coordinator_arn, order.session_id, purpose),
         Payload=json.dumps(event, ensure_ascii=False).encode(),  # escapes could triple it
     )
     return answer["DurableExecutionArn"]

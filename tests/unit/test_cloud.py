@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -124,19 +124,34 @@ def test_an_execution_that_is_forgotten_is_over() -> None:
     assert cloud.is_over(client, "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9")
 
 
-@pytest.mark.parametrize(("start", "what"), [(cloud.restart_session, "again"), (cloud.wrap_up_session, "wrap_up")])
-def test_a_second_execution_has_a_name_that_no_session_has_and_is_told_what_is_left(start: Any, what: str) -> None:
+STARTS = {"": cloud.start_session, "again": cloud.restart_session, "wrap_up": cloud.wrap_up_session}
+
+
+@pytest.mark.parametrize("purpose", STARTS)
+def test_an_execution_is_started_under_its_name_and_told_what_it_is_for(purpose: str) -> None:
     client, answers = stubbed("lambda")
     order = Order(
         session_id="s" * 64, goal="g", tasks=(), agents=1, created_ms=1, deadline_ms=2, budget_nusd=1, quorum=1
     )
-    name = f"{what}_{hashlib.sha256(order.session_id.encode()).hexdigest()[:32]}"
     wanted = {
-        "FunctionName": "arn:c", "InvocationType": "Event", "DurableExecutionName": name,
-        "Payload": json.dumps({**order.as_event(), what: True}).encode(),
+        "FunctionName": "arn:c", "InvocationType": "Event",
+        "DurableExecutionName": cloud.execution_name("arn:c", "s" * 64, purpose),
+        "Payload": json.dumps({**order.as_event(), **({purpose: True} if purpose else {})}).encode(),
     }  # fmt: skip
     answers.add_response("invoke", {"StatusCode": 202, "DurableExecutionArn": "arn:e"}, wanted)
-    assert start(client, "arn:c", order) == "arn:e"
+    assert STARTS[purpose](client, "arn:c", order) == "arn:e"
+
+
+def test_no_two_sessions_stacks_or_purposes_share_the_name_of_an_execution() -> None:
+    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again")
+    names = {
+        cloud.execution_name(arn, session, purpose)
+        for arn in ("arn:aws:lambda:us-east-1:1:function:infrafabric-dev-coordinator:live", "arn:prod")
+        for session in sessions
+        for purpose in STARTS
+    }
+    assert len(names) == 2 * len(sessions) * len(STARTS)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
 
 
 def test_a_heartbeat_that_is_lost_stops_no_work() -> None:
