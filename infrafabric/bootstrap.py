@@ -190,7 +190,7 @@ class _Bucket:
 
     @property
     def _policy(self) -> dict[str, Any]:
-        arn = f"arn:aws:s3:::{self._names.bucket}"
+        arn = f"arn:{self._s3.meta.partition}:s3:::{self._names.bucket}"
         refused = {
             "Sid": "TlsOnly",
             "Effect": "Deny",

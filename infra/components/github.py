@@ -14,7 +14,7 @@ from infra.components.github_rights import ISSUER, deploys, iam_arn, no_content,
 from infra.place import DataClass, Place
 
 AUDIENCE = "sts.amazonaws.com"
-SESSION_S = 3600
+SESSION_S = 7200  # an update of prod may wait an hour and more for certificates and a database
 
 
 @dataclass(frozen=True, kw_only=True)

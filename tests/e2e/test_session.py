@@ -155,7 +155,9 @@ def test_a_cancelled_session_asks_nothing_more(stage: Stage) -> None:
     assert stage.report("stopped")["status"] == "CANCELLED"
 
 
-def test_sessions_are_listed_newest_first_in_pages(stage: Stage, ten: dict[str, Any]) -> None:
+def test_sessions_are_listed_newest_first_in_pages(stage: Stage) -> None:
+    for number in range(4):
+        stage.start(session_id=f"page-{number}", tasks=["one"])
     _, _, first = stage.call("GET", "/sessions?limit=2")
     _, _, second = stage.call("GET", f"/sessions?limit=2&cursor={first['cursor']}")
     times = [session["created_at"] for session in first["sessions"] + second["sessions"]]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.components.github import SESSION_S
 from infra.cost.printed import MARK
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,6 +91,12 @@ def test_a_deployment_goes_from_dev_to_prod_to_the_standby_and_stops_at_a_failur
     assert up["strategy"]["matrix"]["stack"] == ["dev", "prod", "prod-secondary"]
     assert (up["strategy"]["max-parallel"], up["strategy"]["fail-fast"]) == (1, True)
     assert up["environment"] == "${{ matrix.stack }}", "GitHub's environments ask for approval"
+
+
+def test_a_deployments_credentials_outlast_its_job() -> None:
+    up = jobs(ROOT / ".github/workflows/deploy.yml")["up"]
+    (login,) = [step["with"] for step in up["steps"] if "aws-actions/" in step.get("uses", "")]
+    assert up["timeout-minutes"] * 60 < login["role-duration-seconds"] <= SESSION_S
 
 
 def test_drift_is_looked_for_in_every_stack_with_a_role_that_changes_nothing() -> None:
