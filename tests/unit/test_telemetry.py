@@ -1,12 +1,13 @@
-"""What reaches CloudWatch as metrics: by the log, under dimensions that tell stacks apart."""
+"""What reaches CloudWatch by the log: events with their level, metrics under dimensions that tell stacks apart."""
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import pytest
 
-from infrafabric.telemetry import NAMESPACE, meter
+from infrafabric.telemetry import NAMESPACE, EventLog, meter
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -26,3 +27,12 @@ def test_what_no_agent_measured_is_the_stacks_alone(capsys: pytest.CaptureFixtur
     meter("dev")({"SessionsStuck": 0})
     (directive,) = emitted(capsys)["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
     assert directive["Dimensions"] == [["Stack"]]
+
+
+def test_an_event_has_its_level_and_a_time_by_which_lambda_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    EventLog("test", "INFO").warning("session stuck", session_id="s")
+    line = emitted(capsys)
+    assert (line["level"], line["message"], line["session_id"]) == ("WARNING", "session stuck", "s")
+    said = str(line["timestamp"])
+    assert datetime.datetime.fromisoformat(said).tzinfo is not None
+    assert said[10] == "T", "RFC 3339"
