@@ -28,7 +28,7 @@ def check(stack: str) -> None:
         raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
 
 
-def changes(given: Iterable[str]) -> dict[str, Any]:
+def changes_of(given: Iterable[str]) -> dict[str, Any]:
     """``["fleet.size=3"]``, as a command's ``--set`` takes it, as ``{"fleet.size": 3}``: values are YAML, as in a
     stack's file. Raises :class:`BadSettingError`."""
     found = {}

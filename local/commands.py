@@ -39,7 +39,7 @@ EXPECTED = (
 
 def up(args: argparse.Namespace) -> int:
     """Start everything, deploy, and leave it running; when it runs already, say so and where."""
-    view, changed = view_for(args.json), stackfile.changes(args.settings)
+    view, changed = view_for(args.json), stackfile.changes_of(args.settings)
     stackfile.check(args.stack)
     with _alone():
         running = _running()

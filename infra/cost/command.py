@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
 
 def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
     """One for each stack. Everything that was asked is looked at before the first graph, which takes seconds."""
-    stacks, changes = dict.fromkeys(args.stacks or ["dev"]), stackfile.changes(args.settings)
+    stacks, changes = dict.fromkeys(args.stacks or ["dev"]), stackfile.changes_of(args.settings)
     for stack in stacks:
         stackfile.check(stack)
         traffic_of(stack, args.assumed)

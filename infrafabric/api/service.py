@@ -69,12 +69,11 @@ def create(body: str, deps: ApiDeps) -> Answer:
 
 
 def listing(query: dict[str, str], deps: ApiDeps) -> Answer:
-    """``GET /sessions``: newest first."""
+    """``GET /sessions``: newest first. A session that lost its coordinator stands there as it will end: ending a page
+    of them, each with an execution that reports on it, is left to the watchdog and to whoever reads one."""
     limit, after = requests.page(query)
     items, last = deps.store.listed(limit=limit, after=after)
-    return Answer(
-        200, {"sessions": [_view(_up_to_date(item, deps)) for item in items], "cursor": requests.cursor(last)}
-    )
+    return Answer(200, {"sessions": [_view(_foreseen(item, deps)) for item in items], "cursor": requests.cursor(last)})
 
 
 def read(session_id: str, deps: ApiDeps) -> Answer:
@@ -125,6 +124,12 @@ def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
     if item is None:
         raise not_found(text)
     return _up_to_date(item, deps)
+
+
+def _foreseen(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
+    if watch.is_lost(item, now_ms=deps.now_ms()):
+        return {**item, "status": watch.left(item), "reason": watch.LOST}
+    return item
 
 
 def _up_to_date(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:

@@ -46,10 +46,14 @@ def is_lost(item: Item, *, now_ms: int) -> bool:
     return not Status(item["status"]).final and now_ms > int(item["deadline_ms"]) + LOST_MS
 
 
+def left(item: Item) -> Status:
+    """How a session whose coordinator was lost ends: by what its tasks came to."""
+    return outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
+
+
 def end_lost(item: Item, store: SessionStore) -> None:
-    """End a session whose coordinator was lost, by what its tasks came to."""
-    status = outcome(int(item["tasks_done"]), int(item["tasks_total"]), float(item["quorum"]))
-    store.end(item["pk"], status, reason=LOST)
+    """End a session whose coordinator was lost."""
+    store.end(item["pk"], left(item), reason=LOST)
 
 
 def give_up_lost(item: Item, store: SessionStore, wrap_up: Callable[[Order], str]) -> bool:
@@ -57,10 +61,7 @@ def give_up_lost(item: Item, store: SessionStore, wrap_up: Callable[[Order], str
 
     Returns False when it has no order: the API did not make it, so nobody reports on it.
     """
-    try:
-        order = store.order(item["pk"])
-    except LookupError:
-        order = None
+    order = _order(item["pk"], store)
     if order is not None:
         wrap_up(order)  # first: if this fails, the session still counts as live and whoever looks next repeats it
     end_lost(item, store)
@@ -92,8 +93,7 @@ def look(deps: WatchDeps) -> dict[str, int]:
     now_ms = deps.now_ms()
     live = list(deps.store.live())
     states = [(item, state(item, now_ms=now_ms, stuck_ms=deps.stuck_ms)) for item in live]
-    for item, found in states:
-        _act(item, found, deps)
+    problems = [problem for item, found in states if (problem := _tried(item, found, deps))]
     count = Counter(found for _, found in states)
     longest = _longest(quiet_ms(item, now_ms=now_ms) for item, found in states if found is not State.LOST)
     # Zeros too: an alarm that hears nothing knows that nobody watches.
@@ -105,7 +105,19 @@ def look(deps: WatchDeps) -> dict[str, int]:
             "LongestQuietS": longest // 1000,
         }
     )
+    if problems:
+        raise problems[0]
     return {str(each): count[each] for each in State}
+
+
+def _tried(item: Item, found: State, deps: WatchDeps) -> Exception | None:
+    """What came in the way of doing what is to be done. The next round tries again; meanwhile it holds up no other."""
+    try:
+        _act(item, found, deps)
+    except Exception as error:  # noqa: BLE001  raised once all sessions were looked at
+        deps.log.warning("session not helped", session_id=item["pk"], why=str(error))
+        return error
+    return None
 
 
 def _act(item: Item, found: State, deps: WatchDeps) -> None:
@@ -125,13 +137,19 @@ def _act(item: Item, found: State, deps: WatchDeps) -> None:
 
 def _start(session_id: str, start: Callable[[Order], str], deps: WatchDeps) -> bool:
     """False when it has no order: it ends as lost."""
-    try:
-        order = deps.store.order(session_id)
-    except LookupError:
+    order = _order(session_id, deps.store)
+    if order is None:
         return False
     # The execution is called after the session: a start that did succeed, unseen, is not made twice.
     deps.store.note_execution(session_id, start(order))
     return True
+
+
+def _order(session_id: str, store: SessionStore) -> Order | None:
+    try:
+        return store.order(session_id)
+    except LookupError:
+        return None
 
 
 def _longest(spans_ms: Iterable[int]) -> int:

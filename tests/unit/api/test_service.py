@@ -247,6 +247,8 @@ def test_a_session_that_lost_its_coordinator_is_ended_by_whoever_looks(tasks_don
     assert world.read()["status"] == "RUNNING"
     world.now_ms += 1
     (listed,) = service.listing({}, world.deps()).document["sessions"]
+    assert world.wrapped_up == [], "a page of a hundred would start a hundred executions while the gateway waits"
     assert listed["status"] == world.read()["status"] == status
     assert "coordinator was lost" in listed["reason"]
+    assert listed == world.read(), "it ended as it was listed"
     assert world.wrapped_up == ["s1"], "a second execution reports on it, and is asked for once"

@@ -125,6 +125,15 @@ def test_a_lost_session_is_reported_on_by_a_second_execution_and_stays_live_unti
     assert (world.wrapped_up, list(world.ended)) == (["s"], ["s"])
 
 
+def test_a_session_that_cannot_be_helped_holds_up_no_other_and_no_measure() -> None:
+    world = World([session(left_ms=-LOST_MS - 1), unstarted("later", age_ms=UNSTARTED_MS + 1)], away=True)
+    with pytest.raises(ConnectionError):
+        world.look()
+    assert world.started == ["later"]
+    assert len(world.measured) == 1
+    assert ("session not helped", "s") in world.said
+
+
 def test_a_lost_session_that_the_api_did_not_make_is_ended_and_nobody_reports_on_it() -> None:
     world = World([session("forged", left_ms=-LOST_MS - 1)])
     world.look()
