@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
+
+from pulumi import Output
 
 STAGE = "v1"
-GATEWAY = Path(__file__).parent / "components" / "gateway.py"  # where methods and integrations are made of this
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,20 @@ def access_log_format() -> str:
     return json.dumps(fields)
 
 
-def digest() -> str:
-    """Changes with anything that a deployment of the API must pick up.
+def digest(declared: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """SHA-256 of what the API declares: logical names and inputs of its resources, in their order.
 
-    How methods are authorized and integrated shows in no list here, and must be deployed as well (API Gateway Developer
-    Guide, "Updates to REST APIs that require redeployment"): hence the source, which now and then changes for less.
+    A deployment is a snapshot, so it is made again whenever this changes (API Gateway Developer Guide, "Updates to REST
+    APIs that require redeployment"). An Output counts as present only: its value is an identifier, and a method that
+    refers to another resource has another name or another plain input as well.
     """
-    definition = [
-        GATEWAY.read_text(),
-        [[route.name, route.path, route.methods] for route in ROUTES],
-        [HEALTH_PATH, HEALTHY],
-        NEW_SESSION,
-        [[refusal.response_type, problem(refusal)] for refusal in REFUSALS],
-        PROBLEM_HEADERS,
-    ]
-    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
+    plain = [[name, _plain(inputs)] for name, inputs in declared]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Output):
+        return "output"
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
@@ -15,6 +15,9 @@ from infra.api_definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS
 from infra.base import Base
 from infra.components.function import Function
 from infra.place import DataClass
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Resource)
 
 # TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can; the default is TLS 1.0.
 TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
@@ -56,6 +59,7 @@ class Gateway(ComponentResource):
         super().__init__("infrafabric:api:Gateway", name, opts=opts)
         self._name, self._args = name, args
         self._child = ResourceOptions(parent=self)
+        self._declared: list[tuple[str, Mapping[str, Any]]] = []
         self._rest = aws.apigateway.RestApi(
             f"{name}-rest",
             name=args.base.place.named("api"),
@@ -71,7 +75,7 @@ class Gateway(ComponentResource):
         deployment = aws.apigateway.Deployment(
             f"{name}-deployment",
             rest_api=self._rest.id,
-            triggers={"definition": api_definition.digest()},
+            triggers={"definition": api_definition.digest(self._declared)},
             opts=ResourceOptions(parent=self, depends_on=parts),
         )
         self._let_in()
@@ -81,6 +85,12 @@ class Gateway(ComponentResource):
         self.api_name, self.rest_api_id = self._rest.name, self._rest.id
         self.stage_name, self.stage_arn = stage.stage_name, stage.arn
         self.register_outputs({"url": self.url, "api_key": self.api_key})
+
+    def _declare(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
+        """Make a resource that the deployment takes a snapshot of, and remember its inputs for the digest."""
+        plain = {key: value for key, value in inputs.items() if key != "opts"}
+        self._declared.append((str(args[0]), plain))
+        return resource(*args, **inputs)
 
     def _methods(self) -> list[Resource]:
         by_iam = self._resource("iam", self._rest.root_resource_id, "iam")
@@ -100,7 +110,8 @@ class Gateway(ComponentResource):
 
     def _check_of_bodies(self) -> tuple[Output[str], Output[str]]:
         """The names of the model and of the validator that a method with a body refers to."""
-        model = aws.apigateway.Model(
+        model = self._declare(
+            aws.apigateway.Model,
             f"{self._name}-new-session",
             rest_api=self._rest.id,
             name="NewSession",
@@ -108,7 +119,8 @@ class Gateway(ComponentResource):
             schema=json.dumps(api_definition.NEW_SESSION),
             opts=self._child,
         )
-        validator = aws.apigateway.RequestValidator(
+        validator = self._declare(
+            aws.apigateway.RequestValidator,
             f"{self._name}-validator",
             rest_api=self._rest.id,
             name="body",
@@ -119,8 +131,13 @@ class Gateway(ComponentResource):
         return model.name, validator.id
 
     def _resource(self, what: str, parent_id: Output[str], part: str) -> aws.apigateway.Resource:
-        return aws.apigateway.Resource(
-            f"{self._name}-{what}", rest_api=self._rest.id, parent_id=parent_id, path_part=part, opts=self._child
+        return self._declare(
+            aws.apigateway.Resource,
+            f"{self._name}-{what}",
+            rest_api=self._rest.id,
+            parent_id=parent_id,
+            path_part=part,
+            opts=self._child,
         )
 
     def _method(
@@ -134,7 +151,8 @@ class Gateway(ComponentResource):
         model_name, validator_id = body_check
         has_body = verb == "POST"
         name = f"{self._name}-{what}-{verb.lower()}"
-        method = aws.apigateway.Method(
+        method = self._declare(
+            aws.apigateway.Method,
             name,
             rest_api=self._rest.id,
             resource_id=resource.id,
@@ -145,7 +163,8 @@ class Gateway(ComponentResource):
             request_validator_id=validator_id if has_body else None,
             opts=self._child,
         )
-        integration = aws.apigateway.Integration(
+        integration = self._declare(
+            aws.apigateway.Integration,
             f"{name}-function",
             rest_api=self._rest.id,
             resource_id=resource.id,
@@ -163,9 +182,12 @@ class Gateway(ComponentResource):
         resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
         of: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
         name = f"{self._name}-health-get"
-        method = aws.apigateway.Method(name, **of, authorization="NONE", api_key_required=False, opts=self._child)
+        method = self._declare(
+            aws.apigateway.Method, name, **of, authorization="NONE", api_key_required=False, opts=self._child
+        )
         after = ResourceOptions(parent=self, depends_on=[method])
-        mock = aws.apigateway.Integration(
+        mock = self._declare(
+            aws.apigateway.Integration,
             f"{name}-mock",
             **of,
             type="MOCK",
@@ -173,10 +195,16 @@ class Gateway(ComponentResource):
             passthrough_behavior="WHEN_NO_MATCH",
             opts=after,
         )
-        answer = aws.apigateway.MethodResponse(
-            f"{name}-answer", **of, status_code="200", response_models={"application/json": "Empty"}, opts=after
+        answer = self._declare(
+            aws.apigateway.MethodResponse,
+            f"{name}-answer",
+            **of,
+            status_code="200",
+            response_models={"application/json": "Empty"},
+            opts=after,
         )
-        body = aws.apigateway.IntegrationResponse(
+        body = self._declare(
+            aws.apigateway.IntegrationResponse,
             f"{name}-body",
             **of,
             status_code="200",
@@ -187,7 +215,8 @@ class Gateway(ComponentResource):
 
     def _refusals(self) -> list[Resource]:
         return [
-            aws.apigateway.Response(
+            self._declare(
+                aws.apigateway.Response,
                 f"{self._name}-{refusal.response_type.lower().replace('_', '-')}",
                 rest_api_id=self._rest.id,
                 response_type=refusal.response_type,

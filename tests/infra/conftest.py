@@ -14,6 +14,17 @@ from tests.conftest import Estate, StandUp
 PAGER = "https://events.pagerduty.com/integration/0123secret/enqueue"
 RELEASED = {"artifactKey": "app/navidocs-2.tar", "sha256": "ab" * 32}
 ZONE = "Z0123456789ABC"
+BARE = {
+    "api.accountLogRole": False,
+    "database": None,
+    "guardrails": None,
+    "model.agentId": "eu.anthropic.claude-haiku-5-5",
+    "model.coordinatorId": "anthropic.sonnet-x",
+    "model.prices": {"claude-next": {"input": 1.5, "output": 2.0, "cacheRead": 0.1, "cacheWrite": 0.2}},
+    "model.provider": "bedrock",
+    "observability": None,
+    "region": "eu-central-1",
+}
 
 
 @pytest.fixture(scope="session")
@@ -64,18 +75,7 @@ def frugal(shared: StandUp) -> Estate:
 @pytest.fixture(scope="session")
 def bare(shared: StandUp) -> Estate:
     """Dev without a database or anything that watches, in the EU, asking Bedrock, beside a stack with the log role."""
-    changes = {
-        "api.accountLogRole": False,
-        "database": None,
-        "guardrails": None,
-        "model.agentId": "eu.anthropic.claude-haiku-5-5",
-        "model.coordinatorId": "anthropic.sonnet-x",
-        "model.prices": {"claude-next": {"input": 1.5, "output": 2.0, "cacheRead": 0.1, "cacheWrite": 0.2}},
-        "model.provider": "bedrock",
-        "observability": None,
-        "region": "eu-central-1",
-    }
-    return shared("bare", "dev", changes)
+    return shared("bare", "dev", BARE)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from pulumi import Output
 
 from infra import api_definition
+from infra.components import gateway
+from tests.infra.conftest import BARE
 
 
 def routes(estate):
@@ -92,14 +95,26 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
         assert document.get("status") == (int(answer["statusCode"]) if "statusCode" in answer else None), kind
 
 
-def test_a_deployment_follows_every_change_of_the_definition(primary, monkeypatch, tmp_path):
-    (deployment,) = primary.of("apigateway/deployment:Deployment").values()
-    assert deployment["triggers"] == {"definition": api_definition.digest()}
-    (tmp_path / "gateway.py").write_text(api_definition.GATEWAY.read_text().replace('"AWS_PROXY"', '"AWS"'))
-    for name, changed in {"NEW_SESSION": {"type": "array"}, "GATEWAY": tmp_path / "gateway.py"}.items():
-        with monkeypatch.context() as patch:
-            patch.setattr(api_definition, name, changed)
-            assert deployment["triggers"] != {"definition": api_definition.digest()}, name
+@pytest.mark.parametrize(
+    ("name", "value"), [("NEW_SESSION", {"type": "array"}), ("REFUSALS", api_definition.REFUSALS[:-1])]
+)
+def test_a_deployment_follows_every_change_of_the_definition(name, value, bare, stand_up_stack, monkeypatch):
+    def trigger(estate):
+        return estate.of("apigateway/deployment:Deployment")["api-gateway-deployment"]["triggers"]["definition"]
+
+    assert trigger(stand_up_stack("dev", BARE)) == trigger(bare)
+    for module in (api_definition, gateway):
+        monkeypatch.setattr(module, name, value, raising=False)
+    assert trigger(stand_up_stack("dev", BARE)) != trigger(bare)
+
+
+def test_the_digest_sees_each_input_and_no_value_that_only_aws_knows():
+    def digest(**inputs):
+        return api_definition.digest([("api-method", inputs)])
+
+    assert digest(type="AWS_PROXY") != digest(type="AWS")
+    assert digest(type="AWS_PROXY", uri=Output.from_input("a")) == digest(type="AWS_PROXY", uri=Output.from_input("b"))
+    assert digest(headers={"a": ["b"]}) != digest(headers={"a": ["c"]})
 
 
 def test_nothing_is_deployed_before_all_of_it_is_there(primary):
