@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from infra import packager
+from infra.packager import build as packager
 from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner

@@ -8,33 +8,33 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import Input, ResourceOptions
 
-from infra import policies
-from infra.base import Base
-from infra.components import alerts as alerting
-from infra.components import trail as trailing
-from infra.components.account import AccountBaseline, AccountBaselineArgs
-from infra.components.agent_fleet import AgentFleet
-from infra.components.alarms import Alarms, AlarmsArgs
-from infra.components.alerts import Alerts, AlertsArgs
-from infra.components.api import Api
-from infra.components.backups import Backups, BackupsArgs
-from infra.components.boundary import Boundary, BoundaryArgs
-from infra.components.configuration import ConfigurationHistory, ConfigurationHistoryArgs
-from infra.components.coordinator import Coordinator
-from infra.components.dashboards import Dashboards, DashboardsArgs
-from infra.components.database import Database
-from infra.components.detection import Detection, DetectionArgs
-from infra.components.face import Face
-from infra.components.github import GithubOidc, GithubOidcArgs
-from infra.components.keys import Keys
-from infra.components.queries import Queries, QueriesArgs
-from infra.components.spending import Spending, SpendingArgs
-from infra.components.swarm import Swarm
-from infra.components.trail import Trail, TrailArgs
-from infra.components.watchdog import Watchdog, WatchdogArgs
-from infra.components.watched import watched
-from infra.place import Place
+from infra.api.api import Api
+from infra.foundation.base import Base
+from infra.foundation.keys import Keys
+from infra.front.frontend import Face
+from infra.guardrails import trail as trailing
+from infra.guardrails.account import AccountBaseline, AccountBaselineArgs
+from infra.guardrails.backups import Backups, BackupsArgs
+from infra.guardrails.boundary import Boundary, BoundaryArgs
+from infra.guardrails.configuration import ConfigurationHistory, ConfigurationHistoryArgs
+from infra.guardrails.detection import Detection, DetectionArgs
+from infra.guardrails.github import GithubOidc, GithubOidcArgs
+from infra.guardrails.spending import Spending, SpendingArgs
+from infra.guardrails.trail import Trail, TrailArgs
+from infra.history.database import Database
+from infra.iam import policies
+from infra.messaging import alerts as alerting
+from infra.messaging.alerts import Alerts, AlertsArgs
+from infra.naming.context import Place
+from infra.observability.alarms import Alarms, AlarmsArgs
+from infra.observability.dashboards import Dashboards, DashboardsArgs
+from infra.observability.log_metrics import Queries, QueriesArgs
+from infra.observability.watched import watched
 from infra.settings import Secrets, Settings
+from infra.swarm.agent_fleet import AgentFleet
+from infra.swarm.coordinator import Coordinator
+from infra.swarm.parts import Swarm
+from infra.swarm.watchdog import Watchdog, WatchdogArgs
 
 
 def lent_keys(place: Place, settings: Settings) -> list[policies.Statement]:

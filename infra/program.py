@@ -7,25 +7,25 @@ import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
 from infra import operations
-from infra.base import Base
-from infra.components.agent_fleet import AgentFleet, AgentFleetArgs
-from infra.components.alerts import Alerts
-from infra.components.api import Api, ApiArgs
-from infra.components.bus import Bus, BusArgs
-from infra.components.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
-from infra.components.dns import GLOBAL_REGION
-from infra.components.face import Face, FaceArgs
-from infra.components.keys import Keys, KeysArgs, principal_uri
-from infra.components.model import Model, ModelArgs
-from infra.components.network import Network, NetworkArgs
-from infra.components.runtime import Runtime, RuntimeArgs
-from infra.components.sessions import Sessions, SessionsArgs
-from infra.components.storage import Copies, Storage, StorageArgs
-from infra.components.swarm import Swarm
-from infra.handover import API_KEY, Handover, Received
-from infra.history import History
-from infra.place import Place
+from infra.api.api import Api, ApiArgs
+from infra.foundation.base import Base
+from infra.foundation.keys import Keys, KeysArgs, principal_uri
+from infra.foundation.runtime import Runtime, RuntimeArgs
+from infra.foundation.storage import Copies, Storage, StorageArgs
+from infra.front.dns import GLOBAL_REGION
+from infra.front.frontend import Face, FaceArgs
+from infra.handover.outputs import API_KEY, Handover, Received
+from infra.history.declare import History
+from infra.messaging.alerts import Alerts
+from infra.messaging.bus import Bus, BusArgs
+from infra.naming.context import Place
+from infra.network.network import Network, NetworkArgs
 from infra.settings import Secrets, Settings
+from infra.swarm.agent_fleet import AgentFleet, AgentFleetArgs
+from infra.swarm.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
+from infra.swarm.model import Model, ModelArgs
+from infra.swarm.parts import Swarm
+from infra.swarm.sessions import Sessions, SessionsArgs
 
 
 def stack() -> None:

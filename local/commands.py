@@ -14,8 +14,8 @@ from typing import Any
 
 import pulumi
 
-from infra import stackfile
-from infra.packager import PackagingError
+from infra.packager.build import PackagingError
+from infra.settings import stackfile
 from infrafabric.cli.api_client import ApiError
 from local import platform, processes, stack, types
 from local.demo import run as run_demo

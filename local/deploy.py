@@ -112,7 +112,7 @@ def deploy(
     """Run ``program`` as stack ``stack_name`` against the emulator.
 
     Args:
-        config: the stack's configuration by full key, objects as JSON (``infra.stackfile.read``).
+        config: the stack's configuration by full key, objects as JSON (``infra.settings.stackfile.read``).
         stacks: outputs of the stacks that the program refers to, by full name.
         report: called for each resource once it stands, from the thread that made it.
 

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.packager import Target
+from infra.packager.build import Target
 from local import postgres, processes
 
 ROOT = Path(__file__).resolve().parent.parent

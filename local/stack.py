@@ -13,7 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra import packager, packages, program, stackfile
+from infra import program
+from infra.foundation import packages
+from infra.packager import build as packager
+from infra.settings import stackfile
 from infrafabric.cli.api_client import ApiClient, ByKey
 from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform

@@ -64,6 +64,6 @@ class Config:
     @classmethod
     def of_stack(cls, stack: str, **more: Any) -> Config:
         """As ``Pulumi.<stack>.yaml`` says."""
-        from infra import stackfile  # noqa: PLC0415  the pack's own process needs no infra
+        from infra.settings import stackfile  # noqa: PLC0415  the pack's own process needs no infra
 
         return cls.of_text(stackfile.read(stack)[SETTINGS], **more)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pulumi
 
-from infra import stackfile
 from infra.cost import printed
 from infra.cost.bill import BadDocumentError, Bill, estimate_of
 from infra.cost.estimate import Estimate, UnpricedError, estimate
 from infra.cost.traffic import BadAssumptionError, traffic_of
 from infra.graph import Graph, capture
+from infra.settings import stackfile
 
 # What a user can do something about.
 EXPECTED = (

@@ -17,8 +17,8 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from infra import stackfile
 from infra.graph import answers
+from infra.settings import stackfile
 
 PROJECT = "infrafabric"
 # Secrets of a graph that is only looked at: nothing is deployed with them.

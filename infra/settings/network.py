@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra import subnets
+from infra.settings import subnets
 from infra.settings.section import Section
 
 

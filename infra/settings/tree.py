@@ -12,10 +12,10 @@ from typing import Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from infra.explain import explain
 from infra.settings.account import Budget, Tags
 from infra.settings.api import Api
 from infra.settings.database import Database
+from infra.settings.explain import explain
 from infra.settings.front import App, Dns, Edge
 from infra.settings.network import Network
 from infra.settings.operations import Guardrails, Observability

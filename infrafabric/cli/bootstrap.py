@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from infrafabric.bootstrap import STATE_KEY_ALIAS, BootstrapError, Names, steps
+from infrafabric.operators.bootstrap import STATE_KEY_ALIAS, BootstrapError, Names, steps
 
 
 def register(groups: Any) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infrafabric.cli.numbers import not_negative
-from infrafabric.rollout import LambdaAliases, Plan, RolloutDeps, Standing, back, error_counter, roll
+from infrafabric.operators.rollout import LambdaAliases, Plan, RolloutDeps, Standing, back, error_counter, roll
 
 
 def register(groups: Any) -> None:

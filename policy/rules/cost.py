@@ -88,7 +88,7 @@ RULES = (
         name="bucket-lifecycle",
         description="Every bucket says when what is in it ends, or moves to a cheaper class.",
         severity="medium",
-        remediation="Declare buckets with infra.components.bucket.Bucket.",
+        remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls={**MINIMUM, **CHANGE},
         check_stack=_lifecycles,
     ),

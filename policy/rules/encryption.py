@@ -118,7 +118,7 @@ RULES = (
         name="bucket-encrypted",
         description="Every bucket says how it encrypts.",
         severity="high",
-        remediation="Declare buckets with infra.components.bucket.Bucket.",
+        remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls=AT_REST,
         check_stack=_buckets,
     ),

@@ -108,7 +108,7 @@ RULES = (
         name="bucket-closed",
         description="Every bucket blocks all public access.",
         severity="critical",
-        remediation="Declare buckets with infra.components.bucket.Bucket.",
+        remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls=EXPOSURE,
         check_stack=_buckets,
     ),

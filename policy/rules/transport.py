@@ -59,7 +59,7 @@ RULES = (
         name="tls-only",
         description="Buckets, queues and topics refuse requests without TLS.",
         severity="high",
-        remediation="Use infra.components.bucket, queue and bus, whose policies deny aws:SecureTransport = false.",
+        remediation="Use infra.foundation.bucket, queue and bus, whose policies deny aws:SecureTransport = false.",
         controls=IN_TRANSIT,
         check_stack=_doors,
     ),

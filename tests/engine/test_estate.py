@@ -16,7 +16,9 @@ import pytest
 from pulumi.runtime.mocks import MockResourceArgs
 from pulumi.runtime.proto import provider_pb2
 
-from infra import packager, program, stackfile
+from infra import program
+from infra.packager import build as packager
+from infra.settings import stackfile
 from local import deploy, stack, wire
 from local import platform as local_platform
 from tests.engine.conftest import Engine, Thing, asking

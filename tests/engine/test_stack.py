@@ -20,7 +20,9 @@ import pytest
 import yaml
 from pulumi import automation as auto
 
-from infra import packager, packages, stackfile
+from infra.foundation import packages
+from infra.packager import build as packager
+from infra.settings import stackfile
 from local import platform as local_platform
 from local import provider, stack
 from tests.engine.left import left_behind

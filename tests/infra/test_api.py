@@ -5,8 +5,7 @@ import json
 import pytest
 from pulumi import Output
 
-from infra import api_definition
-from infra.components import gateway
+from infra.api import definition, gateway
 from tests.infra.conftest import BARE
 
 
@@ -76,7 +75,7 @@ def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
         post = table[path]["POST"]
         assert post["requestModels"] == {"application/json": "NewSession"}
         assert post["requestValidatorId"] == "api-gateway-validator-id"
-    assert api_definition.NEW_SESSION["type"] == "object"
+    assert definition.NEW_SESSION["type"] == "object"
 
 
 def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
@@ -96,24 +95,28 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("NEW_SESSION", {"type": "array"}), ("REFUSALS", api_definition.REFUSALS[:-1])]
+    ("name", "value"), [("NEW_SESSION", {"type": "array"}), ("REFUSALS", definition.REFUSALS[:-1])]
 )
 def test_a_deployment_follows_every_change_of_the_definition(name, value, bare, stand_up_stack, monkeypatch):
     def trigger(estate):
         return estate.of("apigateway/deployment:Deployment")["api-gateway-deployment"]["triggers"]["definition"]
 
     assert trigger(stand_up_stack("dev", BARE)) == trigger(bare)
-    for module in (api_definition, gateway):
+    for module in (definition, gateway):
         monkeypatch.setattr(module, name, value, raising=False)
     assert trigger(stand_up_stack("dev", BARE)) != trigger(bare)
 
 
-def test_the_digest_sees_each_input_and_no_value_that_only_aws_knows():
+def test_the_digest_sees_each_input_and_no_value_that_only_aws_knows(stand_up):
     def digest(**inputs):
-        return api_definition.digest([("api-method", inputs)])
+        return definition.digest([("api-method", inputs)])
 
+    def program():
+        one, other = Output.from_input("a"), Output.from_input("b")
+        assert digest(type="AWS_PROXY", uri=one) == digest(type="AWS_PROXY", uri=other)
+
+    stand_up(program)
     assert digest(type="AWS_PROXY") != digest(type="AWS")
-    assert digest(type="AWS_PROXY", uri=Output.from_input("a")) == digest(type="AWS_PROXY", uri=Output.from_input("b"))
     assert digest(headers={"a": ["b"]}) != digest(headers={"a": ["c"]})
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from infra import user_data
+from infra.front import user_data
 from infra.settings import App
 
 

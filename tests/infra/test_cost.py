@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from infra import docs
 from infra.cost import TRAFFIC, Line, UnpricedError, estimate, meters, prices
 from infra.cost.meters.data import PRIMARY_GB
 from infra.cost.traffic import DEV
 from infra.graph import Graph
+from infra.pages import generate as docs
 
 
 @pytest.fixture(scope="module")

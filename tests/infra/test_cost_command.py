@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import fabric_cost
 from infra.cost import Estimate, Line, command
+from infra.cost import cli as fabric_cost
 from infra.cost.bill import BadDocumentError, Bill, document, estimate_of
 from infra.graph import Graph
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.components.database import _managed_secret
+from infra.history.database import _managed_secret
 
 
 @pytest.fixture

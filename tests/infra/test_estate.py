@@ -8,7 +8,7 @@ import re
 
 import pulumi_aws as aws
 
-from infra.graph import parts
+from infra.pages import components_table
 from tests.conftest import Estate
 
 TAGS = {"Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass"}
@@ -271,7 +271,7 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
 
 def test_every_component_has_its_row_in_the_table_of_parts(lavish):
     graph = lavish.graph("prod")
-    written = parts.table({"prod": graph})
+    written = components_table.table({"prod": graph})
     ours = {r.type.rpartition(":")[2] for r in graph.resources if r.type.startswith("infrafabric:")}
     rows = {name: int(count or 0) for name, count in re.findall(r"^\| \[(\w+)\].* \| (\d*) \|$", written, re.MULTILINE)}
     assert ours <= set(rows)

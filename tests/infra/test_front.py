@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.components.face import SILENT
+from infra.front.frontend import SILENT
 from tests.infra.conftest import ZONE
 
 DOMAIN = "infrafabric.example"

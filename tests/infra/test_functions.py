@@ -121,7 +121,7 @@ def test_the_schema_is_there_before_the_first_record_is_written(primary):
 
 
 def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):
-    from infra import packages
+    from infra.foundation import packages
 
     run = dev.of("lambda/invocation:Invocation")["migrator-run"]
     assert run["triggers"] == {"migrations": packages.migrations_digest()}
@@ -135,7 +135,7 @@ def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):
 
 
 def test_packages_of_another_interpreter_are_taken_from_where_the_environment_says(monkeypatch):
-    from infra import packages
+    from infra.foundation import packages
     from infra.settings import Runtime
 
     monkeypatch.setenv(packages.OVERRIDE, "/somewhere")

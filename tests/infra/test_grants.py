@@ -134,7 +134,7 @@ def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(bare):
 @pytest.fixture
 def role(stand_up):
     """A role of its own, and a way to let a test grant to it while a program runs."""
-    from infra.grants import Role
+    from infra.iam.grants import Role
 
     def run(grant):
         def program():

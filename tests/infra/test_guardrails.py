@@ -8,7 +8,7 @@ import json
 import pulumi
 import pytest
 
-from infra.components import boundary
+from infra.guardrails import boundary
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/infrafabric-prod-boundary"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pulumi import Output
 
-from infra import alarm_table, dashboard_table, settings
-from infra.components.queries import Queries, QueriesArgs
-from infra.components.watched import Watched
-from infra.place import Place
+from infra import settings
+from infra.naming.context import Place
+from infra.observability import alarm_table, dashboard_table
+from infra.observability.log_metrics import Queries, QueriesArgs
+from infra.observability.watched import Watched
 from tests.infra.conftest import PAGER
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()

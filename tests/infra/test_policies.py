@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi import Output
 
-from infra import policies
+from infra.iam import policies
 
 _TEXT = st.text(max_size=5)
 _PARTS = st.recursive(

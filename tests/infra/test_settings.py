@@ -5,8 +5,7 @@ import json
 import pulumi
 import pytest
 
-from infra import stackfile
-from infra.settings import Settings
+from infra.settings import Settings, stackfile
 
 
 def said(stand_up_stack, nothing, changes, *, stack="dev", **more):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import subnets
+from infra.settings import subnets
 
 SMALLEST_IN_AWS = 28
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import packager
-from infra.packager import ROOT, PackagingError, Target, build_code, digest, folders, size_bytes, zipped
+from infra.packager import build as packager
+from infra.packager.build import ROOT, PackagingError, Target, build_code, digest, folders, size_bytes, zipped
 
 HERE = Target.here()
 AWS = Target(python="python3.13", architecture="arm64")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.rollout import ALL, Plan, RolloutDeps, Standing, Verdict, back, judge, roll
+from infrafabric.operators.rollout import ALL, Plan, RolloutDeps, Standing, Verdict, back, judge, roll
 
 PLAN = Plan(step_percent=10, linear=False, interval_s=300, error_percent=5)
 plans = st.builds(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.components.github import SESSION_S
 from infra.cost.printed import MARK
+from infra.guardrails.github import SESSION_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -1,0 +1,108 @@
+"""Api: the function that starts, shows, lists and cancels sessions, and the gateway in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import settings
+from infra.api.gateway import Gateway, GatewayArgs
+from infra.compute.function import Function, FunctionArgs
+from infra.foundation.base import Base
+from infra.iam import policies
+from infra.iam.grants import Role
+from infra.naming.context import DataClass, Place
+from infra.swarm.coordinator import Coordinator
+from infra.swarm.parts import Swarm
+from infrafabric.environment import ApiEnvironment
+
+TIMEOUT_S = 29  # API Gateway waits no longer
+MEMORY_MB = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiArgs:
+    base: Base
+    swarm: Swarm
+    coordinator: Coordinator
+    settings: settings.Api
+    primary_key: Output[str] | None = None  # a standby's: its primary's API key, a secret, to be this one's too
+
+
+class Api(ComponentResource):
+    """The function and its gateway."""
+
+    url: Output[str]
+    api_key: Output[str]  # a secret
+    function: Function
+    gateway: Gateway
+
+    def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:api:Api", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        tags = args.base.place.tags("api", DataClass.NONE, "api")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
+        args.coordinator.grant_start(role)
+        args.swarm.sessions.grant_serve(role)
+        args.base.storage.grant_read_results(role)
+        args.swarm.model.grant_see_key(role)
+        function = Function(name, self._function_args(role, args), child)
+        gateway = Gateway(
+            f"{name}-gateway",
+            GatewayArgs(
+                base=args.base,
+                function=function,
+                settings=args.settings,
+                needs=_account_log_role(name, args.base.place, self) if args.settings.account_log_role else (),
+                primary_key=args.primary_key,
+            ),
+            child,
+        )
+        self.function, self.gateway = function, gateway
+        self.url, self.api_key = gateway.url, gateway.api_key
+        self.register_outputs({"url": self.url, "api_key": self.api_key})
+
+    def _function_args(self, role: Role, args: ApiArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="api",
+            component="api",
+            handler="lambdas.api.handler.handler",
+            environment=ApiEnvironment.render(
+                agents=args.swarm.fleet.size,
+                coordinator_arn=args.coordinator.alias_arn,
+                results_bucket=args.base.storage.results_bucket,
+                sessions_table=args.swarm.sessions.table_name,
+                model_provider=args.swarm.model.provider,
+                model_id=args.swarm.model.agent_id,
+                api_key_secret_arn=args.swarm.model.api_key_secret_arn,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+        )
+
+
+def _account_log_role(name: str, place: Place, parent: Resource) -> Sequence[Resource]:
+    """Lets API Gateway write logs at all: one setting for the account and region, hence the stack's setting."""
+    child = ResourceOptions(parent=parent)
+    role = aws.iam.Role(
+        f"{name}-account-logs",
+        name=place.named("apigateway-logs"),
+        assume_role_policy=policies.assumed_by("apigateway.amazonaws.com"),
+        tags=place.tags("api", DataClass.NONE, "apigateway-logs"),
+        opts=child,
+    )
+    attached = aws.iam.RolePolicyAttachment(
+        f"{name}-account-logs-policy",
+        role=role.name,
+        # AWS's own policy: API Gateway refuses a role that may do less, and it serves every API of the account.
+        policy_arn=f"arn:{place.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
+        opts=child,
+    )
+    # Deleting it would empty the setting, whoever has set it since, and no stage of the account would log any more.
+    after = ResourceOptions(parent=parent, depends_on=[attached], retain_on_delete=True)
+    return [aws.apigateway.Account(f"{name}-account", cloudwatch_role_arn=role.arn, opts=after)]

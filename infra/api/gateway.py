@@ -1,0 +1,311 @@
+"""Gateway: the REST API in front of the api function: by API key at the root, by SigV4 below /iam."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import settings
+from infra.api import definition
+from infra.api.definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
+from infra.compute.function import Function
+from infra.foundation.base import Base
+from infra.naming.context import DataClass
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Resource)
+
+# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can; the default is TLS 1.0.
+TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    base: Base
+    function: Function
+    settings: settings.Api
+    needs: Sequence[Resource]  # the account's log role, where this stack owns it
+    primary_key: Output[str] | None = None  # a secret; None: API Gateway makes one
+
+
+@dataclass(frozen=True)
+class _Entrance:
+    """A method takes a key or a signature, never either, so the same routes stand behind two doors."""
+
+    name: str
+    parent_id: Output[str]
+    api_key: bool
+
+    @property
+    def authorization(self) -> str:
+        return "NONE" if self.api_key else "AWS_IAM"
+
+
+class Gateway(ComponentResource):
+    """The API, its stage, and one API key with a usage plan."""
+
+    url: Output[str]
+    api_key: Output[str]  # a secret
+    api_name: Output[str]
+    rest_api_id: Output[str]
+    stage_name: Output[str]
+    stage_arn: Output[str]
+
+    def __init__(self, name: str, args: GatewayArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:api:Gateway", name, opts=opts)
+        self._name, self._args = name, args
+        self._child = ResourceOptions(parent=self)
+        self._declared: list[tuple[str, Mapping[str, Any]]] = []
+        self._rest = aws.apigateway.RestApi(
+            f"{name}-rest",
+            name=args.base.place.named("api"),
+            description="InfraFabric sessions",
+            endpoint_configuration={"types": "REGIONAL"},
+            endpoint_access_mode="STRICT",
+            security_policy=TLS_POLICY,
+            tags=self._tags("api"),
+            opts=self._child,
+        )
+        self._body_check = self._check_of_bodies()
+        parts = [*self._methods(), *self._health(), *self._refusals()]
+        deployment = aws.apigateway.Deployment(
+            f"{name}-deployment",
+            rest_api=self._rest.id,
+            triggers={"definition": definition.digest(self._declared)},
+            opts=ResourceOptions(parent=self, depends_on=parts),
+        )
+        self._let_in()
+        stage = self._stage(deployment)
+        self.api_key = Output.secret(self._usage(stage))
+        self.url = stage.invoke_url
+        self.api_name, self.rest_api_id = self._rest.name, self._rest.id
+        self.stage_name, self.stage_arn = stage.stage_name, stage.arn
+        self.register_outputs({"url": self.url, "api_key": self.api_key})
+
+    def _declare(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
+        """Make a resource that the deployment takes a snapshot of, and remember its inputs for the digest."""
+        plain = {key: value for key, value in inputs.items() if key != "opts"}
+        self._declared.append((str(args[0]), plain))
+        return resource(*args, **inputs)
+
+    def _methods(self) -> list[Resource]:
+        by_iam = self._resource("iam", self._rest.root_resource_id, "iam")
+        entrances = [
+            _Entrance("key", self._rest.root_resource_id, api_key=True),
+            _Entrance("iam", by_iam.id, api_key=False),
+        ]
+        made: list[Resource] = []
+        for entrance in entrances:
+            parent_id = entrance.parent_id
+            for route in ROUTES:  # each path extends the one before it
+                resource = self._resource(f"{entrance.name}-{route.name}", parent_id, route.path[-1])
+                parent_id = resource.id
+                for verb in route.methods:
+                    made += self._method(f"{entrance.name}-{route.name}", entrance, resource, verb, self._body_check)
+        return made
+
+    def _check_of_bodies(self) -> tuple[Output[str], Output[str]]:
+        """The names of the model and of the validator that a method with a body refers to."""
+        model = self._declare(
+            aws.apigateway.Model,
+            f"{self._name}-new-session",
+            rest_api=self._rest.id,
+            name="NewSession",
+            content_type="application/json",
+            schema=json.dumps(definition.NEW_SESSION),
+            opts=self._child,
+        )
+        validator = self._declare(
+            aws.apigateway.RequestValidator,
+            f"{self._name}-validator",
+            rest_api=self._rest.id,
+            name="body",
+            validate_request_body=True,
+            validate_request_parameters=True,
+            opts=self._child,
+        )
+        return model.name, validator.id
+
+    def _resource(self, what: str, parent_id: Output[str], part: str) -> aws.apigateway.Resource:
+        return self._declare(
+            aws.apigateway.Resource,
+            f"{self._name}-{what}",
+            rest_api=self._rest.id,
+            parent_id=parent_id,
+            path_part=part,
+            opts=self._child,
+        )
+
+    def _method(
+        self,
+        what: str,
+        entrance: _Entrance,
+        resource: aws.apigateway.Resource,
+        verb: str,
+        body_check: tuple[Output[str], Output[str]],
+    ) -> list[Resource]:
+        model_name, validator_id = body_check
+        has_body = verb == "POST"
+        name = f"{self._name}-{what}-{verb.lower()}"
+        method = self._declare(
+            aws.apigateway.Method,
+            name,
+            rest_api=self._rest.id,
+            resource_id=resource.id,
+            http_method=verb,
+            authorization=entrance.authorization,
+            api_key_required=entrance.api_key,
+            request_models={"application/json": model_name} if has_body else None,
+            request_validator_id=validator_id if has_body else None,
+            opts=self._child,
+        )
+        integration = self._declare(
+            aws.apigateway.Integration,
+            f"{name}-function",
+            rest_api=self._rest.id,
+            resource_id=resource.id,
+            http_method=method.http_method,
+            type="AWS_PROXY",
+            integration_http_method="POST",
+            uri=self._args.function.alias_invoke_arn,
+            opts=self._child,
+        )
+        return [method, integration]
+
+    def _health(self) -> list[Resource]:
+        """The one route without a key: Route 53 has none to show. The gateway answers itself, so it costs no invocation
+        and tells nothing but that the gateway is there."""
+        resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
+        of: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
+        name = f"{self._name}-health-get"
+        method = self._declare(
+            aws.apigateway.Method, name, **of, authorization="NONE", api_key_required=False, opts=self._child
+        )
+        after = ResourceOptions(parent=self, depends_on=[method])
+        mock = self._declare(
+            aws.apigateway.Integration,
+            f"{name}-mock",
+            **of,
+            type="MOCK",
+            request_templates={"application/json": '{"statusCode": 200}'},
+            passthrough_behavior="WHEN_NO_MATCH",
+            opts=after,
+        )
+        answer = self._declare(
+            aws.apigateway.MethodResponse,
+            f"{name}-answer",
+            **of,
+            status_code="200",
+            response_models={"application/json": "Empty"},
+            opts=after,
+        )
+        body = self._declare(
+            aws.apigateway.IntegrationResponse,
+            f"{name}-body",
+            **of,
+            status_code="200",
+            response_templates={"application/json": HEALTHY},
+            opts=ResourceOptions(parent=self, depends_on=[mock, answer]),
+        )
+        return [method, mock, answer, body]
+
+    def _refusals(self) -> list[Resource]:
+        return [
+            self._declare(
+                aws.apigateway.Response,
+                f"{self._name}-{refusal.response_type.lower().replace('_', '-')}",
+                rest_api_id=self._rest.id,
+                response_type=refusal.response_type,
+                status_code=None if refusal.status is None else str(refusal.status),
+                response_parameters=PROBLEM_HEADERS,
+                response_templates={"application/json": definition.problem(refusal)},
+                opts=self._child,
+            )
+            for refusal in REFUSALS
+        ]
+
+    def _let_in(self) -> None:
+        function = self._args.function
+        aws.lambda_.Permission(
+            f"{self._name}-invoke",
+            action="lambda:InvokeFunction",
+            function=function.function_name,
+            qualifier=function.alias_name,
+            principal="apigateway.amazonaws.com",
+            source_arn=Output.concat(self._rest.execution_arn, f"/{STAGE}/*"),
+            opts=self._child,
+        )
+
+    def _stage(self, deployment: aws.apigateway.Deployment) -> aws.apigateway.Stage:
+        access = self._log_group("access", f"/aws/apigateway/{self._args.base.place.named('api')}")
+        # API Gateway makes this group itself on the first error, and would keep it for ever.
+        execution = self._log_group(
+            "execution", Output.concat("API-Gateway-Execution-Logs_", self._rest.id, f"/{STAGE}")
+        )
+        stage = aws.apigateway.Stage(
+            f"{self._name}-stage",
+            rest_api=self._rest.id,
+            deployment=deployment.id,
+            stage_name=STAGE,
+            access_log_settings={"destination_arn": access.arn, "format": definition.access_log_format()},
+            xray_tracing_enabled=True,
+            tags=self._tags("api"),
+            opts=ResourceOptions(parent=self, depends_on=[execution, *self._args.needs]),
+        )
+        aws.apigateway.MethodSettings(
+            f"{self._name}-every-method",
+            rest_api=self._rest.id,
+            stage_name=stage.stage_name,
+            method_path="*/*",
+            settings={
+                "metrics_enabled": True,
+                "logging_level": "ERROR",
+                "data_trace_enabled": False,  # it would log goals and findings in full
+                "throttling_rate_limit": self._args.settings.throttle_rate,
+                "throttling_burst_limit": self._args.settings.throttle_burst,
+            },
+            opts=self._child,
+        )
+        return stage
+
+    def _usage(self, stage: aws.apigateway.Stage) -> Output[str]:
+        limits = self._args.settings
+        plan = aws.apigateway.UsagePlan(
+            f"{self._name}-plan",
+            name=self._args.base.place.named("api"),
+            api_stages=[{"api_id": self._rest.id, "stage": stage.stage_name}],
+            throttle_settings={"rate_limit": limits.throttle_rate, "burst_limit": limits.throttle_burst},
+            quota_settings={"limit": limits.monthly_quota, "period": "MONTH"},
+            tags=self._tags("api"),
+            opts=self._child,
+        )
+        key = aws.apigateway.ApiKey(
+            f"{self._name}-key",
+            name=self._args.base.place.named("api"),
+            description="What clients of this stack send: pulumi stack output api_key --show-secrets",
+            value=self._args.primary_key,
+            tags=self._args.base.place.tags("api", DataClass.SECRET, "api"),
+            opts=ResourceOptions(parent=self, additional_secret_outputs=["value"]),
+        )
+        aws.apigateway.UsagePlanKey(
+            f"{self._name}-plan-key", key_id=key.id, key_type="API_KEY", usage_plan_id=plan.id, opts=self._child
+        )
+        return key.value
+
+    def _log_group(self, what: str, name: str | Output[str]) -> aws.cloudwatch.LogGroup:
+        return aws.cloudwatch.LogGroup(
+            f"{self._name}-{what}-logs",
+            name=name,
+            retention_in_days=self._args.base.log_retention_days,
+            kms_key_id=self._args.base.keys.data_arn,
+            tags=self._tags("api"),
+            opts=self._child,
+        )
+
+    def _tags(self, what: str) -> dict[str, str]:
+        return self._args.base.place.tags("api", DataClass.INTERNAL, what)

@@ -1,0 +1,142 @@
+"""A function: its log group, its version behind the alias ``live``, traced, with a role that grants filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from infra.foundation.base import Base
+from infra.iam.grants import Role
+from infra.naming.context import DataClass
+from infra.network.attachment import Attachment
+from infrafabric.operators.rollout import ALIAS
+
+MOVED_BY_RELEASE = ["functionVersion", "routingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durability:
+    """What makes a function durable; neither can be added to a function that exists."""
+
+    execution_timeout_s: int
+    retention_days: int  # of the finished execution's history
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionArgs:
+    base: Base
+    role: Role  # with every grant it needs: it is settled here
+    what: str  # its name without the stack
+    component: str
+    handler: str
+    environment: Mapping[str, Input[str]]
+    timeout_s: int
+    memory_mb: int
+    ephemeral_storage_mb: int = 512
+    attachment: Attachment | None = None
+    durability: Durability | None = None
+    snap_start: bool = False
+    provisioned: int | None = None  # environments that are kept ready
+    dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
+    called_by_deployment: bool = False  # which needs the version that it has just published, by steps too
+    needs: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
+
+
+class Function(ComponentResource):
+    """One Lambda function; callers invoke the alias."""
+
+    arn: Output[str]
+    function_name: Output[str]
+    alias_arn: Output[str]
+    alias_invoke_arn: Output[str]
+    log_group_name: Output[str]
+
+    def __init__(self, name: str, args: FunctionArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:compute:Function", name, opts=opts)
+        self._name, self._args = name, args
+        logs = self._log_group()
+        self._grant_run(logs)
+        policy = args.role.settle()
+        function = self._function(logs, [policy, *args.needs])
+        by_steps = args.base.runtime.by_steps and not args.called_by_deployment
+        alias = aws.lambda_.Alias(
+            f"{name}-{ALIAS}",
+            name=ALIAS,
+            function_name=function.name,
+            function_version=function.version,
+            # By steps, the alias is made here once; after that only fabric release moves it.
+            opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if by_steps else None),
+        )
+        if args.provisioned:
+            aws.lambda_.ProvisionedConcurrencyConfig(
+                f"{name}-ready",
+                function_name=function.name,
+                qualifier=alias.name,
+                provisioned_concurrent_executions=args.provisioned,
+                opts=ResourceOptions(parent=self),
+            )
+        self.arn, self.function_name = function.arn, function.name
+        self.log_group_name = logs.name
+        self.alias_arn, self.alias_invoke_arn = alias.arn, alias.invoke_arn
+        self.alias_name = alias.name
+        self.register_outputs({"arn": self.arn, "alias_arn": self.alias_arn})
+
+    def _log_group(self) -> aws.cloudwatch.LogGroup:
+        args = self._args
+        return aws.cloudwatch.LogGroup(
+            f"{self._name}-logs",
+            name=f"/aws/lambda/{args.base.place.named(args.what)}",
+            retention_in_days=args.base.log_retention_days,
+            kms_key_id=args.base.keys.data_arn,
+            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _grant_run(self, logs: aws.cloudwatch.LogGroup) -> None:
+        """What every function needs to run at all: its own log group, traces, and its own variables."""
+        role, keys = self._args.role, self._args.base.keys
+        streams = Output.concat(logs.arn, ":*")
+        role.allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=streams)
+        # X-Ray knows no resource for these two actions.
+        role.allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*")
+        # Lambda decrypts the variables as the function's role, before any code of ours runs.
+        role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn)
+
+    def _function(self, logs: aws.cloudwatch.LogGroup, after: Sequence[Resource]) -> aws.lambda_.Function:
+        args, runtime = self._args, self._args.base.runtime
+        inside, durable = args.attachment, args.durability
+        return aws.lambda_.Function(
+            f"{self._name}-function",
+            name=args.base.place.named(args.what),
+            role=args.role.arn,
+            handler=args.handler,
+            code=runtime.code,
+            layers=[runtime.layer_arn],
+            runtime=runtime.python,
+            architectures=[runtime.architecture],
+            timeout=args.timeout_s,
+            memory_size=args.memory_mb,
+            ephemeral_storage={"size": args.ephemeral_storage_mb},
+            environment={"variables": args.environment},
+            kms_key_arn=args.base.keys.data_arn,
+            logging_config={
+                "log_format": "JSON",
+                "log_group": logs.name,
+                "application_log_level": "INFO",
+                "system_log_level": "WARN",
+            },
+            tracing_config={"mode": "Active"},
+            publish=True,
+            snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
+            vpc_config=inside and {"subnet_ids": inside.subnet_ids, "security_group_ids": [inside.security_group_id]},
+            # Lambda frees its interfaces long after the function is gone, and would hold the group's deletion up.
+            replace_security_groups_on_destroy=True if inside else None,
+            durable_config=durable
+            and {"execution_timeout": durable.execution_timeout_s, "retention_period": durable.retention_days},
+            dead_letter_config=None if args.dead_letter_arn is None else {"target_arn": args.dead_letter_arn},
+            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            opts=ResourceOptions(parent=self, depends_on=list(after)),
+        )

@@ -1,0 +1,186 @@
+"""A bucket that nobody reaches without TLS and a grant: the one way this project makes buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from infra.iam import policies
+from infra.naming.context import DataClass, Place
+
+ABORT_UPLOADS_DAYS = 7
+_Rule = aws.s3.BucketLifecycleConfigurationRuleArgs
+_Filter = aws.s3.BucketLifecycleConfigurationRuleFilterArgs
+_Abort = aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs
+_Forget = aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs
+_Move = aws.s3.BucketLifecycleConfigurationRuleTransitionArgs
+_Expire = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketArgs:
+    place: Place
+    what: str  # state, results …: names it and its tags
+    data: DataClass
+    kms_key_arn: Input[str] | None  # None: SSE-S3, which log delivery demands
+    keep_old_versions_days: int = 30
+    expire_days: dict[str, int] | None = None  # by key prefix ("" is all of it)
+    tiering: bool = True  # move objects to Intelligent-Tiering at once
+    logs_to: Bucket | None = None  # for the access logs
+    statements: Sequence[policies.Statement] = ()  # beside TLS-only
+    component: str = "storage"  # whose it is
+    lock_days: int | None = None  # nobody may delete an object sooner; can't be taken back from a bucket
+    policy_later: bool = False  # whoever made the bucket calls ``let_in`` when it knows whom
+    elsewhere: bool = False  # ``place`` is in another region than the stack
+
+
+class Bucket(ComponentResource):
+    """Private, versioned, encrypted, with a lifecycle; ``bucket_id`` is its name."""
+
+    bucket_id: Output[str]
+    arn: Output[str]
+    door: aws.s3.BucketPolicy  # a service that delivers into the bucket in its own name waits for it
+    versions: aws.s3.BucketVersioning  # replication waits for it
+
+    def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Bucket", name, opts=opts)
+        self._name = name
+        # S3 deletes no bucket with locked objects in it: prod's stays whole, with what locks and at last expires them.
+        self._kept = args.place.prod and args.lock_days is not None
+        child = self._after()
+        self._region = args.place.region if args.elsewhere else None
+        bucket = aws.s3.Bucket(
+            f"{name}-bucket",
+            region=self._region,
+            bucket=args.place.bucket(args.what),
+            object_lock_enabled=True if args.lock_days else None,
+            force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
+            tags=args.place.tags(args.component, args.data, args.what),
+            opts=ResourceOptions(parent=self, protect=args.place.prod, retain_on_delete=self._kept),
+        )
+        self.bucket_id, self.arn = bucket.id, bucket.arn
+        self._encrypt(name, args)
+        self._close(name, args)
+        self.versions = aws.s3.BucketVersioning(
+            f"{name}-versions",
+            region=self._region,
+            bucket=bucket.id,
+            versioning_configuration={"status": "Enabled"},
+            opts=child,
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            region=self._region,
+            bucket=bucket.id,
+            rules=_rules(args),
+            transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
+            opts=self._after(self.versions),
+        )
+        if args.lock_days:
+            aws.s3.BucketObjectLockConfiguration(
+                f"{name}-lock",
+                region=self._region,
+                bucket=bucket.id,
+                # Governance: who may bypass it is IAM's to say, and the boundary says nobody of this stack.
+                rule={"default_retention": {"mode": "GOVERNANCE", "days": args.lock_days}},
+                opts=self._after(self.versions),
+            )
+        if args.logs_to is not None:
+            aws.s3.BucketLogging(
+                f"{name}-logging",
+                region=self._region,
+                bucket=bucket.id,
+                target_bucket=args.logs_to.bucket_id,
+                target_prefix=f"s3/{args.what}/",
+                # S3 looks at once whether the target lets it deliver, and answers InvalidTargetBucketForLogging if not
+                # (Amazon S3 Developer Guide, "Setting up server access logging programmatically").
+                opts=self._after(args.logs_to.door),
+            )
+        self.register_outputs({"bucket_id": self.bucket_id, "arn": self.arn})
+
+    def _close(self, name: str, args: BucketArgs) -> None:
+        """Nobody but this account's roles, and they only by TLS."""
+        child = self._after()
+        aws.s3.BucketOwnershipControls(
+            f"{name}-owner",
+            region=self._region,
+            bucket=self.bucket_id,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            opts=child,
+        )
+        self._closed = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            region=self._region,
+            bucket=self.bucket_id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        if not args.policy_later:
+            self.let_in(*args.statements)
+
+    def let_in(self, *statements: policies.Statement) -> None:
+        """Write the bucket's policy: TLS only, and ``statements``."""
+        everything = self.arn.apply(lambda arn: f"{arn}/*")
+        self.door = aws.s3.BucketPolicy(
+            f"{self._name}-policy",
+            region=self._region,
+            bucket=self.bucket_id,
+            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
+            opts=self._after(self._closed),  # S3 refuses both changes at one moment
+        )
+
+    def _encrypt(self, name: str, args: BucketArgs) -> None:
+        kms = args.kms_key_arn is not None
+        by_default: aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgsDict = {
+            "sse_algorithm": "aws:kms" if kms else "AES256"
+        }
+        if args.kms_key_arn is not None:
+            by_default["kms_master_key_id"] = args.kms_key_arn
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            region=self._region,
+            bucket=self.bucket_id,
+            # The bucket key saves a KMS request, and its price, for each object.
+            rules=[{"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": kms}],
+            opts=self._after(),
+        )
+
+    def _after(self, *needed: Resource) -> ResourceOptions:
+        return ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=self._kept)
+
+
+def _rules(args: BucketArgs) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
+    everything = _Filter(prefix="")
+    rules = [
+        _Rule(
+            id="abort-uploads",
+            status="Enabled",
+            filter=everything,
+            abort_incomplete_multipart_upload=_Abort(days_after_initiation=ABORT_UPLOADS_DAYS),
+        ),
+        _Rule(
+            id="forget-old-versions",
+            status="Enabled",
+            filter=everything,
+            noncurrent_version_expiration=_Forget(noncurrent_days=args.keep_old_versions_days),
+        ),
+    ]
+    if args.tiering:
+        moved = [_Move(days=0, storage_class="INTELLIGENT_TIERING")]
+        rules.append(_Rule(id="tier", status="Enabled", filter=everything, transitions=moved))
+    for prefix, days in (args.expire_days or {}).items():
+        rules.append(
+            _Rule(
+                id=f"expire-{prefix.strip('/') or 'all'}",
+                status="Enabled",
+                filter=_Filter(prefix=prefix),
+                expiration=_Expire(days=days),
+            )
+        )
+    return rules

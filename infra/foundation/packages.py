@@ -1,0 +1,39 @@
+"""The two archives that every function runs from, as ``make package`` leaves them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pulumi
+
+from infra.packager.build import ROOT, Packages, Target, folders
+from infra.settings import Runtime
+
+# A folder that holds code/ and layer/: the local platform builds them for its own interpreter.
+OVERRIDE = "INFRAFABRIC_PACKAGES"
+
+
+def code(runtime: Runtime) -> pulumi.FileArchive:
+    return pulumi.FileArchive(str(_packages(runtime).code))
+
+
+def layer(runtime: Runtime) -> pulumi.FileArchive:
+    return pulumi.FileArchive(str(_packages(runtime).layer))
+
+
+def migrations_digest() -> str:
+    """SHA-256 over the SQL migrations, in order: the deployment runs them again when this changes."""
+    total = hashlib.sha256()
+    for path in sorted((ROOT / "infrafabric").rglob("*.sql")):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(ROOT).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def _packages(runtime: Runtime) -> Packages:
+    chosen = os.environ.get(OVERRIDE)
+    if chosen:
+        return Packages(code=Path(chosen) / "code", layer=Path(chosen) / "layer")
+    return folders(Target(python=runtime.python, architecture=runtime.architecture))

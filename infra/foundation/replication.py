@@ -1,0 +1,66 @@
+"""Replication: a bucket and its copy in the recovery region, each kept like the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra.foundation.bucket import Bucket
+from infra.foundation.keys import Keys
+from infra.iam.grants import Role
+from infra.naming.context import DataClass, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicationArgs:
+    place: Place
+    keys: Keys
+    region: str  # of the copies
+    pairs: dict[str, tuple[Bucket, Bucket]]  # what → bucket here, its copy there
+
+
+class Replication(ComponentResource):
+    """Both ways: after a failover the copy is written to, and on the way back nothing of that may be lost.
+
+    S3 does not copy again what came as a copy, so the two directions do not chase each other.
+    """
+
+    def __init__(self, name: str, args: ReplicationArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Replication", name, opts=opts)
+        tags = args.place.tags("storage", DataClass.NONE, "replication")
+        role = Role(name, tags, ResourceOptions(parent=self), service="s3.amazonaws.com")
+        buckets = [bucket.arn for pair in args.pairs.values() for bucket in pair]
+        objects = [Output.concat(arn, "/*") for arn in buckets]
+        role.allow("SeeWhatToCopy", "s3:GetReplicationConfiguration", "s3:ListBucket", on=buckets)
+        read = ("s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging")
+        role.allow("ReadVersions", *read, on=objects)
+        role.allow("WriteCopies", "s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags", on=objects)
+        args.keys.grant_copy(role, args.region)
+        policy = role.settle()
+        for what, (here, there) in args.pairs.items():
+            after = ResourceOptions(parent=self, depends_on=[policy, here.versions, there.versions])
+            _copy(f"{name}-{what}-out", here, there, args.keys.copied_data_arn, role, None, after)
+            _copy(f"{name}-{what}-back", there, here, args.keys.data_arn, role, args.region, after)
+        self.register_outputs({"role_arn": role.arn})
+
+
+def _copy(
+    name: str, source: Bucket, copy: Bucket, key_arn: Output[str], role: Role, region: str | None, opts: ResourceOptions
+) -> None:
+    everything: aws.s3.BucketReplicationConfigRuleArgsDict = {
+        "id": "everything",
+        "status": "Enabled",
+        "priority": 0,
+        "filter": {"prefix": ""},
+        "delete_marker_replication": {"status": "Enabled"},
+        "source_selection_criteria": {
+            "sse_kms_encrypted_objects": {"status": "Enabled"},
+            "replica_modifications": {"status": "Enabled"},
+        },
+        "destination": {"bucket": copy.arn, "encryption_configuration": {"replica_kms_key_id": key_arn}},
+    }
+    aws.s3.BucketReplicationConfig(
+        name, region=region, role=role.arn, bucket=source.bucket_id, rules=[everything], opts=opts
+    )

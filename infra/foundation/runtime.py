@@ -1,0 +1,46 @@
+"""Runtime: the one code archive and the one dependency layer that every function runs from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import settings
+from infra.foundation import packages
+from infra.naming.context import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeArgs:
+    place: Place
+    settings: settings.Runtime
+
+
+class Runtime(ComponentResource):
+    """What a function is made of, apart from what makes it that function."""
+
+    layer_arn: Output[str]
+    code: pulumi.Archive
+    python: str
+    architecture: str
+    by_steps: bool  # a new version waits for fabric release
+
+    def __init__(self, name: str, args: RuntimeArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:compute:Runtime", name, opts=opts)
+        self.code = packages.code(args.settings)
+        self.python, self.architecture = args.settings.python, args.settings.architecture
+        self.by_steps = args.settings.rollout == "by-steps"
+        layer = aws.lambda_.LayerVersion(
+            f"{name}-layer",
+            layer_name=args.place.named("dependencies"),
+            description="Locked dependencies of the functions, with byte code",
+            code=packages.layer(args.settings),
+            compatible_runtimes=[self.python],
+            compatible_architectures=[self.architecture],
+            opts=ResourceOptions(parent=self),
+        )
+        self.layer_arn = layer.arn
+        self.register_outputs({"layer_arn": self.layer_arn})

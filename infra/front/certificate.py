@@ -1,0 +1,73 @@
+"""Certificate: for names in a zone of ours, proved by records in it, and renewed by AWS as long as they stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from infra.naming.context import DataClass, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateArgs:
+    place: Place
+    what: str  # api, app, edge: names its tags
+    zone_id: Input[str]
+    names: Sequence[str]  # the first is the certificate's own
+    # Names that another stack proves: ACM wants the same record of every certificate of an account for a name, and two
+    # stacks cannot own one record.
+    proved_elsewhere: Sequence[str] = ()
+    region: str | None = None  # None: the stack's; CloudFront takes certificates from us-east-1 alone
+
+
+class Certificate(ComponentResource):
+    """``arn`` is known once ACM has issued it, so what listens with it waits for that."""
+
+    arn: Output[str]
+
+    def __init__(self, name: str, args: CertificateArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:front:Certificate", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        certificate = aws.acm.Certificate(
+            f"{name}-certificate",
+            domain_name=args.names[0],
+            subject_alternative_names=list(args.names),  # ACM lists the first one there too
+            validation_method="DNS",
+            options={"certificate_transparency_logging_preference": "ENABLED"},
+            region=args.region,
+            tags=args.place.tags("front", DataClass.NONE, args.what),
+            opts=child,
+        )
+        proofs = [
+            self._proof(f"{name}-proof-{index}", args, certificate, proved)
+            for index, proved in enumerate(args.names)
+            if proved not in args.proved_elsewhere
+        ]
+        issued = aws.acm.CertificateValidation(
+            f"{name}-issued",
+            certificate_arn=certificate.arn,
+            region=args.region,
+            opts=ResourceOptions(parent=self, depends_on=proofs),
+        )
+        self.arn = issued.certificate_arn
+        self.register_outputs({"arn": self.arn})
+
+    def _proof(
+        self, name: str, args: CertificateArgs, certificate: aws.acm.Certificate, proved: str
+    ) -> aws.route53.Record:
+        # By name and not by position: ACM promises no order.
+        asked = certificate.domain_validation_options.apply(
+            lambda options: next(option for option in options if option.domain_name == proved)
+        )
+        return aws.route53.Record(
+            name,
+            zone_id=args.zone_id,
+            name=asked.apply(lambda option: str(option.resource_record_name)),
+            type=asked.apply(lambda option: str(option.resource_record_type)),
+            records=[asked.apply(lambda option: str(option.resource_record_value))],
+            ttl=300,
+            opts=ResourceOptions(parent=self),
+        )

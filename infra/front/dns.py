@@ -1,0 +1,199 @@
+"""Dns: the zone, who may issue certificates for it, and, where it is asked for, its signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from infra import settings
+from infra.foundation.base import Base
+from infra.foundation.keys import DELETION_WINDOW_DAYS, account_decides
+from infra.iam import policies
+from infra.naming.context import DataClass, Place
+
+GLOBAL_REGION = "us-east-1"  # where Route 53 looks for keys and log groups, and keeps its metrics
+CAA_TTL_S = 3600
+DELEGATION_TTL_S = 172_800  # what the registries give
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsArgs:
+    base: Base
+    settings: settings.Dns
+    log_queries: bool = True  # Route 53 logs them in us-east-1 alone, with the addresses of who asks
+    primary_zone_id: Output[str] | None = None  # a standby's: the zone, and all that holds for the whole of it
+
+    @property
+    def standby(self) -> bool:
+        return self.primary_zone_id is not None
+
+
+class Dns(ComponentResource):
+    """A new zone or an existing one; names are made by whoever has something to name."""
+
+    domain: str
+    zone_id: Output[str]
+    name_servers: Output[Sequence[str]] | None  # of a zone that was made here: what a registrar is told
+
+    def __init__(self, name: str, args: DnsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:front:Dns", name, opts=opts)
+        self._name, self._args = name, args
+        self.domain = args.settings.domain
+        if args.primary_zone_id is not None:
+            self.zone_id, self.name_servers = args.primary_zone_id, None
+        elif args.settings.zone_id is None:
+            zone = self._zone()
+            self.zone_id, self.name_servers = zone.zone_id, zone.name_servers
+            if args.log_queries:
+                self._log_queries(zone)
+            if args.settings.parent_zone_id:
+                self._delegate(args.settings.parent_zone_id, zone)
+            if args.settings.dnssec:
+                self._sign(zone)
+        else:
+            self.zone_id, self.name_servers = Output.from_input(args.settings.zone_id), None
+        if args.settings.caa and not args.standby:
+            self._authorities()
+        self.register_outputs({"zone_id": self.zone_id, "name_servers": self.name_servers})
+
+    def regional(self, what: str) -> str:
+        """The name of ``what`` in this stack's region: api-eu-central-1.<domain>."""
+        return regional_name(what, self._args.base.place.region, self.domain)
+
+    def shared(self, what: str) -> str:
+        """The name that clients use, whichever region answers."""
+        return f"{what}.{self.domain}"
+
+    def _zone(self) -> aws.route53.Zone:
+        place = self._args.base.place
+        return aws.route53.Zone(
+            f"{self._name}-zone",
+            name=self.domain,
+            comment=f"InfraFabric {place.stack}",
+            force_destroy=False,
+            tags=place.tags("front", DataClass.NONE, "zone"),
+            # A new zone has other name servers, which the registrar would have to be told. Pulumi would delete what has
+            # a name of our own first, and its records before that; here the name is what changes.
+            opts=ResourceOptions(parent=self, protect=place.prod, delete_before_replace=False),
+        )
+
+    def _authorities(self) -> None:
+        aws.route53.Record(
+            f"{self._name}-caa",
+            zone_id=self.zone_id,
+            name=self.domain,
+            type="CAA",
+            records=['0 issue "amazon.com"', '0 issuewild "amazon.com"'],
+            ttl=CAA_TTL_S,
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _delegate(self, parent_zone_id: Input[str], zone: aws.route53.Zone) -> None:
+        aws.route53.Record(
+            f"{self._name}-delegation",
+            zone_id=parent_zone_id,
+            name=self.domain,
+            type="NS",
+            records=zone.name_servers,
+            ttl=DELEGATION_TTL_S,
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _log_queries(self, zone: aws.route53.Zone) -> None:
+        base, child = self._args.base, ResourceOptions(parent=self)
+        group = aws.cloudwatch.LogGroup(
+            f"{self._name}-queries",
+            name=f"/aws/route53/{base.place.named('queries')}",
+            retention_in_days=base.log_retention_days,
+            kms_key_id=base.keys.arn_in(GLOBAL_REGION),
+            region=GLOBAL_REGION,
+            tags=base.place.tags("front", DataClass.INTERNAL, "queries"),
+            opts=child,
+        )
+        write = policies.document(
+            {
+                "Sid": "QueriesOfOurZone",
+                "Effect": "Allow",
+                "Principal": {"Service": "route53.amazonaws.com"},
+                "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                "Resource": Output.concat(group.arn, ":*"),
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": base.place.account_id},
+                    "ArnLike": {"aws:SourceArn": zone.arn},
+                },
+            }
+        )
+        allowed = aws.cloudwatch.LogResourcePolicy(
+            f"{self._name}-queries-policy",
+            policy_name=base.place.named("route53-queries"),
+            policy_document=write,
+            region=GLOBAL_REGION,
+            opts=child,
+        )
+        aws.route53.QueryLog(
+            f"{self._name}-query-log",
+            zone_id=zone.zone_id,
+            cloudwatch_log_group_arn=group.arn,
+            # Route 53 tries to write before it accepts, and takes one for a zone.
+            opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
+        )
+
+    def _sign(self, zone: aws.route53.Zone) -> None:
+        """Sign the zone. The chain of trust starts when the parent holds the DS record, which Route 53 then shows."""
+        place, child = self._args.base.place, ResourceOptions(parent=self)
+        key = aws.kms.Key(
+            f"{self._name}-signing",
+            description=f"InfraFabric {place.stack}: signs the keys of zone {self.domain}",
+            customer_master_key_spec="ECC_NIST_P256",
+            key_usage="SIGN_VERIFY",
+            enable_key_rotation=False,  # KMS rotates symmetric keys only
+            deletion_window_in_days=DELETION_WINDOW_DAYS,
+            policy=_signing_policy(place),
+            region=GLOBAL_REGION,
+            tags=place.tags("front", DataClass.SECRET, "dnssec"),
+            opts=ResourceOptions(parent=self, protect=place.prod),  # without it the whole zone stops resolving
+        )
+        signer = aws.route53.KeySigningKey(
+            f"{self._name}-signer",
+            hosted_zone_id=zone.zone_id,
+            key_management_service_arn=key.arn,
+            name=place.named("ksk").replace("-", "_"),
+            status="ACTIVE",
+            opts=child,
+        )
+        aws.route53.HostedZoneDnsSec(
+            f"{self._name}-signed",
+            hosted_zone_id=signer.hosted_zone_id,
+            signing_status="SIGNING",
+            opts=ResourceOptions(parent=self, depends_on=[signer]),
+        )
+
+
+def regional_name(what: str, region: str, domain: str) -> str:
+    return f"{what}-{region}.{domain}"
+
+
+def _signing_policy(place: Place) -> Output[str]:
+    """What Route 53 asks of a key for signing keys ("Working with customer managed keys for DNSSEC")."""
+    who = {
+        "Effect": "Allow",
+        "Principal": {"Service": "dnssec-route53.amazonaws.com"},
+        "Resource": "*",
+    }  # the key itself
+    ours = {
+        "StringEquals": {"aws:SourceAccount": place.account_id},
+        "ArnLike": {"aws:SourceArn": f"arn:{place.partition}:route53:::hostedzone/*"},
+    }
+    return policies.document(
+        account_decides(place, "kms:GetPublicKey", "kms:Sign", "kms:Verify"),
+        {"Sid": "Sign", "Action": ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"], "Condition": ours, **who},
+        {
+            "Sid": "Lend",
+            "Action": "kms:CreateGrant",
+            "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            **who,
+        },
+    )

@@ -1,0 +1,204 @@
+"""Edge: one CloudFront distribution in front of the application, the API and the public assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from infra import settings
+from infra.foundation.base import Base
+from infra.foundation.storage import PUBLIC_ASSETS
+from infra.front.certificate import Certificate, CertificateArgs
+from infra.front.dns import GLOBAL_REGION, Dns, regional_name
+from infra.front.edge_behaviors import (
+    READ,
+    WRITE,
+    behavior,
+    cached,
+    failing_over,
+    origin,
+)
+from infra.front.web_acl import WebAcl, WebAclArgs
+from infra.naming.context import DataClass
+
+# Paths of the API, see infra/api/definition.py. A report is read, so it is fetched from the other region if need be;
+# the rest starts and cancels sessions.
+REPORTS, SESSIONS = "/sessions/*/report", "/sessions*"
+ASSETS = "assets"
+ERROR_TTL_S = 5  # an error that is over should be over for everybody
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeArgs:
+    base: Base
+    dns: Dns
+    settings: settings.Edge
+    recovery_region: str | None  # where a standby answers under names of its own
+    needs: tuple[Resource, ...] = ()  # the names that it fetches from
+
+
+class Edge(ComponentResource):
+    """``<domain>`` and ``www.<domain>``."""
+
+    distribution_arn: Output[str]
+    distribution_id: Output[str]
+    web_acl: WebAcl
+
+    def __init__(self, name: str, args: EdgeArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:front:Edge", name, opts=opts)
+        self._name, self._args = name, args
+        child = ResourceOptions(parent=self)
+        self.names = (args.dns.domain, f"www.{args.dns.domain}")
+        certificate = Certificate(
+            f"{name}-tls",
+            CertificateArgs(
+                place=args.base.place,
+                what="edge",
+                zone_id=args.dns.zone_id,
+                names=self.names,
+                region=GLOBAL_REGION,
+            ),
+            child,
+        )
+        limit = args.settings.rate_limit_per_ip
+        self.web_acl = WebAcl(
+            f"{name}-waf",
+            WebAclArgs(base=args.base, what="edge", scope="CLOUDFRONT", rate_limit_per_ip=limit),
+            child,
+        )
+        distribution = self._distribution(certificate)
+        self.distribution_arn, self.distribution_id = distribution.arn, distribution.id
+        args.base.storage.let_distribution_read(distribution.arn)
+        self._deliver_logs(distribution)
+        self._name_it(distribution)
+        self.register_outputs({"distribution_id": self.distribution_id})
+
+    def _distribution(self, certificate: Certificate) -> aws.cloudfront.Distribution:
+        args, place = self._args, self._args.base.place
+        blocked = sorted(set(args.settings.blocked_countries))
+        return aws.cloudfront.Distribution(
+            f"{self._name}-distribution",
+            comment=f"InfraFabric {place.stack}",
+            enabled=True,
+            aliases=list(self.names),
+            http_version="http2and3",
+            is_ipv6_enabled=True,
+            price_class=args.settings.price_class,
+            default_root_object="index.html",
+            web_acl_id=self.web_acl.arn,
+            origins=self._origins(),
+            origin_groups=self._origin_groups(),
+            default_cache_behavior=behavior(self._reads_of("app"), READ),
+            ordered_cache_behaviors=self._paths(),
+            custom_error_responses=[
+                {"error_code": code, "error_caching_min_ttl": ERROR_TTL_S} for code in (500, 502, 503, 504)
+            ],
+            restrictions={
+                "geo_restriction": {
+                    "restriction_type": "blacklist" if blocked else "none",
+                    "locations": blocked,
+                }
+            },
+            viewer_certificate={
+                "acm_certificate_arn": certificate.arn,
+                "minimum_protocol_version": "TLSv1.2_2021",
+                "ssl_support_method": "sni-only",
+            },
+            tags=self._tags("edge"),
+            opts=ResourceOptions(parent=self, depends_on=list(args.needs)),
+        )
+
+    def _origins(self) -> list[aws.cloudfront.DistributionOriginArgsDict]:
+        """The assets, and for app and API the name that fails over and, with a standby, the name of each region."""
+        args, dns = self._args, self._args.dns
+        access = aws.cloudfront.OriginAccessControl(
+            f"{self._name}-access",
+            name=args.base.place.named("assets"),
+            description="CloudFront signs what it asks of the assets bucket",
+            origin_access_control_origin_type="s3",
+            signing_behavior="always",
+            signing_protocol="sigv4",
+            opts=ResourceOptions(parent=self),
+        )
+        origins: list[aws.cloudfront.DistributionOriginArgsDict] = [
+            {
+                "origin_id": ASSETS,
+                "domain_name": args.base.storage.assets_domain,
+                "origin_access_control_id": access.id,
+            }
+        ]
+        for what in ("api", "app"):
+            origins.append(origin(what, dns.shared(what)))
+            if args.recovery_region:
+                origins.append(origin(f"{what}-primary", dns.regional(what)))
+                origins.append(origin(f"{what}-secondary", regional_name(what, args.recovery_region, dns.domain)))
+        return origins
+
+    def _origin_groups(self) -> list[aws.cloudfront.DistributionOriginGroupArgsDict] | None:
+        return [failing_over(what) for what in ("api", "app")] if self._args.recovery_region else None
+
+    def _reads_of(self, what: str) -> str:
+        """CloudFront asks a group's second member for reads alone, and refuses a group where writes are allowed."""
+        return f"{what}-regions" if self._args.recovery_region else what
+
+    def _paths(self) -> list[aws.cloudfront.DistributionOrderedCacheBehaviorArgsDict]:
+        """The first that matches counts."""
+        return [
+            {"path_pattern": f"/{PUBLIC_ASSETS}*", **cached(ASSETS)},
+            {"path_pattern": REPORTS, **behavior(self._reads_of("api"), READ)},
+            {"path_pattern": SESSIONS, **behavior("api", WRITE)},
+            *({"path_pattern": path, **behavior("app", WRITE)} for path in self._args.settings.write_paths),
+        ]  # pyright: ignore[reportReturnType]  # the two kinds of behaviour differ by the path alone
+
+    def _deliver_logs(self, distribution: aws.cloudfront.Distribution) -> None:
+        """Standard logging, version 2: version 1 writes with an ACL, which our buckets refuse."""
+        base, child = self._args.base, ResourceOptions(parent=self)
+        source = aws.cloudwatch.LogDeliverySource(
+            f"{self._name}-log-source",
+            name=base.place.named("edge"),
+            log_type="ACCESS_LOGS",
+            resource_arn=distribution.arn,
+            region=GLOBAL_REGION,
+            tags=self._tags("edge"),
+            opts=child,
+        )
+        destination = aws.cloudwatch.LogDeliveryDestination(
+            f"{self._name}-log-destination",
+            name=base.place.named("edge"),
+            output_format="json",
+            delivery_destination_configuration={"destination_resource_arn": base.storage.logs.arn},
+            region=GLOBAL_REGION,
+            tags=self._tags("edge"),
+            opts=child,
+        )
+        aws.cloudwatch.LogDelivery(
+            f"{self._name}-log-delivery",
+            delivery_source_name=source.name,
+            delivery_destination_arn=destination.arn,
+            region=GLOBAL_REGION,
+            tags=self._tags("edge"),
+            opts=ResourceOptions(parent=self, depends_on=[base.storage.logs.door]),
+        )
+
+    def _name_it(self, distribution: aws.cloudfront.Distribution) -> None:
+        for what, named in zip(("apex", "www"), self.names, strict=True):
+            for family in ("A", "AAAA"):
+                aws.route53.Record(
+                    f"{self._name}-{what}-{family.lower()}",
+                    zone_id=self._args.dns.zone_id,
+                    name=named,
+                    type=family,
+                    aliases=[
+                        {
+                            "name": distribution.domain_name,
+                            "zone_id": distribution.hosted_zone_id,
+                            "evaluate_target_health": False,  # Route 53 cannot for CloudFront
+                        }
+                    ],
+                    opts=ResourceOptions(parent=self),
+                )
+
+    def _tags(self, what: str) -> dict[str, str]:
+        return self._args.base.place.tags("front", DataClass.INTERNAL, what)

@@ -1,0 +1,200 @@
+"""LoadBalancer: HTTPS from the world, shared out between two colours by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from infra.foundation.base import Base
+from infra.foundation.storage import LOAD_BALANCER_LOGS
+from infra.naming.context import DataClass
+from infra.network.network import Network
+
+HTTP, HTTPS, APP_PORT = 80, 443, 8080
+HEALTH_PATH = "/healthz"
+# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can: what Elastic Load
+# Balancing recommends ("Security policies for your Application Load Balancer").
+TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+_EVERYWHERE = {"v4": "0.0.0.0/0", "v6": "::/0"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancerArgs:
+    base: Base
+    network: Network
+    certificate_arn: Input[str]
+    names: Sequence[str]  # whatever else is asked for is not found
+    weights: Mapping[str, int]  # by colour, together 100
+
+
+class LoadBalancer(ComponentResource):
+    """The load balancer, its doors, and a target group for each colour."""
+
+    arn: Output[str]
+    dns_name: Output[str]
+    zone_id: Output[str]
+    security_group_id: Output[str]
+    target_group_arns: dict[str, Output[str]]  # by colour
+    checked: aws.lb.ListenerRule  # target groups are in use, and their targets checked, from here on
+
+    def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:front:LoadBalancer", name, opts=opts)
+        self._name, self._args = name, args
+        self._child = ResourceOptions(parent=self)
+        group = aws.ec2.SecurityGroup(
+            f"{name}-group",
+            name=args.base.place.named("app-front"),
+            description="The load balancer of the application: web from everywhere",
+            vpc_id=args.network.vpc_id,
+            tags=self._tags("app-front"),
+            opts=self._child,
+        )
+        self.security_group_id = group.id
+        self._open_to_the_world()
+        balancer = self._balancer()
+        self.arn, self.dns_name, self.zone_id = balancer.arn, balancer.dns_name, balancer.zone_id
+        self.target_group_arns = {colour: self._target_group(colour) for colour in args.weights}
+        self._redirect(balancer)
+        self._https = self._listener(balancer)
+        self.checked = self._rule("checked", 20, dict.fromkeys(args.weights, 1), "app-checked")
+        self.register_outputs({"arn": self.arn, "dns_name": self.dns_name})
+
+    def _open_to_the_world(self) -> None:
+        """It is the public door of the application: HTTPS, and HTTP to be sent there."""
+        families = _EVERYWHERE if self._args.network.ipv6 else {"v4": _EVERYWHERE["v4"]}
+        for family, everywhere in families.items():
+            for port in (HTTP, HTTPS):
+                aws.vpc.SecurityGroupIngressRule(
+                    f"{self._name}-from-world-{port}-{family}",
+                    security_group_id=self.security_group_id,
+                    cidr_ipv4=everywhere if family == "v4" else None,
+                    cidr_ipv6=everywhere if family == "v6" else None,
+                    ip_protocol="tcp",
+                    from_port=port,
+                    to_port=port,
+                    description="From everywhere",
+                    tags=self._args.base.place.tags("front", DataClass.NONE),
+                    opts=self._child,
+                )
+
+    def _balancer(self) -> aws.lb.LoadBalancer:
+        args, place = self._args, self._args.base.place
+        return aws.lb.LoadBalancer(
+            f"{self._name}-balancer",
+            name=place.named("app"),  # 31 characters at most; AWS takes 32
+            load_balancer_type="application",
+            internal=False,
+            ip_address_type="dualstack" if args.network.ipv6 else "ipv4",
+            subnets=args.network.public_subnet_ids,
+            security_groups=[self.security_group_id],
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode="defensive",
+            enable_http2=True,
+            enable_deletion_protection=place.prod,
+            idle_timeout=60,
+            access_logs={
+                "bucket": args.base.storage.logs.bucket_id,
+                "prefix": LOAD_BALANCER_LOGS,
+                "enabled": True,
+            },
+            tags=self._tags("app"),
+            # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[args.base.storage.logs.door, args.network.way_out],
+                protect=place.prod,  # AWS refuses its deletion there: better the preview does, before others are gone
+            ),
+        )
+
+    def _target_group(self, colour: str) -> Output[str]:
+        place = self._args.base.place
+        made = aws.lb.TargetGroup(
+            f"{self._name}-{colour}",
+            name=f"if-{place.stack}-app-{colour}",  # AWS takes 32 characters, and the project's name does not fit in
+            port=APP_PORT,
+            protocol="HTTP",  # within the VPC, from the load balancer's group to the instances' alone
+            protocol_version="HTTP1",
+            target_type="instance",
+            ip_address_type="ipv4",
+            vpc_id=self._args.network.vpc_id,
+            deregistration_delay=60,
+            health_check={
+                "enabled": True,
+                "path": HEALTH_PATH,
+                "port": "traffic-port",
+                "protocol": "HTTP",
+                "matcher": "200",
+                "interval": 15,
+                "timeout": 5,
+                "healthy_threshold": 2,
+                "unhealthy_threshold": 3,
+            },
+            tags=self._tags(f"app-{colour}"),
+            opts=self._child,
+        )
+        return made.arn
+
+    def _redirect(self, balancer: aws.lb.LoadBalancer) -> None:
+        aws.lb.Listener(
+            f"{self._name}-http",
+            load_balancer_arn=balancer.arn,
+            port=HTTP,
+            protocol="HTTP",
+            default_actions=[
+                {
+                    "type": "redirect",
+                    "redirect": {"port": str(HTTPS), "protocol": "HTTPS", "status_code": "HTTP_301"},
+                }
+            ],
+            tags=self._tags("app-http"),
+            opts=self._child,
+        )
+
+    def _listener(self, balancer: aws.lb.LoadBalancer) -> aws.lb.Listener:
+        return aws.lb.Listener(
+            f"{self._name}-https",
+            load_balancer_arn=balancer.arn,
+            port=HTTPS,
+            protocol="HTTPS",
+            ssl_policy=TLS_POLICY,
+            certificate_arn=self._args.certificate_arn,
+            default_actions=[
+                {
+                    "type": "fixed-response",
+                    "fixed_response": {
+                        "content_type": "text/plain",
+                        "message_body": "not found",
+                        "status_code": "404",
+                    },
+                }
+            ],
+            tags=self._tags("app-https"),
+            opts=self._child,
+        )
+
+    def weigh(self, after: Sequence[Resource]) -> aws.lb.ListenerRule:
+        """The one switch of a release: how much of the traffic each colour has, once ``after`` can take it."""
+        return self._rule("weights", 10, self._args.weights, "app-weights", after)
+
+    def _rule(
+        self, name: str, priority: int, weights: Mapping[str, int], what: str, after: Sequence[Resource] = ()
+    ) -> aws.lb.ListenerRule:
+        """``checked`` stands behind ``weights`` and is never reached: it puts both target groups to use before that."""
+        shares: list[aws.lb.ListenerRuleActionForwardTargetGroupArgsDict] = [
+            {"arn": self.target_group_arns[colour], "weight": weight} for colour, weight in weights.items()
+        ]
+        return aws.lb.ListenerRule(
+            f"{self._name}-{name}",
+            listener_arn=self._https.arn,
+            priority=priority,
+            conditions=[{"host_header": {"values": list(self._args.names)}}],
+            actions=[{"type": "forward", "forward": {"target_groups": shares}}],
+            tags=self._tags(what),
+            opts=ResourceOptions(parent=self, depends_on=list(after)),
+        )
+
+    def _tags(self, what: str) -> dict[str, str]:
+        return self._args.base.place.tags("front", DataClass.NONE, what)

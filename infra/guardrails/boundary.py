@@ -1,0 +1,129 @@
+"""Boundary: what no role of this stack may do, whatever is granted to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions, ResourceTransformationArgs, ResourceTransformationResult
+
+from infra.iam import policies
+from infra.naming.context import DataClass, Place
+
+BOUNDARY = "boundary"
+# A role that can write policies can give itself, or a role it makes, everything.
+ESCALATION = (
+    "iam:Add*",
+    "iam:Attach*",
+    "iam:Create*",
+    "iam:Delete*",
+    "iam:Detach*",
+    "iam:Put*",
+    "iam:Set*",
+    "iam:Update*",
+    "iam:Upload*",
+)
+LEAVING = (
+    "account:CloseAccount",
+    "account:DisableRegion",
+    "account:EnableRegion",
+    "organizations:DeleteOrganization",
+    "organizations:LeaveOrganization",
+    "organizations:RemoveAccountFromOrganization",
+)
+DISARMING = (
+    "backup:DeleteBackupVault",
+    "backup:DeleteBackupVaultLockConfiguration",
+    "backup:DeleteRecoveryPoint",
+    "backup:PutBackupVaultLockConfiguration",
+    "budgets:ModifyBudget",
+    "ce:DeleteAnomaly*",
+    "ce:UpdateAnomaly*",
+    "cloudtrail:DeleteTrail",
+    "cloudtrail:PutEventSelectors",
+    "cloudtrail:StopLogging",
+    "cloudtrail:UpdateTrail",
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:DisableAlarmActions",
+    "config:DeleteConfigurationRecorder",
+    "config:DeleteDeliveryChannel",
+    "config:StopConfigurationRecorder",
+    "ec2:DisableEbsEncryptionByDefault",
+    "guardduty:DeleteDetector",
+    "guardduty:UpdateDetector",
+    "kms:DisableKey",
+    "kms:ScheduleKeyDeletion",
+    "s3:BypassGovernanceRetention",
+    "s3:PutAccountPublicAccessBlock",
+    "securityhub:DisableSecurityHub",
+)
+# Served from one region for the whole world, whatever region is asked; and models, because a Bedrock inference profile
+# hands a request on to other regions of its own geography.
+NOT_REGIONAL = (
+    "bedrock:InvokeModel",
+    "bedrock:InvokeModelWithResponseStream",
+    "budgets:*",
+    "ce:*",
+    "cloudfront:*",
+    "health:*",
+    "iam:*",
+    "organizations:*",
+    "route53:*",
+    "s3:GetAccountPublicAccessBlock",
+    "s3:ListAllMyBuckets",
+    "sts:*",
+    "support:*",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryArgs:
+    place: Place
+    allowed_regions: Sequence[str]  # beside the stack's own
+
+
+class Boundary(ComponentResource):
+    """The managed policy. It grants nothing: a role may do what is both granted to it and not denied here."""
+
+    policy_arn: Output[str]
+
+    def __init__(self, name: str, args: BoundaryArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:security:Boundary", name, opts=opts)
+        policy = aws.iam.Policy(
+            f"{name}-policy",
+            name=args.place.named(BOUNDARY),
+            description="The most that a role of this stack may do, whatever is granted to it",
+            policy=policies.document(*statements([args.place.region, *args.allowed_regions])),
+            tags=args.place.tags("guardrails", DataClass.NONE, BOUNDARY),
+            opts=ResourceOptions(parent=self),
+        )
+        self.policy_arn = policy.arn
+        self.register_outputs({"policy_arn": self.policy_arn})
+
+    def bind(self, it: ResourceTransformationArgs) -> ResourceTransformationResult | None:
+        """A transformation for everything that a stack holds: no component can forget the boundary of its roles."""
+        if it.type_ != "aws:iam/role:Role":
+            return None
+        return ResourceTransformationResult({**it.props, "permissions_boundary": self.policy_arn}, it.opts)
+
+
+def statements(regions: Sequence[str]) -> list[policies.Statement]:
+    """The boundary's document, which allows ``regions``."""
+    elsewhere = {
+        "StringNotEquals": {"aws:RequestedRegion": sorted(set(regions))},
+        "Null": {"aws:RequestedRegion": "false"},  # a request that names no region goes nowhere else
+    }
+    return [
+        {"Sid": "WhatIsGranted", "Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Sid": "NoEscalation", "Effect": "Deny", "Action": list(ESCALATION), "Resource": "*"},
+        {"Sid": "NoLeaving", "Effect": "Deny", "Action": list(LEAVING), "Resource": "*"},
+        {"Sid": "NoDisarming", "Effect": "Deny", "Action": list(DISARMING), "Resource": "*"},
+        {
+            "Sid": "NoOtherRegion",
+            "Effect": "Deny",
+            "NotAction": list(NOT_REGIONAL),
+            "Resource": "*",
+            "Condition": elsewhere,
+        },
+    ]

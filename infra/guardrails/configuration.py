@@ -1,0 +1,86 @@
+"""ConfigurationHistory: AWS Config, which remembers how each resource of the region was set up, and when it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra.foundation.base import Base
+from infra.foundation.bucket import Bucket, BucketArgs
+from infra.iam.grants import Role
+from infra.naming.context import DataClass
+
+PREFIX = "config"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationHistoryArgs:
+    base: Base
+    keep_days: int
+
+
+class ConfigurationHistory(ComponentResource):
+    """One recorder per account and region."""
+
+    def __init__(self, name: str, args: ConfigurationHistoryArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:guardrails:ConfigurationHistory", name, opts=opts)
+        self._name, self._args, place = name, args, args.base.place
+        # Not the audit bucket: Config cannot write to a bucket whose objects are locked by default.
+        bucket = Bucket(f"{name}-history", self._bucket_args(), ResourceOptions(parent=self))
+        role, ready = self._role(bucket)
+        recorder = aws.cfg.Recorder(
+            f"{name}-recorder",
+            name=place.named(PREFIX),
+            role_arn=role.arn,
+            recording_group={"all_supported": True, "include_global_resource_types": True},
+            recording_mode={"recording_frequency": "CONTINUOUS"},
+            opts=ResourceOptions(parent=self, depends_on=ready),
+        )
+        channel = aws.cfg.DeliveryChannel(
+            f"{name}-channel",
+            name=place.named(PREFIX),
+            s3_bucket_name=bucket.bucket_id,
+            s3_key_prefix=PREFIX,
+            s3_kms_key_arn=args.base.keys.data_arn,
+            snapshot_delivery_properties={"delivery_frequency": "TwentyFour_Hours"},
+            opts=ResourceOptions(parent=self, depends_on=[recorder, bucket.door]),
+        )
+        aws.cfg.RecorderStatus(
+            f"{name}-on",
+            name=recorder.name,
+            is_enabled=True,
+            opts=ResourceOptions(parent=self, depends_on=[channel]),  # a recorder starts only with a channel
+        )
+        self.register_outputs({})
+
+    def _bucket_args(self) -> BucketArgs:
+        base = self._args.base
+        return BucketArgs(
+            place=base.place,
+            what=PREFIX,
+            component="guardrails",
+            data=DataClass.INTERNAL,
+            kms_key_arn=base.keys.data_arn,
+            expire_days={"": self._args.keep_days},
+            logs_to=base.storage.logs,
+        )
+
+    def _role(self, bucket: Bucket) -> tuple[Role, list[aws.iam.RolePolicy | aws.iam.RolePolicyAttachment]]:
+        base, child = self._args.base, ResourceOptions(parent=self)
+        tags = base.place.tags("guardrails", DataClass.NONE, PREFIX)
+        role = Role(self._name, tags, child, service="config.amazonaws.com")
+        role.allow("LookAtBucket", "s3:GetBucketAcl", "s3:ListBucket", on=bucket.arn)
+        below = Output.concat(bucket.arn, f"/{PREFIX}/AWSLogs/", base.place.account_id, "/*")
+        # With an ACL that gives the bucket's owner everything, as Config sets it on each object.
+        role.allow("WriteHistory", "s3:PutObject", "s3:PutObjectAcl", on=below)
+        base.keys.grant_use(role, "s3")
+        reads = aws.iam.RolePolicyAttachment(
+            f"{self._name}-reads",
+            role=role.role_name,
+            # AWS's own policy: it reads each type that Config knows, and AWS extends it with each new one.
+            policy_arn=f"arn:{base.place.partition}:iam::aws:policy/service-role/AWS_ConfigRole",
+            opts=child,
+        )
+        return role, [role.settle(), reads]

@@ -1,0 +1,268 @@
+"""What the roles of GitHub Actions may do: the statements of their policies."""
+
+from __future__ import annotations
+
+from pulumi import Input, Output
+
+from infra.foundation.keys import AUTO_SCALING, auto_scaling_role
+from infra.iam import policies
+from infra.naming.context import Place
+from infrafabric.operators.bootstrap import STATE_KEY_ALIAS
+
+ISSUER = "token.actions.githubusercontent.com"
+# What a deployment hands roles to.
+SERVICES = (
+    "apigateway.amazonaws.com",
+    "backup.amazonaws.com",
+    "config.amazonaws.com",
+    "ec2.amazonaws.com",
+    "lambda.amazonaws.com",
+    "s3.amazonaws.com",
+    "vpc-flow-logs.amazonaws.com",
+)
+
+
+def no_content(place: Place) -> list[policies.Statement]:
+    """Whoever can open a pull request may see how things are set up, and nothing that they hold: what of
+    ReadOnlyAccess reads content is refused."""
+    keys = f"arn:{place.partition}:apigateway:{place.region}::/apikeys"
+    return [
+        {
+            "Sid": "NoContent",
+            "Effect": "Deny",
+            "Action": [
+                "apigateway:GET",
+                "dynamodb:BatchGetItem",
+                "dynamodb:GetItem",
+                "dynamodb:GetRecords",
+                "dynamodb:PartiQLSelect",
+                "dynamodb:Query",
+                "dynamodb:Scan",
+                "lambda:GetDurableExecution",  # its input is a session's order; its history, what agents answered
+                "lambda:GetDurableExecutionHistory",
+                "lambda:GetDurableExecutionState",
+                "rds:DownloadCompleteDBLogFile",
+                "rds:DownloadDBLogFilePortion",
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "secretsmanager:GetSecretValue",
+                "sqs:ReceiveMessage",
+                "ssm:GetParameter",
+                "ssm:GetParameterHistory",
+                "ssm:GetParameters",
+                "ssm:GetParametersByPath",
+            ],
+            "Resource": [
+                keys,
+                f"{keys}/*",
+                f"arn:{place.partition}:dynamodb:*:*:table/{place.named('*')}",
+                f"arn:{place.partition}:lambda:*:*:function:{place.named('*')}",
+                f"arn:{place.partition}:rds:*:*:db:{place.named('*')}",
+                f"arn:{place.partition}:s3:::{place.named('*')}/*",
+                f"arn:{place.partition}:secretsmanager:*:*:secret:*",
+                f"arn:{place.partition}:sqs:*:*:*",
+                f"arn:{place.partition}:ssm:*:*:parameter/*",
+            ],
+        },
+        {
+            "Sid": "NoLogs",
+            "Effect": "Deny",
+            "Action": [
+                "logs:FilterLogEvents",
+                "logs:GetLogEvents",
+                "logs:GetLogObject",
+                "logs:GetLogRecord",
+                "logs:GetQueryResults",
+                "logs:StartLiveTail",
+                "logs:StartQuery",
+            ],
+            # Lines of a log are content wherever it stands, and what a query found has no log in its name.
+            "Resource": "*",
+        },
+    ]
+
+
+def state_access(place: Place) -> policies.Statement:
+    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted. Reading
+    is in ReadOnlyAccess, and a preview takes no lock (``diyBackend.Preview`` in pulumi/pulumi)."""
+    # All stacks keep their state in one region, which need not be the stack's own.
+    keys = place.account_id.apply(lambda account: f"arn:{place.partition}:kms:*:{account}:key/*")
+    return {
+        "Sid": "DecryptState",
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": keys,
+        "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
+    }
+
+
+def values_too(place: Place, data_key_arn: Input[str]) -> list[policies.Statement]:
+    """Comparing a value with its state takes reading it, which ReadOnlyAccess does not grant: secrets, and the
+    variables of functions, which Lambda leaves out for whoever may not decrypt them.
+
+    Args:
+        data_key_arn: with which secrets and variables are encrypted.
+    """
+    services = [f"{service}.{place.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
+    return [
+        {
+            "Sid": "CompareSecrets",
+            "Effect": "Allow",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
+        },
+        {
+            "Sid": "DecryptValues",
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": data_key_arn,
+            "Condition": {"StringEquals": {"kms:ViaService": services}},
+        },
+    ]
+
+
+def deploys(place: Place, boundary_arn: Input[str], primary_stack: str | None) -> list[policies.Statement]:
+    """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary.
+
+    Args:
+        primary_stack: a standby's: the name of the stack whose role its instances are made as.
+    """
+    return [
+        *_keeps_roles(place, boundary_arn),
+        *_keeps_linked(place),
+        *_passes_roles(place, primary_stack or place.stack),
+        *_sees(place, boundary_arn),
+        _not_itself(place),
+    ]
+
+
+def _keeps_roles(place: Place, boundary_arn: Input[str]) -> list[policies.Statement]:
+    roles = _own_roles(place)
+    return [
+        {
+            "Sid": "GrantWithinTheBoundary",
+            "Effect": "Allow",
+            "Action": [
+                "iam:AttachRolePolicy",
+                "iam:CreateRole",
+                "iam:DeleteRolePolicy",
+                "iam:DetachRolePolicy",
+                "iam:PutRolePermissionsBoundary",
+                "iam:PutRolePolicy",
+            ],
+            "Resource": roles,
+            "Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}},
+        },
+        {
+            "Sid": "KeepRoles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:DeleteRole",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfilesForRole",
+                "iam:ListRolePolicies",
+                "iam:TagRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+            ],
+            "Resource": roles,
+        },
+    ]
+
+
+def _keeps_linked(place: Place) -> list[policies.Statement]:
+    """What hangs on roles: profiles of instances, and the role that Auto Scaling has of its own."""
+    return [
+        {
+            "Sid": "KeepInstanceProfiles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:AddRoleToInstanceProfile",
+                "iam:CreateInstanceProfile",
+                "iam:DeleteInstanceProfile",
+                "iam:GetInstanceProfile",
+                "iam:RemoveRoleFromInstanceProfile",
+                "iam:TagInstanceProfile",
+                "iam:UntagInstanceProfile",
+            ],
+            "Resource": [_own_roles(place), iam_arn(place, f"instance-profile/{place.named('*')}")],
+        },
+        {
+            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
+            "Sid": "KeepServiceLinkedRoles",
+            "Effect": "Allow",
+            "Action": [
+                "iam:CreateServiceLinkedRole",
+                "iam:DeleteServiceLinkedRole",
+                "iam:GetRole",
+                "iam:GetServiceLinkedRoleDeletionStatus",
+                "iam:TagRole",
+                "iam:UpdateRole",
+            ],
+            "Resource": iam_arn(place, f"role/aws-service-role/{AUTO_SCALING}/*_{place.named('*')}"),
+        },
+    ]
+
+
+def _passes_roles(place: Place, scaled_by: str) -> list[policies.Statement]:
+    return [
+        {
+            # A group that names its role is refused to whoever may not pass it, service-linked or not.
+            "Sid": "PassServiceLinkedRole",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": auto_scaling_role(place, scaled_by),
+            "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
+        },
+        {
+            "Sid": "PassRoles",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": _own_roles(place),
+            "Condition": {"StringEquals": {"iam:PassedToService": list(SERVICES)}},
+        },
+    ]
+
+
+def _sees(place: Place, boundary_arn: Input[str]) -> list[policies.Statement]:
+    return [
+        {
+            "Sid": "SeeTheBoundary",
+            "Effect": "Allow",
+            "Action": ["iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions"],
+            "Resource": boundary_arn,
+        },
+        {
+            "Sid": "SeeTheProvider",
+            "Effect": "Allow",
+            "Action": "iam:GetOpenIDConnectProvider",
+            "Resource": iam_arn(place, f"oidc-provider/{ISSUER}"),
+        },
+    ]
+
+
+def _not_itself(place: Place) -> policies.Statement:
+    return {
+        "Sid": "NotItself",
+        "Effect": "Deny",
+        "Action": [
+            "iam:AttachRolePolicy",
+            "iam:DeleteRole",
+            "iam:PassRole",
+            "iam:PutRolePolicy",
+            "iam:UpdateAssumeRolePolicy",
+        ],
+        "Resource": iam_arn(place, f"role/{place.named('github-*')}"),
+    }
+
+
+def _own_roles(place: Place) -> Output[str]:
+    return iam_arn(place, f"role/{place.named('*')}")
+
+
+def iam_arn(place: Place, resource: str) -> Output[str]:
+    """Of the account, in no region, as all of IAM is."""
+    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:{resource}")

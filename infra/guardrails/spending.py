@@ -1,0 +1,106 @@
+"""Spending: a monthly budget for the stack, and a word when its costs leave their course."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, ResourceOptions
+
+from infra import settings
+from infra.messaging.alerts import Alerts
+from infra.naming.context import PROJECT, DataClass, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpendingArgs:
+    place: Place
+    alerts: Alerts
+    budget: settings.Budget
+    guardrails: settings.Guardrails  # which of the two, and the anomaly's size
+
+
+class Spending(ComponentResource):
+    """Both know costs by tags, which Billing must have been told to count (docs/guardrails.md)."""
+
+    def __init__(self, name: str, args: SpendingArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:guardrails:Spending", name, opts=opts)
+        self._name, self._args = name, args
+        if args.guardrails.budgets:
+            self._budget()
+        if args.guardrails.anomaly_detection:
+            self._anomalies()
+        self.register_outputs({})
+
+    def _budget(self) -> None:
+        args, place = self._args, self._args.place
+        ours = {"Project": PROJECT, "Environment": place.environment}
+        aws.budgets.Budget(
+            f"{self._name}-budget",
+            name=place.named("monthly"),
+            budget_type="COST",
+            time_unit="MONTHLY",
+            limit_amount=f"{args.budget.monthly_usd:.2f}",
+            limit_unit="USD",
+            metrics="UnblendedCost",
+            # A filter of costs would take either tag for enough: an expression says that it must be both.
+            filter_expression={
+                "ands": [
+                    {"tags": {"key": key, "values": [value], "match_options": ["EQUALS"]}}
+                    for key, value in ours.items()
+                ]
+            },
+            notifications=[
+                self._notice("ACTUAL", args.budget.alert_threshold_usd, "ABSOLUTE_VALUE"),
+                self._notice("ACTUAL", 100, "PERCENTAGE"),
+                self._notice("FORECASTED", 100, "PERCENTAGE"),
+            ],
+            tags=place.tags("guardrails", DataClass.NONE, "monthly"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+        )
+
+    def _notice(self, kind: str, threshold: float, unit: str) -> Any:
+        return {
+            "notification_type": kind,
+            "comparison_operator": "GREATER_THAN",
+            "threshold": threshold,
+            "threshold_type": unit,
+            "subscriber_sns_topic_arns": [self._args.alerts.topic_arn],
+        }
+
+    def _anomalies(self) -> None:
+        args, place = self._args, self._args.place
+        # A monitor follows one tag, and of ours the cost center tells stacks apart.
+        ours = {"Key": "CostCenter", "MatchOptions": None, "Values": [place.cost_center]}
+        nothing = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
+        monitor = aws.costexplorer.AnomalyMonitor(
+            f"{self._name}-monitor",
+            # Another cost center is another monitor. Of the same name it would have to go first, and the subscription
+            # still holds it.
+            name=f"{place.named('costs')}-{place.cost_center}",
+            monitor_type="CUSTOM",
+            monitor_specification=json.dumps({**nothing, "Tags": ours}, sort_keys=True),
+            tags=place.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self),
+        )
+        aws.costexplorer.AnomalySubscription(
+            f"{self._name}-anomalies",
+            name=place.named("costs"),
+            frequency="IMMEDIATE",  # the only one that a topic can have
+            monitor_arn_lists=[monitor.arn],
+            subscribers=[{"type": "SNS", "address": args.alerts.topic_arn}],
+            threshold_expression={
+                "ands": [
+                    _impact("ANOMALY_TOTAL_IMPACT_PERCENTAGE", args.guardrails.anomaly_percent),
+                    _impact("ANOMALY_TOTAL_IMPACT_ABSOLUTE", args.guardrails.anomaly_usd),
+                ]
+            },
+            tags=place.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+        )
+
+
+def _impact(kind: str, least: int) -> Any:
+    return {"dimension": {"key": kind, "match_options": ["GREATER_THAN_OR_EQUAL"], "values": [str(least)]}}

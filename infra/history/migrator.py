@@ -1,0 +1,86 @@
+"""Migrator: the schema of the database, applied by the deployment through a function in the VPC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Resource, ResourceOptions
+
+from infra.compute.function import Function, FunctionArgs
+from infra.foundation import packages
+from infra.foundation.base import Base
+from infra.history.database import MASTER_USER, RECORDER_USER, Database
+from infra.iam.grants import Role
+from infra.naming.context import DataClass
+from infra.network.attachment import Attachment, AttachmentArgs
+from infra.network.network import Network
+from infrafabric.environment import MigratorEnvironment
+
+TIMEOUT_S = 300
+MEMORY_MB = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigratorArgs:
+    base: Base
+    network: Network
+    database: Database
+    runs: bool = True  # False: the database is a replica, which has its schema from its source
+
+
+class Migrator(ComponentResource):
+    """The function, and its run in this deployment.
+
+    A standby has the function before it needs it: a role is made by IAM, whose control plane is in us-east-1 alone
+    (AWS Fault Isolation Boundaries), and a database may have to be promoted because just that region is gone.
+    """
+
+    calls = ("secretsmanager",)  # services that it reaches from inside the VPC
+    run: aws.lambda_.Invocation | None  # what needs the schema depends on it; its ``result`` is JSON
+
+    def __init__(self, name: str, args: MigratorArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:storage:Migrator", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        tags = args.base.place.tags("migrator", DataClass.NONE, "migrator")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
+        inside = Attachment(
+            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="migrator"), child
+        )
+        args.database.open_to(inside, self)
+        args.database.grant_read_master_secret(role)
+        function = Function(name, self._function_args(role, inside, args), child)
+        needed = [*inside.doors, args.database.instance]
+        self.run = self._run(name, function, needed) if args.runs else None
+        self.register_outputs({"result": self.run and self.run.result})
+
+    def _run(self, name: str, function: Function, needed: Sequence[Resource]) -> aws.lambda_.Invocation:
+        digest = {"migrations": packages.migrations_digest()}  # it runs again when this changes
+        return aws.lambda_.Invocation(
+            f"{name}-run",
+            function_name=function.function_name,
+            qualifier=function.alias_name,
+            input=json.dumps(digest),
+            triggers=digest,
+            opts=ResourceOptions(parent=self, depends_on=needed),
+        )
+
+    def _function_args(self, role: Role, inside: Attachment, args: MigratorArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="migrator",
+            component="migrator",
+            handler="lambdas.migrator.handler.handler",
+            environment=MigratorEnvironment.render(
+                **args.database.environment(MASTER_USER),
+                master_secret_arn=args.database.master_secret_arn,
+                recorder_user=RECORDER_USER,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+            attachment=inside,
+            called_by_deployment=True,
+        )

@@ -1,0 +1,108 @@
+"""Recorder: writes what happened into PostgreSQL, in order, from one FIFO queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import settings
+from infra.compute.function import Function, FunctionArgs
+from infra.foundation.base import Base
+from infra.history.database import RECORDER_USER, Database
+from infra.history.migrator import Migrator
+from infra.iam.grants import Role
+from infra.messaging.queue import Queue, QueueArgs
+from infra.naming.context import DataClass
+from infra.network.attachment import Attachment, AttachmentArgs
+from infra.network.network import Network
+from infrafabric.environment import RecorderEnvironment
+
+TIMEOUT_S = 60
+MEMORY_MB = 256
+BATCH_SIZE = 10  # the most that a FIFO queue gives at once
+MAX_CONCURRENCY = 5  # each is a connection to the database
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderArgs:
+    base: Base
+    network: Network
+    database: Database
+    migrator: Migrator
+    fleet: settings.Fleet
+
+
+class Recorder(ComponentResource):
+    """The queue, and the only function that writes history."""
+
+    calls = ("sqs",)  # services that it reaches from inside the VPC, beside S3
+    queue_url: Output[str]
+    dlq_url: Output[str]
+    inbox: Queue
+    function: Function
+
+    def __init__(self, name: str, args: RecorderArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:swarm:Recorder", name, opts=opts)
+        child = ResourceOptions(parent=self)
+        self.inbox = Queue(
+            name,
+            QueueArgs(
+                place=args.base.place,
+                what="if-agent-results",
+                component="recorder",
+                handler_timeout_s=TIMEOUT_S,
+                max_receives=args.fleet.max_receives,
+                fifo=True,
+            ),
+            child,
+        )
+        self.queue_url, self.dlq_url = self.inbox.url, self.inbox.dlq.url
+        tags = args.base.place.tags("recorder", DataClass.NONE, "recorder")
+        role = Role(name, tags, child, service="lambda.amazonaws.com")
+        inside = Attachment(
+            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="recorder"), child
+        )
+        args.database.open_to(inside, self)
+        args.database.grant_connect(role, RECORDER_USER)
+        args.base.storage.grant_read_registry(role)
+        self.inbox.grant_consume(role)
+        self.inbox.dlq.grant_send(role)
+        self.function = Function(name, self._function_args(role, inside, args), child)
+        aws.lambda_.EventSourceMapping(
+            f"{name}-feed",
+            event_source_arn=self.inbox.arn,
+            function_name=self.function.alias_arn,
+            # A replica takes no writes: until it is promoted, what happened waits in the queue, for 14 days.
+            enabled=args.migrator.run is not None,
+            batch_size=BATCH_SIZE,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config={"maximum_concurrency": MAX_CONCURRENCY},
+            tags=args.base.place.tags("recorder", DataClass.NONE),
+            opts=ResourceOptions(
+                parent=self, depends_on=[*([args.migrator.run] if args.migrator.run else []), *inside.doors]
+            ),
+        )
+        self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
+
+    def grant_record(self, role: Role) -> None:
+        """Hand a fact over to history."""
+        self.inbox.grant_send(role, "Record")
+
+    def _function_args(self, role: Role, inside: Attachment, args: RecorderArgs) -> FunctionArgs:
+        return FunctionArgs(
+            base=args.base,
+            role=role,
+            what="recorder",
+            component="recorder",
+            handler="lambdas.recorder.handler.handler",
+            environment=RecorderEnvironment.render(
+                **args.database.environment(RECORDER_USER),
+                registry_uri=args.base.storage.registry_uri,
+                dlq_url=self.inbox.dlq.url,
+            ),
+            timeout_s=TIMEOUT_S,
+            memory_mb=MEMORY_MB,
+            attachment=inside,
+        )

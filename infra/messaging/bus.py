@@ -1,0 +1,102 @@
+"""IF.bus: one topic and, for each agent, a queue that nothing but the topic and the agent itself can fill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra import settings
+from infra.foundation.keys import Keys, principal_uri
+from infra.iam import policies
+from infra.iam.grants import Role
+from infra.messaging.queue import Queue, QueueArgs
+from infra.naming.context import DataClass, Place
+
+HEARD = ("request", "query-if", "cancel")  # what an agent acts on; an inform of others is none of its business
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusArgs:
+    place: Place
+    keys: Keys
+    fleet: settings.Fleet  # each agent gets an inbox
+
+
+class Bus(ComponentResource):
+    """The topic and the inboxes."""
+
+    topic_arn: Output[str]
+    inboxes: dict[str, Queue]  # by agent
+
+    def __init__(self, name: str, args: BusArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:messaging:Bus", name, opts=opts)
+        self._args = args
+        topic = aws.sns.Topic(
+            f"{name}-topic",
+            name=args.place.named("bus"),
+            kms_master_key_id=args.keys.data_arn,
+            tags=args.place.tags("bus", DataClass.CONFIDENTIAL, "bus"),
+            opts=ResourceOptions(parent=self),
+        )
+        self.topic_arn = topic.arn
+        aws.sns.TopicPolicy(
+            f"{name}-topic-policy",
+            arn=topic.arn,
+            policy=policies.document(policies.tls_only("sns:Publish", topic.arn)),
+            opts=ResourceOptions(parent=self),
+        )
+        self.inboxes = {agent: self._inbox(f"{name}-{agent}", agent) for agent in args.fleet.agents}
+        urls = {agent: inbox.url for agent, inbox in self.inboxes.items()}
+        self.register_outputs({"topic_arn": self.topic_arn, "queue_urls": urls})
+
+    def grant_publish(self, role: Role) -> None:
+        """Publish on the topic. Who may speak as whom is decided by the signing keys."""
+        role.allow("Publish", "sns:Publish", on=self.topic_arn)
+        self._args.keys.grant_use(role, "sns")
+
+    def grant_consume(self, role: Role, agent: str) -> None:
+        """Be fed from ``agent``'s inbox."""
+        self.inboxes[agent].grant_consume(role)
+
+    def grant_hasten(self, role: Role, agent: str) -> None:
+        """Have a message of ``agent``'s that failed delivered again soon."""
+        self.inboxes[agent].grant_hasten(role)
+
+    def grant_refuse(self, role: Role, agent: str) -> None:
+        """Put a message of ``agent``'s into its dead-letter queue at once, with the reason."""
+        self.inboxes[agent].dlq.grant_send(role)
+
+    def grant_put_back(self, role: Role, agent: str) -> None:
+        """Put a delayed copy of a throttled message back into ``agent``'s own inbox."""
+        self.inboxes[agent].grant_send(role, "PutBack")
+
+    def _inbox(self, name: str, agent: str) -> Queue:
+        args = self._args
+        queue = Queue(
+            name,
+            QueueArgs(
+                place=args.place,
+                what=f"{agent}-inbox",
+                component="bus",
+                handler_timeout_s=args.fleet.handler_timeout_s,
+                max_receives=args.fleet.max_receives,
+                filled_by_topic=self.topic_arn,
+            ),
+            ResourceOptions(parent=self),
+        )
+        aws.sns.TopicSubscription(
+            f"{name}-subscription",
+            topic=self.topic_arn,
+            protocol="sqs",
+            endpoint=queue.arn,
+            raw_message_delivery=True,
+            filter_policy=json.dumps({"receiver": [principal_uri(agent)], "performative": HEARD}),
+            filter_policy_scope="MessageAttributes",
+            redrive_policy=Output.json_dumps({"deadLetterTargetArn": queue.dlq.arn}),
+            # Without the policies SNS drops messages silently.
+            opts=ResourceOptions(parent=self, depends_on=[queue.door, queue.dlq.door]),
+        )
+        return queue

@@ -1,0 +1,88 @@
+"""Attachment: a function's place in the VPC, with a security group that lets it reach what it was given and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+
+from infra.foundation.base import Base
+from infra.iam.grants import Role
+from infra.naming.context import DataClass
+from infra.network.network import Network
+
+HTTPS = 443
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachmentArgs:
+    base: Base
+    network: Network
+    role: Role
+    what: str  # the function's name without the stack
+
+
+class Attachment(ComponentResource):
+    """Private subnets, a closed security group, and doors out of it: the endpoints, S3, and each ``reach``."""
+
+    subnet_ids: list[Output[str]]
+    security_group_id: Output[str]
+    doors: list[Resource]  # the function's first call waits for these
+
+    def __init__(self, name: str, args: AttachmentArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:network:Attachment", name, opts=opts)
+        self._name, self._args = name, args
+        network = args.network
+        args.network.grant_attach(args.role)
+        group = aws.ec2.SecurityGroup(
+            f"{name}-group",
+            name=args.base.place.named(f"{args.what}-function"),
+            description=f"The function {args.what}: nothing comes in",
+            vpc_id=network.vpc_id,
+            tags=args.base.place.tags("network", DataClass.NONE, args.what),
+            opts=ResourceOptions(parent=self),
+        )
+        self.subnet_ids, self.security_group_id = network.private_subnet_ids, group.id
+        to_s3 = aws.vpc.SecurityGroupEgressRule(
+            f"{name}-to-s3",
+            security_group_id=group.id,
+            prefix_list_id=network.endpoints.s3_prefix_list_id,
+            ip_protocol="tcp",
+            from_port=HTTPS,
+            to_port=HTTPS,
+            description="S3, through the gateway endpoint",
+            tags=args.base.place.tags("network", DataClass.NONE),
+            opts=ResourceOptions(parent=self),
+        )
+        self.doors = [to_s3, *network.endpoints.interfaces]
+        self.reach("endpoints", network.endpoints.security_group_id, HTTPS, self)
+        self.register_outputs({"security_group_id": self.security_group_id})
+
+    def reach(self, what: str, security_group_id: Input[str], port: int, parent: Resource) -> None:
+        """Open ``port`` of the group of ``what`` to this function, on both sides."""
+        tags = self._args.base.place.tags("network", DataClass.NONE)
+        ours, name = self.security_group_id, f"{self._name}-{what}"
+        out = aws.vpc.SecurityGroupEgressRule(
+            f"{name}-out",
+            security_group_id=ours,
+            referenced_security_group_id=security_group_id,
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            description=f"To {what}",
+            tags=tags,
+            opts=ResourceOptions(parent=parent),
+        )
+        into = aws.vpc.SecurityGroupIngressRule(
+            f"{name}-in",
+            security_group_id=security_group_id,
+            referenced_security_group_id=ours,
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            description=f"From the function {self._args.what}",
+            tags=tags,
+            opts=ResourceOptions(parent=parent),
+        )
+        self.doors += [out, into]

@@ -1,0 +1,107 @@
+"""Endpoints: how functions in the VPC reach AWS without a way to the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from infra.iam import policies
+from infra.naming.context import DataClass, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointsArgs:
+    place: Place
+    vpc_id: Input[str]
+    route_table_ids: Sequence[Input[str]]
+    subnet_ids: Sequence[Input[str]]  # an interface endpoint is paid for in each
+    interfaces: Sequence[str]
+    buckets_found: Sequence[Output[str]] = ()  # a standby's: its primary's copies, which are called after the primary
+
+
+class Endpoints(ComponentResource):
+    """Gateway endpoints cost nothing; interface endpoints are made for the services that are called, and no others.
+
+    Each lets through only calls of this account to this stack's resources: what reaches into the VPC cannot carry
+    data off to somebody else's bucket or queue.
+    """
+
+    security_group_id: Output[str]
+    s3_prefix_list_id: Output[str]
+    interfaces: list[aws.ec2.VpcEndpoint]  # a function's first call waits for these
+
+    def __init__(self, name: str, args: EndpointsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:network:Endpoints", name, opts=opts)
+        self._name, self._args = name, args
+        place = args.place
+        group = aws.ec2.SecurityGroup(
+            f"{name}-group",
+            name=place.named("endpoints"),
+            description="Interface endpoints: HTTPS from the functions that were let in",
+            vpc_id=args.vpc_id,
+            tags=self._tags("endpoints"),
+            opts=ResourceOptions(parent=self),
+        )
+        self.security_group_id = group.id
+        buckets: list[Input[str]] = [f"arn:{place.partition}:s3:::{place.named('*')}", *args.buckets_found]
+        objects = [Output.concat(bucket, "/*") for bucket in buckets]
+        items = ("GetItem", "PutItem", "Query", "UpdateItem")
+        s3 = self._gateway("s3", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [*buckets, *objects])
+        self._gateway(
+            "dynamodb", [f"dynamodb:{i}" for i in items], [place.arn("dynamodb", f"table/{place.named('*')}")]
+        )
+        self.s3_prefix_list_id = s3.prefix_list_id
+        self.interfaces = [self._interface(service) for service in args.interfaces]
+        self.register_outputs(
+            {"security_group_id": self.security_group_id, "s3_prefix_list_id": self.s3_prefix_list_id}
+        )
+
+    def _gateway(self, service: str, actions: Sequence[str], on: Sequence[Input[str]]) -> aws.ec2.VpcEndpoint:
+        return aws.ec2.VpcEndpoint(
+            f"{self._name}-{service}",
+            vpc_id=self._args.vpc_id,
+            service_name=f"com.amazonaws.{self._args.place.region}.{service}",
+            vpc_endpoint_type="Gateway",
+            route_table_ids=self._args.route_table_ids,
+            policy=self._policy(actions, on),
+            tags=self._tags(service),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _interface(self, service: str) -> aws.ec2.VpcEndpoint:
+        place = self._args.place
+        actions, on = {
+            # RDS names the secrets that it manages itself, so every secret of the account is let through to IAM.
+            "secretsmanager": (["secretsmanager:GetSecretValue"], place.arn("secretsmanager", "secret:*")),
+            "sqs": (["sqs:SendMessage"], place.arn("sqs", place.named("*"))),
+        }[service]
+        return aws.ec2.VpcEndpoint(
+            f"{self._name}-{service}",
+            vpc_id=self._args.vpc_id,
+            service_name=f"com.amazonaws.{place.region}.{service}",
+            vpc_endpoint_type="Interface",
+            private_dns_enabled=True,
+            subnet_ids=self._args.subnet_ids,
+            security_group_ids=[self.security_group_id],
+            policy=self._policy(actions, [on]),
+            tags=self._tags(service),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _policy(self, actions: Sequence[str], on: Sequence[Input[str]]) -> Output[str]:
+        return policies.document(
+            {
+                "Sid": "OurAccountToOurResources",
+                "Effect": "Allow",
+                "Principal": "*",  # an endpoint's policy knows no roles by session; the condition names the account
+                "Action": list(actions),
+                "Resource": list(on),
+                "Condition": {"StringEquals": {"aws:PrincipalAccount": self._args.place.account_id}},
+            }
+        )
+
+    def _tags(self, what: str) -> Mapping[str, str]:
+        return self._args.place.tags("network", DataClass.NONE, what)

@@ -1,0 +1,50 @@
+"""FlowLogs: who talked to whom in the VPC, for the day somebody has to find out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from infra.foundation.base import Base
+from infra.iam.grants import Role
+from infra.naming.context import DataClass
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowLogsArgs:
+    base: Base
+    vpc_id: Input[str]
+
+
+class FlowLogs(ComponentResource):
+    """All traffic of the VPC, accepted and rejected, into a log group."""
+
+    def __init__(self, name: str, args: FlowLogsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:network:FlowLogs", name, opts=opts)
+        child, tags = ResourceOptions(parent=self), args.base.place.tags("network", DataClass.INTERNAL, "flow-logs")
+        logs = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            name=f"/aws/vpc/{args.base.place.named('flow')}",
+            retention_in_days=args.base.log_retention_days,
+            kms_key_id=args.base.keys.data_arn,
+            tags=tags,
+            opts=child,
+        )
+        role = Role(name, tags, child, service="vpc-flow-logs.amazonaws.com")
+        write = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+        role.allow("WriteFlowLogs", *write, on=Output.concat(logs.arn, ":*"))
+        policy = role.settle()
+        aws.ec2.FlowLog(
+            f"{name}-log",
+            vpc_id=args.vpc_id,
+            traffic_type="ALL",
+            log_destination_type="cloud-watch-logs",
+            log_destination=logs.arn,
+            iam_role_arn=role.arn,
+            max_aggregation_interval=600,
+            tags=tags,
+            opts=ResourceOptions(parent=self, depends_on=[policy]),
+        )
+        self.register_outputs({"log_group_name": logs.name})

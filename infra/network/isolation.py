@@ -1,0 +1,51 @@
+"""Isolation: what the network itself lets reach the database's subnets, whatever a security group says one day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, ResourceOptions
+
+from infra.naming.context import DataClass, Place
+
+POSTGRES_PORT = 5432
+EPHEMERAL = (1024, 65535)  # a network ACL knows no connections: answers go to the ports that clients chose
+FIRST_RULE, STEP = 100, 10  # room for a rule between two
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsolationArgs:
+    place: Place
+    vpc_id: Input[str]
+    subnet_ids: Sequence[Input[str]]
+    let_in: Sequence[str]  # CIDR blocks of the subnets that may ask
+
+
+class Isolation(ComponentResource):
+    """A network ACL: PostgreSQL from ``let_in``, the answers back, and nothing else in either direction."""
+
+    def __init__(self, name: str, args: IsolationArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:network:Isolation", name, opts=opts)
+        acl = aws.ec2.NetworkAcl(
+            f"{name}-acl",
+            vpc_id=args.vpc_id,
+            subnet_ids=args.subnet_ids,
+            ingress=[_rule(n, cidr, (POSTGRES_PORT, POSTGRES_PORT)) for n, cidr in enumerate(args.let_in)],
+            egress=[_rule(n, cidr, EPHEMERAL) for n, cidr in enumerate(args.let_in)],
+            tags=args.place.tags("network", DataClass.NONE, "database"),
+            opts=ResourceOptions(parent=self),
+        )
+        self.register_outputs({"acl_id": acl.id})
+
+
+def _rule(number: int, cidr: str, ports: tuple[int, int]) -> aws.ec2.NetworkAclIngressArgsDict:
+    return {
+        "rule_no": FIRST_RULE + STEP * number,
+        "action": "allow",
+        "protocol": "tcp",
+        "cidr_block": cidr,
+        "from_port": ports[0],
+        "to_port": ports[1],
+    }

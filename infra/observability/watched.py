@@ -1,0 +1,99 @@
+"""Watched: what alarms, dashboards and saved queries look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pulumi import Input, Output
+
+from infra.api.api import Api
+from infra.compute.function import Function
+from infra.front.app import App
+from infra.front.frontend import Face
+from infra.history.database import Database
+from infra.naming.context import Place
+from infra.swarm.agent_fleet import AgentFleet
+from infra.swarm.coordinator import Coordinator
+from infra.swarm.parts import Swarm
+from infra.swarm.watchdog import Watchdog
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedApp:
+    """The application, by the names that CloudWatch's metrics of load balancers carry."""
+
+    balancer: Input[str]  # app/<name>/<id>
+    targets: Mapping[str, Input[str]]  # targetgroup/<name>/<id>, by colour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """Not a component: names of the parts, so that what is shown of them is arithmetic on names."""
+
+    stack: str
+    region: str
+    queues: Mapping[str, Input[str]]  # physical name by what it is for
+    dead_letters: Mapping[str, Input[str]]
+    agents: Mapping[str, Input[str]]  # function name by agent
+    services: Mapping[str, Input[str]]  # function name by component
+    logs: Mapping[str, tuple[Input[str], ...]]  # log groups by component
+    api_name: Input[str]
+    api_stage: Input[str]
+    database: Input[str] | None
+    replica: bool = False  # the database follows another
+    app: WatchedApp | None = None
+    distribution: Input[str] | None = None  # id of CloudFront's
+
+
+def watched(
+    place: Place,
+    *,
+    swarm: Swarm,
+    agents: AgentFleet,
+    coordinator: Coordinator,
+    api: Api,
+    watchdog: Watchdog,
+    database: Database | None,
+    replica: bool,
+    face: Face,
+) -> Watched:
+    """The names of what a stack holds."""
+    bus, recorder = swarm.bus, swarm.recorder
+    services = {"api": api.function, "coordinator": coordinator.function, "watchdog": watchdog.function}
+    queues = {agent: inbox.queue_name for agent, inbox in bus.inboxes.items()}
+    dead = {agent: inbox.dlq.queue_name for agent, inbox in bus.inboxes.items()}
+    if recorder:
+        services["recorder"] = recorder.function
+        queues["recorder"], dead["recorder"] = recorder.inbox.queue_name, recorder.inbox.dlq.queue_name
+    dead |= {"coordinator": coordinator.dlq.queue_name, "watchdog": watchdog.dlq.queue_name}
+    return Watched(
+        stack=place.stack,
+        region=place.region,
+        queues=queues,
+        dead_letters=dead,
+        agents={agent: function.function_name for agent, function in agents.functions.items()},
+        services={component: function.function_name for component, function in services.items()},
+        logs={"agents": _logs(*agents.functions.values()), **{c: _logs(f) for c, f in services.items()}},
+        api_name=api.gateway.api_name,
+        api_stage=api.gateway.stage_name,
+        database=database.instance.identifier if database else None,
+        replica=replica and database is not None,
+        app=_app(face.app) if face.app else None,
+        distribution=face.edge.distribution_id if face.edge else None,
+    )
+
+
+def _app(app: App) -> WatchedApp:
+    balancer = app.balancer
+    targets = {colour: _last(arn) for colour, arn in balancer.target_group_arns.items()}
+    return WatchedApp(balancer=_last(balancer.arn, "loadbalancer/"), targets=targets)
+
+
+def _last(arn: Output[str], without: str = "") -> Output[str]:
+    """The last part of an ARN, as the dimension of a metric has it."""
+    return arn.apply(lambda text: text.rpartition(":")[2].removeprefix(without))
+
+
+def _logs(*functions: Function) -> tuple[Input[str], ...]:
+    return tuple(function.log_group_name for function in functions)
