@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from rich.console import Console
 from rich.table import Table
 
-from infrafabric.bus.envelope import Citation, Performative, compose, new_message_id, parse, sign
+from infrafabric.bus.envelope import Citation, Performative, compose, parse, sign
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
+from infrafabric.bus.uris import new_message_id
 from infrafabric.bus.verify import verify
 
 TARGET = 0.7  # of the rate of the bare signature

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.packager import build as packager
-from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.aws_adapters.objects import split_s3_uri
+from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.bus.envelope import Citation, compose, sign
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner
 from infrafabric.bus.structure import Performative
-from infrafabric.cloud import split_s3_uri
-from infrafabric.swarm.session import COORDINATOR, Order
-from infrafabric.swarm.store import SessionStore
+from infrafabric.bus.uris import COORDINATOR, new_message_id
+from infrafabric.swarm.shapes.order import Order
 from local.platform import REGION, Platform
 
 TARGET = 0.5  # of the other handler's time

@@ -12,7 +12,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
 from infra.naming.context import DataClass, Place
-from infrafabric.swarm.session import ORDERS
+from infrafabric.swarm.table_keys import ORDER_PARTITION_PREFIX
 
 BY_CREATED = "by_created"  # index: listing → created, for "newest first"
 
@@ -90,7 +90,7 @@ class Sessions(ComponentResource):
 
         Not the orders: the watchdog has the coordinator work whatever order it finds.
         """
-        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{ORDERS}*"]}}
+        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{ORDER_PARTITION_PREFIX}*"]}}
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=no_order)
 
     def grant_coordinate(self, role: Role) -> None:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: what was wrong, where, what is allowed, what to do."""
+"""Errors of the API as RFC 9457 problem documents: found, allowed, what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPE = "https://github.com/infrafabric/infrafabric-aws/blob/main/docs/problems.
 
 @dataclass
 class ProblemError(Exception):
-    """Answers the request with a problem document. ``errors`` names each field: ``{"field", "detail"}``."""
+    """Error that becomes a problem document. ``errors`` names each field: ``{"field", "detail"}``."""
 
     status: int
     slug: str
@@ -26,6 +26,7 @@ class ProblemError(Exception):
         return f"{self.title}: {self.detail}"
 
     def document(self) -> str:
+        """Return the problem document as JSON."""
         body: dict[str, Any] = {
             "type": _TYPE.format(slug=self.slug),
             "title": self.title,
@@ -38,17 +39,18 @@ class ProblemError(Exception):
 
 
 def bad_request(errors: list[dict[str, str]]) -> ProblemError:
-    """400 for fields that are not as they must be."""
+    """Return a 400 that names the fields that are not valid."""
     detail = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
     return ProblemError(400, "invalid-request", "The request is not valid", detail, errors)
 
 
-def not_found(session_id: str) -> ProblemError:
-    shown = session_id if len(session_id) <= 64 else f"{session_id[:61]}..."
+def unknown_session(session_id: str) -> ProblemError:
+    """Return a 404 for a session that does not exist."""
+    name = session_id if len(session_id) <= 64 else f"{session_id[:61]}..."
     return ProblemError(
         404,
         "unknown-session",
         "There is no such session",
-        f"session {shown!r} is not known: GET /sessions lists those that are",
+        f"session {name!r} is not known: GET /sessions lists those that are",
         [{"field": "session_id", "detail": "not known"}],
     )

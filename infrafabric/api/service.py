@@ -1,164 +1,207 @@
-"""The API's operations, without HTTP's wire: each takes what was asked and returns status, headers and document."""
+"""Operations of the API, independent of HTTP: each returns status, headers and body of its response."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from infrafabric.api import requests
-from infrafabric.api.problems import ProblemError, not_found
-from infrafabric.swarm import watch
-from infrafabric.swarm.report import Report, examined, named
-from infrafabric.swarm.session import Order, Status, prefix, report_key, usd
-from infrafabric.swarm.store import SessionExistsError, SessionStore
+from infrafabric.api.problems import ProblemError, unknown_session
+from infrafabric.money import usd
+from infrafabric.swarm.deps import LostSessionStore
+from infrafabric.swarm.lost_sessions import LOST_REASON, give_up_lost, is_lost, lost_outcome
+from infrafabric.swarm.object_keys import report_key, session_prefix
+from infrafabric.swarm.report import SessionReport, believed_results, texts_by_id
+from infrafabric.swarm.session_errors import SessionExistsError
+from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.status import SessionStatus
 
-# What Lambda hands back at most is 6 MB (Lambda Developer Guide, "Lambda quotas"), with status and headers in it.
-LARGEST_ANSWER_BYTES = 6 * 1024 * 1024 - 16 * 1024
+# A Lambda function's response has 6 MB at most, status and headers included (Lambda Developer Guide, "Lambda quotas").
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 16 * 1024
+
+
+class ApiStore(LostSessionStore, Protocol):
+    """Sessions as the API reads and writes them."""
+
+    def create(self, order: Order, *, digest: str, model: str) -> SessionItem: ...
+    def get(self, session_id: str) -> SessionItem | None: ...
+    def list_sessions(
+        self, *, limit: int, after: dict[str, Any] | None, label: str | None = None
+    ) -> tuple[list[SessionItem], dict[str, Any] | None]: ...
+    def task_texts(self, order: Order) -> list[str]: ...
+    def tasks(self, session_id: str) -> Iterable[TaskResult]: ...
+    def note_execution(self, session_id: str, execution_arn: str) -> None: ...
+
+
+class ApiExecutions(Protocol):
+    """Executions of the coordinator; each start is idempotent and returns the execution's ARN."""
+
+    def start(self, order: Order) -> str: ...
+    def wrap_up(self, order: Order) -> str: ...
+
+
+class StoredObjects(Protocol):
+    """Objects of the results bucket."""
+
+    def find(self, key: str) -> bytes | None: ...
+    def find_all(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Return the objects in the order of ``keys``. Concurrent, because the gateway waits 29 s at most."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiDeps:
-    """Everything the API does to the world."""
+    """Side effects of the API."""
 
     now_ms: Callable[[], int]
-    store: SessionStore
-    start: Callable[[Order], str]  # starts the coordinator, once for a session id; returns the execution's ARN
-    wrap_up: Callable[[Order], str]  # starts it once more, to report on a session that lost it
-    fetch: Callable[[str], bytes | None]  # an object of the results bucket
-    find_all: Callable[[Sequence[str]], Sequence[bytes | None]]  # side by side, in order: the gateway waits 29 s
-    missing_key: Callable[[], str]  # "" when the model can be asked, else what to do about it
+    store: ApiStore
+    executions: ApiExecutions
+    objects: StoredObjects
+    missing_key: Callable[[], str]  # "" if the model's API key has a value, else instructions
     fleet: int
     model: str
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
+    """Response to a client: HTTP status, JSON body, headers."""
+
     status: int
     document: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def create(body: str, deps: ApiDeps) -> Answer:
-    """``POST /sessions``. The session id is the idempotency key."""
-    wanted = requests.new_session(body)
-    order = wanted.order(now_ms=deps.now_ms(), fleet=deps.fleet)
-    missing = deps.missing_key()
-    if missing:
-        raise ProblemError(503, "model-not-configured", "No model can be asked", missing)
-    try:
-        item, status = deps.store.create(order, digest=wanted.digest(), model=deps.model), 202
-    except SessionExistsError as error:
-        item, status = error.item, 200
-        if item["digest"] != wanted.digest():
-            raise ProblemError(
-                409,
-                "session-exists",
-                "The session id is taken",
-                f"session {order.session_id!r} was started with another request: choose another session_id",
-                [{"field": "session_id", "detail": "is taken by another request"}],
-            ) from None
-        order = deps.store.order(order.session_id)  # its deadline counts from the first request
-    if item["status"] == Status.PENDING and "execution_arn" not in item:
-        # Also when a first request wrote the session but could not start it.
-        deps.store.note_execution(order.session_id, deps.start(order))
-    place = {"Location": f"sessions/{order.session_id}"}  # relative: stage and domain stay the client's
-    return Answer(status, {"session_id": order.session_id, "status": item["status"]}, place)
+class SessionService:
+    """Operations on sessions. Each raises ``ProblemError`` for a request that it refuses."""
+
+    def __init__(self, deps: ApiDeps) -> None:
+        self._deps = deps
+
+    def create(self, body: str) -> Response:
+        """Handle ``POST /sessions``. The session id is the idempotency key."""
+        deps = self._deps
+        request = requests.new_session(body)
+        order = request.order(now_ms=deps.now_ms(), fleet=deps.fleet)
+        missing_key = deps.missing_key()
+        if missing_key:
+            raise ProblemError(503, "model-not-configured", "No model can be asked", missing_key)
+        try:
+            session, status = deps.store.create(order, digest=request.digest(), model=deps.model), 202
+        except SessionExistsError as error:
+            session, status = error.session, 200
+            if session.digest != request.digest():
+                raise ProblemError(
+                    409,
+                    "session-exists",
+                    "The session id is taken",
+                    f"session {order.session_id!r} was started with another request: choose another session_id",
+                    [{"field": "session_id", "detail": "is taken by another request"}],
+                ) from None
+            order = deps.store.order(order.session_id)  # its deadline counts from the first request
+        if session.status is SessionStatus.PENDING and not session.execution_arn:
+            # Also after a first request that wrote the session but could not start it.
+            deps.store.note_execution(order.session_id, deps.executions.start(order))
+        location = {"Location": f"sessions/{order.session_id}"}  # relative: stage and domain stay the client's
+        return Response(status, {"session_id": order.session_id, "status": str(session.status)}, location)
+
+    def list(self, query: Mapping[str, str]) -> Response:
+        """Handle ``GET /sessions``: newest first.
+
+        A lost session is listed with the status that it will end with. Ending a page of them, each by an execution that
+        reports on it, is left to the watchdog and to the requests that read one session.
+        """
+        parsed = requests.list_query(query)
+        sessions, last = self._deps.store.list_sessions(limit=parsed.limit, after=parsed.after, label=parsed.label)
+        now_ms = self._deps.now_ms()
+        views = [_view(_with_expected_status(session, now_ms)) for session in sessions]
+        return Response(200, {"sessions": views, "cursor": requests.cursor_of(last)})
+
+    def read(self, session_id: str) -> Response:
+        """Handle ``GET /sessions/{id}``."""
+        return Response(200, _view(self._session(session_id)))
+
+    def report(self, session_id: str) -> Response:
+        """Handle ``GET /sessions/{id}/report``."""
+        session = self._session(session_id)
+        if not session.status.final:
+            detail = (
+                f"session {session_id!r} is {session.status}: "
+                f"ask again when GET /sessions/{session_id} says that it has ended"
+            )
+            raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
+        stored = self._deps.objects.find(report_key(session_id))
+        document = self._interim_report(session) if stored is None else json.loads(stored)
+        return _within_limit(session_id, document)
+
+    def cancel(self, session_id: str) -> Response:
+        """Handle ``DELETE /sessions/{id}``: from now on agents get no money.
+
+        The coordinator is not stopped: the agents' answers tell it, and it reports and records what was done.
+        """
+        session = self._session(session_id)
+        self._deps.store.end(session_id, SessionStatus.CANCELLED, reason="cancelled by a client")
+        session = self._deps.store.get(session_id) or session
+        return Response(202, {"session_id": session_id, "status": str(session.status)})
+
+    def _session(self, text: str) -> SessionItem:
+        """Return a session, after ending it if it has lost its coordinator."""
+        session_id = requests.valid_session_id(text)
+        session = self._deps.store.get(session_id) if session_id else None
+        if session is None:
+            raise unknown_session(text)
+        if is_lost(session, now_ms=self._deps.now_ms()):
+            give_up_lost(session, self._deps.store, self._deps.executions.wrap_up)
+            session = self._deps.store.get(session.session_id) or session
+        return session
+
+    def _interim_report(self, session: SessionItem) -> dict[str, Any]:
+        """Return the report of a session that ended without one, or whose report is still being written."""
+        store = self._deps.store
+        order = store.order(session.session_id)
+        results, documents = believed_results(
+            order.session_id, store.tasks(order.session_id), self._deps.objects.find_all
+        )
+        report = SessionReport.of(order, texts_by_id(store.task_texts(order)), results, documents)
+        report.summary = f"The session ended {session.status} before a summary was written: {session.reason}."
+        return report.document(status=session.status, cost_usd=usd(session.spent_nusd), model=session.model)
 
 
-def listing(query: dict[str, str], deps: ApiDeps) -> Answer:
-    """``GET /sessions``: newest first. A session that lost its coordinator stands there as it will end: ending a page
-    of them, each with an execution that reports on it, is left to the watchdog and to whoever reads one."""
-    limit, after = requests.page(query)
-    items, last = deps.store.listed(limit=limit, after=after)
-    return Answer(200, {"sessions": [_view(_foreseen(item, deps)) for item in items], "cursor": requests.cursor(last)})
+def _with_expected_status(session: SessionItem, now_ms: int) -> SessionItem:
+    if is_lost(session, now_ms=now_ms):
+        return session.model_copy(update={"status": lost_outcome(session), "reason": LOST_REASON})
+    return session
 
 
-def read(session_id: str, deps: ApiDeps) -> Answer:
-    """``GET /sessions/{id}``."""
-    return Answer(200, _view(_found(session_id, deps)))
+def _within_limit(session_id: str, document: Mapping[str, Any]) -> Response:
+    """Return the report if a response can hold it.
 
-
-def report(session_id: str, deps: ApiDeps) -> Answer:
-    """``GET /sessions/{id}/report``."""
-    item = _found(session_id, deps)
-    status = Status(item["status"])
-    if not status.final:
-        detail = f"session {session_id!r} is {status}: ask again when GET /sessions/{session_id} says that it has ended"
-        raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
-    stored = deps.fetch(report_key(session_id))
-    if stored is not None:
-        return _whole(session_id, json.loads(stored))
-    return _whole(session_id, _unfinished(item, status, deps))
-
-
-def _whole(session_id: str, document: Mapping[str, Any]) -> Answer:
-    """The report, when an answer can hold it: it travels as a string inside JSON, where each quotation mark is two."""
+    The body travels as a string inside JSON, where a quotation mark or backslash takes two bytes.
+    """
     text = json.dumps(document, ensure_ascii=False)
     size = len(text.encode()) + text.count('"') + text.count("\\")
-    if size > LARGEST_ANSWER_BYTES:
+    if size > MAX_RESPONSE_BYTES:
         detail = (
-            f"the report of session {session_id!r} takes {size:,} bytes and an answer holds {LARGEST_ANSWER_BYTES:,}: "
-            f"read it where it lies, below {prefix(session_id)}/ in the stack's bucket results_bucket"
+            f"the report of session {session_id!r} takes {size:,} bytes and a response holds {MAX_RESPONSE_BYTES:,}: "
+            f"read the objects below {session_prefix(session_id)}/ in the stack's bucket results_bucket"
         )
         raise ProblemError(413, "report-too-large", "The report is too large for the API", detail)
-    return Answer(200, document)
+    return Response(200, document)
 
 
-def cancel(session_id: str, deps: ApiDeps) -> Answer:
-    """``DELETE /sessions/{id}``: agents get no more money from now on.
-
-    The coordinator is not stopped: it hears of it from the agents, reports what was done, and tells the archive.
-    """
-    item = _found(session_id, deps)
-    deps.store.end(session_id, Status.CANCELLED, reason="cancelled by a client")
-    now = deps.store.get(session_id) or item
-    return Answer(202, {"session_id": session_id, "status": now["status"]})
-
-
-def _found(text: str, deps: ApiDeps) -> dict[str, Any]:
-    session_id = requests.session_id(text)
-    item = deps.store.get(session_id) if session_id else None
-    if item is None:
-        raise not_found(text)
-    return _up_to_date(item, deps)
-
-
-def _foreseen(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
-    if watch.is_lost(item, now_ms=deps.now_ms()):
-        return {**item, "status": watch.left(item), "reason": watch.LOST}
-    return item
-
-
-def _up_to_date(item: dict[str, Any], deps: ApiDeps) -> dict[str, Any]:
-    """The session, ended when its coordinator was lost: none is left hanging."""
-    if watch.is_lost(item, now_ms=deps.now_ms()):
-        watch.give_up_lost(item, deps.store, deps.wrap_up)
-        item = deps.store.get(item["pk"]) or item
-    return item
-
-
-def _view(item: Mapping[str, Any]) -> dict[str, Any]:
-    created = datetime.datetime.fromtimestamp(int(item["created_ms"]) / 1000, datetime.UTC)
+def _view(session: SessionItem) -> dict[str, Any]:
+    created = datetime.datetime.fromtimestamp(session.created_ms / 1000, datetime.UTC)
     return {
-        "session_id": item["pk"],
-        "status": item["status"],
+        "session_id": session.session_id,
+        "status": str(session.status),
         "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "tasks": {
-            "total": int(item["tasks_total"]), "done": int(item["tasks_done"]), "failed": int(item["tasks_failed"])
-        },
-        "cost_usd": usd(int(item["spent"])),
-        "budget_usd": usd(int(item["budget"])),
-        "reason": item["reason"],
-    }  # fmt: skip
-
-
-def _unfinished(item: Mapping[str, Any], status: Status, deps: ApiDeps) -> dict[str, Any]:
-    """The report of a session that ended without one, or whose report is still being written."""
-    order = deps.store.order(item["pk"])
-    ended, documents = examined(order.session_id, deps.store.tasks(order.session_id), deps.find_all)
-    made = Report.of(order.session_id, named(deps.store.texts(order)), ended, documents)
-    made.summary = f"The session ended {status} before a summary was written: {item['reason']}."
-    return made.document(status=status, cost_usd=usd(int(item["spent"])), model=item["model"])
+        "labels": list(session.labels),
+        "tasks": {"total": session.tasks_total, "done": session.tasks_done, "failed": session.tasks_failed},
+        "cost_usd": usd(session.spent_nusd),
+        "budget_usd": usd(session.budget_nusd),
+        "reason": session.reason,
+    }

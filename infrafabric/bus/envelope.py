@@ -11,7 +11,6 @@ The definition, member by member: docs/if-bus.md.
 from __future__ import annotations
 
 import binascii
-import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -45,10 +44,6 @@ class Envelope(NamedTuple):
     public_key: str  # what the message brings along: proves nothing
     signature: bytes
     signed: bytes  # the canonical form that the signature must cover
-
-
-def new_message_id() -> str:
-    return f"if://message/{uuid.uuid4()}"
 
 
 def compose(

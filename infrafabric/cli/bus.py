@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from infrafabric.bus.canonical import MAX_BYTES, loads
-from infrafabric.bus.envelope import new_message_id, sign
+from infrafabric.bus.envelope import sign
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import BadRegistry, Registry
 from infrafabric.bus.signing import SigningError
 from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
+from infrafabric.bus.uris import new_message_id
 from infrafabric.bus.verify import verify
 
 OK, INVALID, BAD_INPUT = 0, 1, 2

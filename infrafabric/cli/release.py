@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infrafabric.cli.numbers import not_negative
-from infrafabric.operators.rollout import LambdaAliases, Plan, RolloutDeps, Standing, back, error_counter, roll
+from infrafabric.operators.rollout import AliasState, LambdaAliases, RolloutDeps, RolloutPlan, back, error_counter, roll
 
 
 def register(groups: Any) -> None:
@@ -71,13 +71,13 @@ def _release(args: argparse.Namespace) -> int:
         print(f"fabric release: no function is called {prefix}… in this account and region", file=sys.stderr)
         return 2
 
-    def say(it: Standing, text: str) -> None:
+    def say(it: AliasState, text: str) -> None:
         if not args.json:
             print(f"{it.function}: {text}", flush=True)
 
     counter = error_counter(boto3.client("cloudwatch"), lambda: datetime.now(UTC), lambda s: timedelta(seconds=s))
     deps = RolloutDeps(look=aliases.look, weigh=aliases.weigh, errors=counter, wait=time.sleep, say=say)
-    plan = Plan(step_percent=args.step, linear=args.linear, interval_s=args.interval, error_percent=args.errors)
+    plan = RolloutPlan(step_percent=args.step, linear=args.linear, interval_s=args.interval, error_percent=args.errors)
     fine = True
     for name in names:  # one after another: what is wrong shows in the first
         if args.rollback:
@@ -89,7 +89,7 @@ def _release(args: argparse.Namespace) -> int:
     return 0 if fine else 1
 
 
-def _show(standings: list[Standing], *, as_json: bool) -> None:
+def _show(standings: list[AliasState], *, as_json: bool) -> None:
     if as_json:
         rows = [
             {"function": s.function, "stable": s.stable, "newest": s.newest, "percent": s.percent} for s in standings

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from infrafabric.cli.api_client import ApiClient, ApiError, ByKey, BySignature
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
+from infrafabric.swarm.status import FINAL_STATUSES
 
 _LOOK_S = 1.0
-_FINAL = ("COMPLETE", "PARTIAL", "FAILED", "CANCELLED")
 
 
 def register(groups: Any) -> None:
@@ -46,8 +46,16 @@ def register(groups: Any) -> None:
     start.add_argument(
         "--quorum", type=finite, metavar="0..1", help="the share of tasks that is enough (default: 1, all)"
     )
+    start.add_argument(
+        "--label",
+        action="append",
+        dest="labels",
+        metavar="LABEL",
+        help="a short text to find the session by, such as team:research; may be repeated, up to 10 times",
+    )
     start.add_argument("--watch", action="store_true", help="wait for the end and print the report")
-    _command(commands, "list", "the newest 20 sessions", _list)
+    listing = _command(commands, "list", "the newest 20 sessions", _list)
+    listing.add_argument("--label", metavar="LABEL", help="only sessions with this label")
     for name, text, run in (
         ("show", "where a session stands", _show),
         ("watch", "wait for a session's end and print its report", _watch),
@@ -94,7 +102,7 @@ def _client() -> ApiClient:
 
 
 def _start(args: argparse.Namespace) -> int:
-    names = ("session_id", "goal", "tasks", "agents", "deadline_s", "budget_usd", "quorum")
+    names = ("session_id", "goal", "tasks", "agents", "deadline_s", "budget_usd", "quorum", "labels")
     body = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     session = _client().call("POST", "/sessions", body)
     args.session_id = session["session_id"]
@@ -105,7 +113,8 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    found = _client().call("GET", "/sessions")
+    query = f"?{urlencode({'label': args.label})}" if args.label else ""
+    found = _client().call("GET", f"/sessions{query}")
     _print(found, args.json, "\n".join(_line(session) for session in found["sessions"]) or "no sessions yet")
     return 0
 
@@ -123,7 +132,7 @@ def _watch(args: argparse.Namespace) -> int:
         if _line(session) != said:
             said = _line(session)
             print(said, file=sys.stderr)
-        if session["status"] in _FINAL:
+        if session["status"] in FINAL_STATUSES:
             return _report(args)
         time.sleep(_LOOK_S)
 
@@ -169,8 +178,14 @@ def _line(session: dict[str, Any]) -> str:
     counts = f"{tasks['done']} of {tasks['total']} done, {tasks['failed']} failed"
     money = f"{session['cost_usd']:.6f} of {session['budget_usd']:g} USD"
     return "  ".join(
-        part for part in (session["session_id"], session["status"], counts, money, session["reason"]) if part
+        part
+        for part in (session["session_id"], session["status"], counts, money, *_labels(session), session["reason"])
+        if part
     )
+
+
+def _labels(session: dict[str, Any]) -> list[str]:
+    return [f"[{', '.join(session['labels'])}]"] if session.get("labels") else []
 
 
 def _finding(finding: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
     model = open_model(env, fetch_secret=...)      # asks and imports nothing yet
     model.warm()                                   # imports the SDK, which takes a second: in a thread
-    answer = model.ask(prompt, prompts.agent_answer(), max_tokens=4096, timeout_s=60)
+    completion = model.ask(prompt, prompts.agent_answer(), max_tokens=4096, timeout_s=60)
 
 Importing this package does not import the SDK: that is 3,000 modules and most of a cold start.
 """
@@ -36,11 +36,11 @@ SCHEMA_BYTES = 1_024  # the most that the schema of an answer may take, see wors
 _HIDDEN_TOKENS = 1_500  # what the API adds of its own, for turns and for structured output; generous
 _CACHE_FROM_CHARS = 2_048  # 512 tokens, the least that Haiku 5.5 caches, at four characters a token
 _LONGEST_CALL_S = 600.0
-__all__ = ["Answer", "Model", "Prompt", "Usage", "errors", "open_model"]
+__all__ = ["Completion", "Model", "Prompt", "Usage", "errors", "open_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Generic[T]):
+class Completion(Generic[T]):
     """What a model answered. ``offline`` marks the stand-in's answers."""
 
     value: T
@@ -81,7 +81,7 @@ class Model:
         with self._lock:
             self._client = None
 
-    def ask(self, prompt: Prompt, output: type[T], *, max_tokens: int, timeout_s: float) -> Answer[T]:
+    def ask(self, prompt: Prompt, output: type[T], *, max_tokens: int, timeout_s: float) -> Completion[T]:
         """One call, without retries: whoever asks knows the deadline.
 
         Args:
@@ -105,7 +105,7 @@ class Model:
         )
         usage = calling.usage_of(message)
         value = calling.read(message, output, usage, max_tokens)
-        return Answer(value=value, usage=usage, model_id=self.model_id, offline=self.provider == "offline")
+        return Completion(value=value, usage=usage, model_id=self.model_id, offline=self.provider == "offline")
 
     def cost_nusd(self, usage: Usage) -> int:
         """What ``usage`` costs, in nano-USD."""

@@ -52,16 +52,16 @@ def agent_answer() -> type[schemas.AgentAnswer]:
     return schemas.AgentAnswer
 
 
-def plan_answer() -> type[schemas.Plan]:
+def plan_answer() -> type[schemas.TaskPlan]:
     from infrafabric.models import schemas  # noqa: PLC0415
 
-    return schemas.Plan
+    return schemas.TaskPlan
 
 
-def report_answer() -> type[schemas.Report]:
+def report_answer() -> type[schemas.ReportSummary]:
     from infrafabric.models import schemas  # noqa: PLC0415
 
-    return schemas.Report
+    return schemas.ReportSummary
 
 
 @dataclass(frozen=True)

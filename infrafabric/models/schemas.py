@@ -16,9 +16,9 @@ class AgentAnswer(BaseModel):
     summary: str = Field(description="What the findings come to, in a few sentences")
 
 
-class Plan(BaseModel):
+class TaskPlan(BaseModel):
     tasks: list[str] = Field(description="Tasks that can be worked in parallel, each complete in itself")
 
 
-class Report(BaseModel):
+class ReportSummary(BaseModel):
     summary: str = Field(description="The report: what was found, how sure it is, what is missing")

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RolloutPlan:
     """Per cent of the calls that the new version gets, step by step."""
 
     step_percent: int  # 1 to 99
@@ -39,7 +39,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class AliasState:
     """Where an alias points. ``percent`` of the calls go to ``newest``."""
 
     function: str
@@ -56,19 +56,21 @@ class Standing:
 class RolloutDeps:
     """Everything a rollout does to the world."""
 
-    look: Callable[[str], Standing]
-    weigh: Callable[[Standing, int], None]  # gives the newest version so many per cent; ALL makes it the stable one
-    errors: Callable[[Standing, float], tuple[float, float]]  # failed calls and calls of the newest, in so many seconds
+    look: Callable[[str], AliasState]
+    weigh: Callable[[AliasState, int], None]  # percentage of the newest version; ALL makes the version stable
+    errors: Callable[
+        [AliasState, float], tuple[float, float]
+    ]  # failed calls and calls of the newest in a window of seconds
     wait: Callable[[float], None]
-    say: Callable[[Standing, str], None]
+    say: Callable[[AliasState, str], None]
 
 
-def judge(failed: float, calls: float, plan: Plan) -> Verdict:
+def judge(failed: float, calls: float, plan: RolloutPlan) -> Verdict:
     """A version that nobody called has not failed."""
     return Verdict.FAILING if calls and failed / calls * 100 > plan.error_percent else Verdict.FINE
 
 
-def roll(function: str, plan: Plan, deps: RolloutDeps) -> bool:
+def roll(function: str, plan: RolloutPlan, deps: RolloutDeps) -> bool:
     """Move ``function`` to its newest version, or back. True when it is there; each step is looked at first."""
     standing = deps.look(function)
     while not standing.settled:
@@ -111,18 +113,18 @@ class LambdaAliases:
             if name.startswith(prefix) and self._has_alias(name):
                 yield name
 
-    def look(self, function: str) -> Standing:
+    def look(self, function: str) -> AliasState:
         alias = self._lambda.get_alias(FunctionName=function, Name=ALIAS)
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         newest = self._newest(function)
-        return Standing(
+        return AliasState(
             function=function,
             stable=alias["FunctionVersion"],
             newest=newest,
             percent=round(weights.get(newest, 0) * 100),
         )
 
-    def weigh(self, it: Standing, percent: int) -> None:
+    def weigh(self, it: AliasState, percent: int) -> None:
         version = it.newest if percent == ALL else it.stable
         weights = {it.newest: percent / 100} if 0 < percent < ALL else {}
         self._lambda.update_alias(
@@ -145,7 +147,7 @@ class LambdaAliases:
 def error_counter(cloudwatch: Any, now: Callable[[], Any], seconds: Callable[[float], Any]) -> Callable[..., Any]:
     """``errors`` from Lambda's own metrics of the version, by way of the alias."""
 
-    def count(it: Standing, window_s: float) -> tuple[float, float]:
+    def count(it: AliasState, window_s: float) -> tuple[float, float]:
         def query(name: str) -> dict[str, Any]:
             dimensions = {
                 "FunctionName": it.function,

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from infrafabric.cloud import client
+from infrafabric.aws_adapters.clients import client
 from infrafabric.environment import DatabaseEnvironment
 from infrafabric.recorder.history import BadRowError
 

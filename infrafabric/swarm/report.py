@@ -1,58 +1,56 @@
-"""A session's report: findings and results merged by rule, summed up by a model."""
+"""Session report: findings and results of all tasks, merged by rule; a model only writes the summary."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from infrafabric.swarm.session import TaskResult, result_key, task_id, usd
+from infrafabric.money import usd
+from infrafabric.swarm.assignment import task_id
+from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.status import TaskStatus
 
-DIGEST_CHARS = 60_000  # what the summing model reads of the findings: about 15,000 tokens, whatever the session's size
-
-BAD_EVIDENCE = "bad-evidence"  # a row says that a task was done, and its object does not bear that out
+DIGEST_CHARS = 60_000  # of the findings in the summary's prompt: about 15,000 tokens, whatever the session's size
 
 
-def evidence(stored: bytes) -> str:
-    """The evidence hash of stored bytes."""
-    return f"sha256:{hashlib.sha256(stored).hexdigest()}"
-
-
-def named(texts: Sequence[str]) -> dict[str, str]:
-    """Tasks by their ids."""
+def texts_by_id(texts: Sequence[str]) -> dict[str, str]:
+    """Return the texts of tasks by task id."""
     return {task_id(index): text for index, text in enumerate(texts)}
 
 
-def examined(
-    session_id: str, ended: Iterable[TaskResult], find_all: Callable[[Sequence[str]], Sequence[bytes | None]]
+def believed_results(
+    session_id: str, results: Iterable[TaskResult], find_all: Callable[[Sequence[str]], Sequence[bytes | None]]
 ) -> tuple[list[TaskResult], dict[str, dict[str, Any]]]:
-    """How tasks ended, and by task id what was stored of those that were done, as far as both can be believed.
+    """Return the results of tasks, and per done task the stored document, as far as both can be believed.
 
-    Any agent may write a row. What it says was done counts when the object lies where nobody but the row's agent may
-    write, has the row's hash, and holds findings. Else the task failed, with reason ``bad-evidence``.
+    Any agent may write a row. A row's done task counts if the object lies where only the row's agent may write, has the
+    row's hash and holds findings. Otherwise the task failed with reason ``bad-evidence``.
     """
-    rows = list(ended)
-    done = [result for result in rows if result.status == "DONE" and result.s3_key == _place(session_id, result)]
-    stored = find_all([result.s3_key for result in done])
-    found = {result.task_id: _document(result, body) for result, body in zip(done, stored, strict=True)}
-    documents = {name: document for name, document in found.items() if document is not None}
+    rows = list(results)
+    done = [result for result in rows if result.done and result.s3_key == _expected_key(session_id, result)]
+    bodies = find_all([result.s3_key for result in done])
+    parsed = {result.task_id: _document(result, body) for result, body in zip(done, bodies, strict=True)}
+    documents = {name: document for name, document in parsed.items() if document is not None}
+    failed = {"status": TaskStatus.FAILED, "reason": BAD_EVIDENCE}
     believed = [
-        result
-        if result.status != "DONE" or result.task_id in documents
-        else replace(result, status="FAILED", reason=BAD_EVIDENCE)
+        result if not result.done or result.task_id in documents else result.model_copy(update=failed)
         for result in rows
     ]
     return believed, documents
 
 
-def _place(session_id: str, result: TaskResult) -> str:
+def _expected_key(session_id: str, result: TaskResult) -> str:
     return result_key(session_id, result.agent, result.task_id, result.attempt)
 
 
 def _document(result: TaskResult, stored: bytes | None) -> dict[str, Any] | None:
-    if stored is None or evidence(stored) != result.evidence_hash:
+    if stored is None or evidence_hash(stored) != result.evidence_hash:
         return None
     try:
         document = json.loads(stored)
@@ -70,10 +68,10 @@ def _is_finding(value: object) -> bool:
 
 
 @dataclass
-class Report:
-    """``findings`` surest first; ``results`` in the order of the tasks."""
+class SessionReport:
+    """Report of one session: ``findings`` by descending confidence, ``results`` in the order of the tasks."""
 
-    session_id: str
+    order: Order
     findings: list[dict[str, Any]]
     results: list[dict[str, Any]]
     summary: str = ""
@@ -81,30 +79,30 @@ class Report:
     @classmethod
     def of(
         cls,
-        session_id: str,
+        order: Order,
         texts: Mapping[str, str],
-        ended: Iterable[TaskResult],
+        results: Iterable[TaskResult],
         documents: Mapping[str, Mapping[str, Any]],
-    ) -> Report:
-        """Every task of ``texts`` has its row, whatever became of it.
+    ) -> SessionReport:
+        """Return a report with a row per task, also for tasks without a result.
 
         Args:
-            texts: what was asked, by task id.
-            ended: how tasks ended, in any order.
-            documents: the stored results of those that were done, by task id.
+            texts: texts of the tasks by task id.
+            results: results of the tasks that ended, in any order.
+            documents: stored documents of done tasks by task id.
         """
-        by_id = {result.task_id: result for result in ended}
-        found = [
+        by_id = {result.task_id: result for result in results}
+        findings = [
             {**finding, "agent": result.agent, "evidence_hash": result.evidence_hash}
             for result in by_id.values()
-            if result.status == "DONE"
+            if result.done
             for finding in documents[result.task_id]["findings"]
         ]
-        found.sort(key=lambda finding: -finding["confidence"])
-        return cls(session_id, found, [_row(text, by_id.get(name)) for name, text in texts.items()])
+        findings.sort(key=lambda finding: -finding["confidence"])
+        return cls(order, findings, [_row(text, by_id.get(name)) for name, text in texts.items()])
 
     def digest(self) -> str:
-        """The findings as the summing model reads them, surest first, as many as fit."""
+        """Return the findings as the summary's prompt lists them: by descending confidence, as many as fit."""
         lines, size = [], 0
         for finding in self.findings:
             line = f"- ({finding['confidence']:.2f}, {finding['agent']}) {finding['text']}"
@@ -116,10 +114,11 @@ class Report:
         return "\n".join([*lines, *([f"- and {left} less sure findings"] if left else [])])
 
     def document(self, *, status: str, cost_usd: float, model: str) -> dict[str, Any]:
-        """What ``GET /sessions/{id}/report`` answers."""
+        """Return the response body of ``GET /sessions/{id}/report``."""
         return {
-            "session_id": self.session_id,
+            "session_id": self.order.session_id,
             "status": str(status),
+            "labels": list(self.order.labels),
             "summary": self.summary,
             "findings": self.findings,
             "results": self.results,
@@ -131,11 +130,11 @@ class Report:
 def _row(text: str, result: TaskResult | None) -> dict[str, Any]:
     if result is None:
         nothing = {"agent": "", "s3_key": "", "evidence_hash": "", "tokens": 0, "cost_usd": 0.0}
-        return {"task": text, "status": "SKIPPED", **nothing}
+        return {"task": text, "status": str(TaskStatus.SKIPPED), **nothing}
     return {
         "task": text,
         "agent": result.agent,
-        "status": result.status,
+        "status": str(result.status),
         "s3_key": result.s3_key,
         "evidence_hash": result.evidence_hash,
         "tokens": result.tokens_in + result.tokens_out,

@@ -1,4 +1,4 @@
-"""Agent hNN: a batch of its queue's messages, worked side by side."""
+"""Agent hNN: processes a batch of its queue's messages concurrently."""
 
 from __future__ import annotations
 
@@ -8,58 +8,62 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from infrafabric import cloud, models, snapshot
+from infrafabric import models
+from infrafabric.aws_adapters.callbacks import DurableCallbacks
+from infrafabric.aws_adapters.clients import client
+from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
+from infrafabric.aws_adapters.lease_store import LeaseStore
+from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.aws_adapters.publisher import BusPublisher
+from infrafabric.aws_adapters.queues import PUT_BACKS, DeadLetterQueue, WorkQueue
+from infrafabric.aws_adapters.secrets import read_secret
+from infrafabric.aws_adapters.snapstart import register_snapshot_hooks
+from infrafabric.bus.uris import agent_uri
+from infrafabric.concurrency import run_concurrently_on
 from infrafabric.environment import AgentEnvironment
-from infrafabric.swarm.agent import attend
-from infrafabric.swarm.ledger import Ledger
-from infrafabric.swarm.world import AgentDeps
+from infrafabric.swarm.deps import AgentDeps
+from infrafabric.swarm.task_worker import Delivery, TaskWorker
 from infrafabric.telemetry import EventLog, meter
-from infrafabric.voice import Voice
 
 env = AgentEnvironment.read()
 log = EventLog("agent", env.log_level)
-model = models.open_model(env, fetch_secret=cloud.secret_reader())
-# The SDK's import is the greater part of a cold start: it runs while the first message is verified and claimed.
+model = models.open_model(env, fetch_secret=read_secret)
+# The SDK's import is the greater part of a cold start: it runs while the first message is verified and leased.
 threading.Thread(target=model.warm, name="warm", daemon=True).start()
 
 
 @cache
 def aws_deps() -> AgentDeps:
-    """Built on the first event and kept: importing this file asks nothing of AWS."""
-    s3, sqs = cloud.client("s3"), cloud.client("sqs")
-    registry, objects = cloud.KeyRegistry(s3, env.registry_uri), cloud.Objects(s3, env.results_bucket)
-    voice = Voice(
-        sns=cloud.client("sns"),
-        sqs=sqs,
-        topic_arn=env.topic_arn,
-        record_queue_url=env.record_queue_url,
-        signer=cloud.kms_signer(f"if://agent/{env.agent}", env.signing_key_arn, registry),
-        objects=objects,
-    )
+    """Build the AWS adapters on the first event: importing this file makes no AWS call."""
+    s3, sqs = client("s3"), client("sqs")
+    registry, objects = KeyRegistry(s3, env.registry_uri), S3Objects(s3, env.results_bucket)
     return AgentDeps(
         agent=env.agent,
         now_ms=lambda: time.time_ns() // 1_000_000,
-        draw=random.random,
-        token=lambda: uuid.uuid4().hex,
+        random_unit=random.random,
+        new_token=lambda: uuid.uuid4().hex,
         registry=registry,
-        fetch=objects.resolve,
-        store=Ledger(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
+        leases=LeaseStore(dynamodb=client("dynamodb"), table=env.sessions_table),
         model=model,
-        put_result=objects.put,
-        callbacks=cloud.Callbacks(cloud.client("lambda"), lambda code: log.info("callback closed", code=code)),
-        sign=voice.sign,
-        publish=voice.publish,
-        archive=voice.archive,
-        together=cloud.together(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="beside")),
-        put_back=partial(cloud.put_back, sqs, env.queue_url),
-        hasten=partial(cloud.hasten, sqs, env.queue_url),
-        dead_letter=partial(cloud.dead_letter, sqs, env.dlq_url),
+        objects=objects,
+        callbacks=DurableCallbacks(client("lambda"), lambda code: log.info("callback closed", code=code)),
+        publisher=BusPublisher(
+            sns=client("sns"),
+            sqs=sqs,
+            topic_arn=env.topic_arn,
+            record_queue_url=env.record_queue_url,
+            signer=kms_signer(agent_uri(env.agent), env.signing_key_arn, registry),
+            objects=objects,
+        ),
+        queue=WorkQueue(sqs, env.queue_url),
+        dead_letters=DeadLetterQueue(sqs, env.dlq_url),
+        run_concurrently=run_concurrently_on(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="concurrent")),
         measure=meter(env.stack, AgentId=env.agent, ModelType=env.model_id),
         log=log,
         heartbeat_s=env.heartbeat_s,
@@ -68,35 +72,39 @@ def aws_deps() -> AgentDeps:
 
 @cache
 def threads() -> ThreadPoolExecutor:
+    """Create the thread pool on the first event; it processes a thread per message."""
     return ThreadPoolExecutor(env.batch_size, thread_name_prefix="message")
 
 
-snapshot.around(before=model.warm, forget=(model.forget, aws_deps.cache_clear, threads.cache_clear))
+register_snapshot_hooks(before=model.warm, forget=(model.forget, aws_deps.cache_clear, threads.cache_clear))
 
 
-def serve(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
+def handle_batch(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
+    """Process a batch; the response names the messages that SQS must deliver again."""
     left_ms: Callable[[], int] = context.get_remaining_time_in_millis
+    worker = TaskWorker(deps)
 
-    def one(record: SQSRecord) -> None:
-        count = record.message_attributes["throttles"]
-        throttles = int(count.string_value or 0) if count else 0
-        attend(
-            record.body,
-            receives=int(record.attributes.get("ApproximateReceiveCount") or 1),
-            carrier=record.message_id,
-            receipt=record.receipt_handle,
-            throttles=throttles,
-            left_ms=left_ms,
-            deps=deps,
+    def handle_record(record: SQSRecord) -> None:
+        put_backs = record.message_attributes[PUT_BACKS]
+        worker.handle(
+            Delivery(
+                body=record.body,
+                sqs_message_id=record.message_id,
+                receipt_handle=record.receipt_handle,
+                receives=int(record.attributes.get("ApproximateReceiveCount") or 1),
+                put_backs=int(put_backs.string_value or 0) if put_backs else 0,
+                left_ms=left_ms,
+            )
         )
 
     if not event["Records"]:
-        return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
-    begun = {record["receiptHandle"]: threads().submit(one, SQSRecord(record)) for record in event["Records"]}
-    # One bad message must not make the whole batch a function error: those slow the event source down.
+        return {"batchItemFailures": []}  # the local platform starts an environment with an empty batch
+    futures = {r["receiptHandle"]: threads().submit(handle_record, SQSRecord(r)) for r in event["Records"]}
+    # One bad message must not make the whole batch a function error: function errors slow the event source down.
     batch = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False, logger=log.plain)
-    return process_partial_response(event, lambda record: begun[record.receipt_handle].result(), batch, context)
+    return process_partial_response(event, lambda record: futures[record.receipt_handle].result(), batch, context)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return serve(event, context, aws_deps())
+    """Handle an event of the agent's queue."""
+    return handle_batch(event, context, aws_deps())

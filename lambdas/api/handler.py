@@ -1,20 +1,23 @@
-"""The API behind API Gateway: routes to the operations, and problems to documents."""
+"""API function behind API Gateway: routes to operations, and problems to documents."""
 
 from __future__ import annotations
 
 import json
 import time
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from infrafabric import cloud
 from infrafabric.api import requests, service
 from infrafabric.api.problems import CONTENT_TYPE, ProblemError
+from infrafabric.aws_adapters.clients import client
+from infrafabric.aws_adapters.executions import CoordinatorExecutions
+from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.aws_adapters.secrets import ModelKeyCheck
+from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.environment import ApiEnvironment
-from infrafabric.swarm.store import SessionStore
 from infrafabric.telemetry import EventLog
 
 env = ApiEnvironment.read()
@@ -23,71 +26,81 @@ app = APIGatewayRestResolver(strip_prefixes=["/iam"])  # the same operations, si
 
 
 @cache
-def aws_deps() -> service.ApiDeps:
-    """Built on the first event and kept."""
-    objects, executions = cloud.Objects(cloud.client("s3"), env.results_bucket), cloud.client("lambda")
-    return service.ApiDeps(
+def sessions() -> service.SessionService:
+    """Build the service with its AWS adapters on the first event."""
+    deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
-        start=partial(cloud.start_session, executions, env.coordinator_arn),
-        wrap_up=partial(cloud.wrap_up_session, executions, env.coordinator_arn),
-        fetch=objects.find,
-        find_all=objects.find_all,
-        missing_key=cloud.KeyCheck(env.model_provider, env.api_key_secret_arn),
+        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
+        objects=S3Objects(client("s3"), env.results_bucket),
+        missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
     )
+    return service.SessionService(deps)
 
 
-def _json(answer: service.Answer) -> Response[str]:
-    body = json.dumps(answer.document, ensure_ascii=False)
-    return Response(answer.status, "application/json", body, headers=dict(answer.headers))
+def _json(response: service.Response) -> Response[str]:
+    body = json.dumps(response.document, ensure_ascii=False)
+    return Response(response.status, "application/json", body, headers=dict(response.headers))
 
 
 @app.post("/sessions")
-def create() -> Response[str]:
+def create_session() -> Response[str]:
+    """Handle ``POST /sessions``."""
     event = app.current_event
-    return _json(service.create(requests.text_of(event.body, is_base64=bool(event.is_base64_encoded)), aws_deps()))
+    body = requests.decoded_body(event.body, is_base64=bool(event.is_base64_encoded))
+    return _json(sessions().create(body))
 
 
 @app.get("/sessions")
-def listing() -> Response[str]:
-    return _json(service.listing(dict(app.current_event.query_string_parameters or {}), aws_deps()))
+def list_sessions() -> Response[str]:
+    """Handle ``GET /sessions``."""
+    return _json(sessions().list(app.current_event.query_string_parameters or {}))
 
 
 @app.get("/sessions/<session_id>")
-def read(session_id: str) -> Response[str]:
-    return _json(service.read(session_id, aws_deps()))
+def read_session(session_id: str) -> Response[str]:
+    """Handle ``GET /sessions/{id}``."""
+    return _json(sessions().read(session_id))
 
 
 @app.get("/sessions/<session_id>/report")
-def report(session_id: str) -> Response[str]:
-    return _json(service.report(session_id, aws_deps()))
+def read_report(session_id: str) -> Response[str]:
+    """Handle ``GET /sessions/{id}/report``."""
+    return _json(sessions().report(session_id))
 
 
 @app.delete("/sessions/<session_id>")
-def cancel(session_id: str) -> Response[str]:
-    return _json(service.cancel(session_id, aws_deps()))
+def cancel_session(session_id: str) -> Response[str]:
+    """Handle ``DELETE /sessions/{id}``."""
+    return _json(sessions().cancel(session_id))
 
 
 @app.exception_handler(ProblemError)
-def problem(error: ProblemError) -> Response[str]:
+def respond_with_problem(error: ProblemError) -> Response[str]:
+    """Return a refused request's problem document."""
     return Response(error.status, CONTENT_TYPE, error.document(), headers=dict(error.headers))
 
 
 @app.not_found
-def unknown_path(_: NotFoundError) -> Response[str]:
+def respond_not_found(_: NotFoundError) -> Response[str]:
+    """Return 404 for a path that the API does not have."""
     where = f"{app.current_event.http_method} {app.current_event.path[:80]}"
-    return problem(ProblemError(404, "unknown-path", "There is nothing here", f"{where} is not part of this API"))
+    return respond_with_problem(
+        ProblemError(404, "unknown-path", "There is nothing here", f"{where} is not part of this API")
+    )
 
 
 @app.exception_handler(Exception)
-def broken(error: Exception) -> Response[str]:
+def respond_internal_error(error: Exception) -> Response[str]:
+    """Log an unexpected error and return 500 without its details."""
     log.logger.exception("request failed")
     kind = type(error).__name__
     detail = f"the request could not be served ({kind}); it may be sent again, with the same session_id"
-    return problem(ProblemError(500, "internal-error", "Something went wrong on our side", detail))
+    return respond_with_problem(ProblemError(500, "internal-error", "Something went wrong on our side", detail))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handle a proxied request of API Gateway."""
     return app.resolve(event, context)

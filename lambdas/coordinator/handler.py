@@ -1,4 +1,4 @@
-"""The coordinator: a durable execution for each session."""
+"""Coordinator: one durable execution per session."""
 
 from __future__ import annotations
 
@@ -10,53 +10,55 @@ from typing import Any
 
 from aws_durable_execution_sdk_python import DurableContext, durable_execution
 
-from infrafabric import cloud, models
+from infrafabric import models
+from infrafabric.aws_adapters.clients import client
+from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
+from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.aws_adapters.publisher import BusPublisher
+from infrafabric.aws_adapters.secrets import read_secret
+from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.bus.uris import COORDINATOR
 from infrafabric.environment import CoordinatorEnvironment
-from infrafabric.swarm.coordinator import run
-from infrafabric.swarm.session import COORDINATOR
-from infrafabric.swarm.store import SessionStore
-from infrafabric.swarm.world import CoordinatorDeps
+from infrafabric.swarm.coordinator import Coordinator
+from infrafabric.swarm.deps import CoordinatorDeps
 from infrafabric.telemetry import EventLog
-from infrafabric.voice import Voice
 
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
-model = models.open_model(env, fetch_secret=cloud.secret_reader())
+model = models.open_model(env, fetch_secret=read_secret)
 
 
 @cache
 def aws_deps() -> CoordinatorDeps:
-    """Built on the first event and kept."""
-    s3 = cloud.client("s3")
-    registry, objects = cloud.KeyRegistry(s3, env.registry_uri), cloud.Objects(s3, env.results_bucket)
-    voice = Voice(
-        sns=cloud.client("sns"),
-        sqs=cloud.client("sqs"),
+    """Build the AWS adapters on the first event."""
+    s3 = client("s3")
+    registry, objects = KeyRegistry(s3, env.registry_uri), S3Objects(s3, env.results_bucket)
+    publisher = BusPublisher(
+        sns=client("sns"),
+        sqs=client("sqs"),
         topic_arn=env.topic_arn,
         record_queue_url=env.record_queue_url,
-        signer=cloud.kms_signer(COORDINATOR, env.signing_key_arn, registry),
+        signer=kms_signer(COORDINATOR, env.signing_key_arn, registry),
         objects=objects,
-        wait_s=0.01,  # a part's requests are signed side by side: fewer calls are worth more than ten milliseconds
+        wait_s=0.01,  # requests of a slice are signed concurrently: fewer calls are worth more than ten milliseconds
     )
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
+        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
         model=model,
-        publish=lambda draft: voice.publish(voice.sign(draft)),
-        archive=lambda draft: voice.archive(voice.sign(draft)),
-        put=objects.put,
-        get=objects.get,
-        find_all=objects.find_all,
-        # The SDK's import takes a second: requests are signed and published, or results read, meanwhile.
-        prepare=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
+        publisher=publisher,
+        objects=objects,
+        # The SDK's import takes a second: meanwhile requests are signed and published, or results read.
+        warm_model=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
         log=log,
         self_name=f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']}:{os.environ['AWS_LAMBDA_FUNCTION_VERSION']}",
         heartbeat_timeout_s=env.heartbeat_timeout_s,
         reassignments=env.reassignments,
-        at_once=env.at_once,
+        tasks_at_once=env.at_once,
     )
 
 
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
-    return run(event, context, aws_deps())
+    """Run or resume a durable execution."""
+    return Coordinator(event, context, aws_deps()).run()

@@ -1,4 +1,4 @@
-"""The migrator: the deployment invokes it when a migration was added."""
+"""Migrator: applies SQL migrations; the deployment invokes it when a migration was added."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ log = EventLog("migrator", env.log_level)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  Lambda's signature
+    """Apply pending migrations. Returns their names and the schema's version."""
     with connect.by_secret(env, env.master_secret_arn) as connection:
         applied = migrate.apply(connection, writer=env.recorder_user)
     log.info("migrated", applied=applied, version=migrate.version())

@@ -1,4 +1,4 @@
-"""The recorder: the results queue's messages become rows, in their order."""
+"""Recorder function: writes the messages of the results queue to PostgreSQL, in order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from infrafabric import cloud
+from infrafabric.aws_adapters.clients import client
+from infrafabric.aws_adapters.key_registry import KeyRegistry
+from infrafabric.aws_adapters.queues import DeadLetterQueue
 from infrafabric.environment import RecorderEnvironment
 from infrafabric.recorder import connect
-from infrafabric.recorder.history import RecorderDeps
-from infrafabric.recorder.history import record as write
+from infrafabric.recorder.history import Recorder, RecorderDeps
 from infrafabric.telemetry import EventLog
 
 env = RecorderEnvironment.read()
@@ -22,25 +23,29 @@ log = EventLog("recorder", env.log_level)
 
 @cache
 def aws_deps() -> RecorderDeps:
-    """Built on the first event and kept."""
+    """Build the AWS adapters on the first event."""
     return RecorderDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        registry=cloud.KeyRegistry(cloud.client("s3"), env.registry_uri),
+        registry=KeyRegistry(client("s3"), env.registry_uri),
         execute=connect.Executor(partial(connect.by_token, env)),
-        dead_letter=partial(cloud.dead_letter, cloud.client("sqs"), env.dlq_url),
+        dead_letters=DeadLetterQueue(client("sqs"), env.dlq_url),
     )
 
 
-def serve(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
-    def one(record: SQSRecord) -> None:  # Powertools passes it by this name
-        write(record.body, deps)
+def handle_batch(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
+    """Record a batch; the response names the messages that SQS must deliver again."""
+    recorder = Recorder(deps)
+
+    def handle_record(record: SQSRecord) -> None:  # Powertools passes the record by this name
+        recorder.record(record.body)
 
     if not event["Records"]:
-        return {"batchItemFailures": []}  # how the local platform starts an environment without giving it work
-    # After a failure the rest of its session waits with it, so that order holds; other sessions go on.
+        return {"batchItemFailures": []}  # the local platform starts an environment with an empty batch
+    # After a failure the rest of the session waits with the failed message, so that order holds; other sessions go on.
     batch = SqsFifoPartialProcessor(skip_group_on_error=True, logger=log.plain)
-    return process_partial_response(event, one, batch, context)
+    return process_partial_response(event, handle_record, batch, context)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return serve(event, context, aws_deps())
+    """Handle an event of the results queue."""
+    return handle_batch(event, context, aws_deps())

@@ -1,15 +1,16 @@
-"""The watchdog: every ten minutes, one look at the sessions that have not ended."""
+"""Watchdog function: one round over the live sessions, every ten minutes."""
 
 from __future__ import annotations
 
 import time
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
-from infrafabric import cloud
+from infrafabric.aws_adapters.clients import client
+from infrafabric.aws_adapters.executions import CoordinatorExecutions
+from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.environment import WatchdogEnvironment
-from infrafabric.swarm.store import SessionStore
-from infrafabric.swarm.watch import WatchDeps, look
+from infrafabric.swarm.watchdog import Watchdog, WatchdogDeps
 from infrafabric.telemetry import EventLog, meter
 
 env = WatchdogEnvironment.read()
@@ -17,16 +18,12 @@ log = EventLog("watchdog", env.log_level)
 
 
 @cache
-def aws_deps() -> WatchDeps:
-    """Built on the first event and kept."""
-    executions = cloud.client("lambda")
-    return WatchDeps(
+def aws_deps() -> WatchdogDeps:
+    """Build the AWS adapters on the first event."""
+    return WatchdogDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=cloud.client("dynamodb"), table=env.sessions_table),
-        start=partial(cloud.start_session, executions, env.coordinator_arn),
-        restart=partial(cloud.restart_session, executions, env.coordinator_arn),
-        wrap_up=partial(cloud.wrap_up_session, executions, env.coordinator_arn),
-        is_over=partial(cloud.is_over, executions),
+        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         measure=meter(env.stack),
         log=log,
         stuck_ms=env.stuck_minutes * 60_000,
@@ -34,4 +31,5 @@ def aws_deps() -> WatchDeps:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  Lambda's signature
-    return look(aws_deps())
+    """Run one round. Returns the number of sessions per health."""
+    return Watchdog(aws_deps()).run()

@@ -13,15 +13,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.aws_adapters.objects import split_s3_uri
+from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.bus.envelope import Citation, compose, sign
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner, Signer
 from infrafabric.bus.structure import Performative
+from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.cli.main import main
-from infrafabric.cloud import split_s3_uri
-from infrafabric.swarm.session import COORDINATOR, Order
-from infrafabric.swarm.store import SessionStore
+from infrafabric.swarm.shapes.order import Order
 from tests.e2e.conftest import Stage, until
 
 AGENT = "h09"  # no other test of this tier gives it a single task

@@ -10,10 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from infrafabric.swarm.report import evidence
-from infrafabric.swarm.session import TASKS_AN_EXECUTION, Order, TaskResult, result_key
-from infrafabric.swarm.store import SessionStore
-from infrafabric.swarm.watch import LOST, LOST_MS
+from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
+from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.status import TaskStatus
 from tests.e2e.conftest import Stage, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
@@ -166,7 +170,7 @@ def test_sessions_are_listed_newest_first_in_pages(stage: Stage) -> None:
 
 
 def test_a_session_with_more_tasks_than_one_execution_holds_is_split(stage: Stage) -> None:
-    tasks = [f"part {n}" for n in range(TASKS_AN_EXECUTION + 10)]
+    tasks = [f"part {n}" for n in range(TASKS_PER_EXECUTION + 10)]
     stage.start(session_id="wide", tasks=tasks)
     session = stage.ended("wide")
     assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", len(tasks))
@@ -180,26 +184,41 @@ def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung
 
 
 def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
-    """What is left of a session of an hour ago, ``left_ms`` from its deadline, whose execution broke off when one of
-    two tasks was done: the agent's row and object."""
+    """Store a session of an hour ago whose execution broke off: one of two tasks has its row and its object.
+
+    Args:
+        left_ms: time until the session's deadline.
+    """
     store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
     now, budget = time.time_ns() // 1_000_000, 1_000_000_000
     order = Order(
-        session_id=session_id, goal=None, tasks=("one", "two"), agents=2, created_ms=now - 3_600_000,
-        deadline_ms=now + left_ms, budget_nusd=budget, quorum=1.0,
-    )  # fmt: skip
+        session_id=session_id,
+        goal=None,
+        tasks=("one", "two"),
+        agents=2,
+        created_ms=now - 3_600_000,
+        deadline_ms=now + left_ms,
+        budget_nusd=budget,
+        quorum=1.0,
+    )
     store.create(order, digest="d", model="m")
     store.begin(session_id, tasks=2)
     stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'
     key = result_key(session_id, "h01", "t0001", 0)
     stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=key, Body=stored)
     done = TaskResult(
-        task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key=key, evidence_hash=evidence(stored)
+        task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=key, evidence_hash=evidence_hash(stored)
     )
-    mine = store.claim(
-        session_id, "if://message/m", reserve_nusd=5, budget_nusd=budget, lease_ms=60_000, token="a", carrier="sqs-1"
+    lease = store.lease(
+        session_id,
+        "if://message/m",
+        reserve_nusd=5,
+        budget_nusd=budget,
+        lease_ms=60_000,
+        token="a",
+        sqs_message_id="sqs-1",
     )
-    store.finish(mine, done, spent_nusd=5)
+    store.finish(lease, done, spent_nusd=5)
     return store
 
 
@@ -214,9 +233,9 @@ def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stag
     store = broken_off(stage, "broken", left_ms=600_000)
     over = store.get("ten")
     assert over
-    store.note_execution("broken", over["execution_arn"])
-    long_ago = {":then": over["created_ms"] - 3_600_000}
-    store.transact([store.change("broken", "SESSION", "SET updated_ms = :then", long_ago)])
+    store.note_execution("broken", over.execution_arn)
+    long_ago = {":then": over.created_ms - 3_600_000}
+    store.transact([store.update_request("broken", "SESSION", "SET updated_ms = :then", long_ago)])
 
     assert watch(stage)["stuck"] >= 1
     session = stage.ended("broken")
@@ -227,10 +246,10 @@ def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stag
 
 
 def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(stage: Stage) -> None:
-    broken_off(stage, "lost", left_ms=-LOST_MS - 1_000)
+    broken_off(stage, "lost", left_ms=-LOST_AFTER_MS - 1_000)
     assert watch(stage)["lost"] >= 1
     session = stage.ended("lost")
-    assert (session["status"], session["reason"]) == ("PARTIAL", LOST)
+    assert (session["status"], session["reason"]) == ("PARTIAL", LOST_REASON)
     written = until(lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = 'lost'"), "its history")
     assert written == [("PARTIAL",)]
     report = stage.report("lost")

@@ -6,7 +6,8 @@ import pytest
 from pulumi import ResourceOptions
 
 from infrafabric.bus.claim_check import object_key
-from infrafabric.swarm import session
+from infrafabric.swarm.object_keys import report_key, result_key
+from infrafabric.swarm.table_keys import order_partition
 
 RUN = {"WriteLogs", "Trace", "ReadVariables"}  # what every function needs to run at all
 INSIDE = {"SeeInterfaces", "MakeInterfaces", "KeepInterfaces"}  # and one in the VPC
@@ -57,7 +58,7 @@ def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
     (statement,) = [s for s in primary.granted("agents-h01").values() if "dynamodb:PutItem" in s["Action"]]
     (patterns,) = statement["Condition"].pop("ForAllValues:StringNotLike").values()
     assert not statement["Condition"], "one condition, of all keys that a request names"
-    assert any(fnmatchcase(session.order_key("s1"), pattern) for pattern in patterns)
+    assert any(fnmatchcase(order_partition("s1"), pattern) for pattern in patterns)
     assert not any(fnmatchcase(name, pattern) for name in ("s1", "order", "-") for pattern in patterns)
 
 
@@ -83,8 +84,8 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
     def may(role: str, sid: str, key: str) -> bool:
         return any(fnmatchcase(f"{bucket}/{key}", pattern) for pattern in primary.granted(role)[sid]["Resource"])
 
-    own = session.result_key("a-session", "h01", "t001", 1)
-    report = session.report_key("a-session")
+    own = result_key("a-session", "h01", "t001", 1)
+    report = report_key("a-session")
     claim = object_key("ab" * 32)
     assert may("agents-h01", "WriteOwnResults", own)
     assert not may("agents-h02", "WriteOwnResults", own)

@@ -109,26 +109,32 @@ from types import SimpleNamespace
 from infrafabric.bus.registry import Registry
 from lambdas.agent import handler as agent
 
-def record(name, counted={}):
+def record(name, attributes={}):
     return {
-        'messageId': name, 'receiptHandle': 'of ' + name, 'body': name, 'attributes': {}, 'messageAttributes': counted
+        'messageId': name, 'receiptHandle': 'of ' + name, 'body': name, 'attributes': {}, 'messageAttributes': attributes
     }
 
-def dead_letter(body, reason, detail):
-    if body == 'fails':
-        raise ConnectionError('the queue cannot be reached')
+class DeadLetters:
+    def dead_letter(self, body, reason, detail):
+        if body == 'fails':
+            raise ConnectionError('the queue cannot be reached')
+
+class Queue:
+    delays = []
+
+    def redeliver_after(self, receipt_handle, delay_s):
+        self.delays.append((receipt_handle, delay_s))
 
 counted = {'throttles': {'dataType': 'String', 'stringValue': 'often'}}
 records = [record('refused'), record('fails'), record('odd', counted), record('refused too')]
 context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
-hastened = []
 deps = SimpleNamespace(
-    log=agent.log, dead_letter=dead_letter, registry=lambda *_: Registry({}), now_ms=lambda: 0,
-    principal='if://agent/h01', draw=lambda: 0, hasten=lambda *asked: hastened.append(asked),
+    log=agent.log, dead_letters=DeadLetters(), registry=lambda *_: Registry({}), now_ms=lambda: 0,
+    principal='if://agent/h01', random_unit=lambda: 0, queue=Queue(),
 )
-answer = agent.serve({'Records': records}, context, deps)
-assert answer == {'batchItemFailures': [{'itemIdentifier': 'fails'}, {'itemIdentifier': 'odd'}]}, answer
-assert hastened == [('of fails', 15)], hastened
+response = agent.handle_batch({'Records': records}, context, deps)
+assert response == {'batchItemFailures': [{'itemIdentifier': 'fails'}, {'itemIdentifier': 'odd'}]}, response
+assert Queue.delays == [('of fails', 15)], Queue.delays
 """
 
 

@@ -79,7 +79,7 @@ def test_two_builds_of_the_same_sources_are_the_same(tmp_path: Path) -> None:
 
 def test_a_changed_source_changes_the_digest(tmp_path: Path, code: Path) -> None:
     changed = sources(tmp_path / "sources", 1_000_000_000)
-    with (changed / "infrafabric" / "resilience.py").open("a") as source:
+    with (changed / "infrafabric" / "backoff.py").open("a") as source:
         source.write("# changed\n")
     build_code(HERE, tmp_path / "code", changed)
     assert digest(tmp_path / "code") != digest(code)
@@ -155,20 +155,20 @@ def test_every_module_of_the_code_has_byte_code_that_is_never_checked(code: Path
 
 
 def test_the_code_starts_without_compiling(code: Path) -> None:
-    done = start([code], ["infrafabric.resilience", "infrafabric.batching"])
+    done = start([code], ["infrafabric.backoff", "infrafabric.batching"])
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_module_without_byte_code_would_be_noticed(tmp_path: Path, code: Path) -> None:
     shutil.copytree(code, tmp_path / "code")
-    next((tmp_path / "code" / "infrafabric" / "__pycache__").glob("resilience.*.pyc")).unlink()
-    assert uncompiled(tmp_path / "code") == ["infrafabric/resilience.py"]
-    assert "resilience.py would be compiled" in start([tmp_path / "code"], ["infrafabric.resilience"]).stderr
+    next((tmp_path / "code" / "infrafabric" / "__pycache__").glob("backoff.*.pyc")).unlink()
+    assert uncompiled(tmp_path / "code") == ["infrafabric/backoff.py"]
+    assert "backoff.py would be compiled" in start([tmp_path / "code"], ["infrafabric.backoff"]).stderr
 
 
 def test_byte_code_names_the_place_where_lambda_puts_it(code: Path) -> None:
-    compiled = next((code / "infrafabric" / "__pycache__").glob("resilience.*.pyc")).read_bytes()
-    assert b"/var/task/infrafabric/resilience.py" in compiled
+    compiled = next((code / "infrafabric" / "__pycache__").glob("backoff.*.pyc")).read_bytes()
+    assert b"/var/task/infrafabric/backoff.py" in compiled
     assert str(code.parent).encode() not in compiled
 
 
@@ -241,9 +241,9 @@ def test_every_module_of_the_layer_has_byte_code_that_is_never_checked(layer: Pa
 
 def test_code_and_layer_start_without_compiling_and_without_anything_installed(code: Path, layer: Path) -> None:
     modules = [
-        "infrafabric.swarm.agent",
+        "infrafabric.swarm.task_worker",
         "infrafabric.swarm.coordinator",
-        "infrafabric.cloud",
+        "infrafabric.aws_adapters.publisher",
         "infrafabric.telemetry",
         "infrafabric.models.calling",
         "infrafabric.recorder.connect",

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from botocore import xform_name
 
 from infrafabric.cli.main import main
 from infrafabric.models import errors
-from infrafabric.swarm.session import TaskResult
-from infrafabric.swarm.task import Task, record_of
+from infrafabric.swarm.shapes.records import TaskRecord
+from infrafabric.swarm.shapes.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")  # without a scheme
@@ -105,9 +104,8 @@ def test_a_message_can_be_made_by_hand_as_the_page_prints_it(tmp_path: Path) -> 
 def test_the_page_names_every_member_of_a_task_and_of_its_answer() -> None:
     part = (ROOT / "docs" / "if-bus.md").read_text().split("## Tasks and answers")[1].split("\n## ")[0]
     asked, answered = (re.findall(r"`(\w+)`", _first_cells(table)) for table in part.split("The agent answers"))
-    assert sorted(asked) == sorted(field.name for field in fields(Task))
-    result = TaskResult(task_id="t0001", agent="h01", attempt=0, status="DONE")
-    assert sorted(answered) == sorted(record_of("s", result, model="m", at_ms=0))
+    assert sorted(asked) == sorted(Task.model_fields)
+    assert sorted(answered) == sorted(TaskRecord.model_fields)
 
 
 def test_the_page_names_every_error_of_a_model_by_the_reason_that_reports_give() -> None:

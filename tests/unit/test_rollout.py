@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.operators.rollout import ALL, Plan, RolloutDeps, Standing, Verdict, back, judge, roll
+from infrafabric.operators.rollout import ALL, AliasState, RolloutDeps, RolloutPlan, Verdict, back, judge, roll
 
-PLAN = Plan(step_percent=10, linear=False, interval_s=300, error_percent=5)
+PLAN = RolloutPlan(step_percent=10, linear=False, interval_s=300, error_percent=5)
 plans = st.builds(
-    Plan,
+    RolloutPlan,
     step_percent=st.integers(1, 99),
     linear=st.booleans(),
     interval_s=st.just(60.0),
@@ -23,15 +23,15 @@ plans = st.builds(
 class World:
     """An alias, and what was done to it."""
 
-    standing: Standing = field(default_factory=lambda: Standing(function="f", stable="7", newest="8", percent=0))
+    standing: AliasState = field(default_factory=lambda: AliasState(function="f", stable="7", newest="8", percent=0))
     fails_at: int | None = None  # the weight from which on the new version fails
     done: list[tuple[str, int]] = field(default_factory=list)
 
-    def weigh(self, it: Standing, percent: int) -> None:
+    def weigh(self, it: AliasState, percent: int) -> None:
         self.done.append(("weigh", percent))
         self.standing = replace(it, percent=percent % ALL, stable=it.newest if percent == ALL else it.stable)
 
-    def errors(self, it: Standing, _: float) -> tuple[float, float]:
+    def errors(self, it: AliasState, _: float) -> tuple[float, float]:
         self.done.append(("look", it.percent))
         return (100.0 if self.fails_at is not None and it.percent >= self.fails_at else 0.0), 100.0
 
@@ -63,7 +63,7 @@ def test_a_weight_only_grows_and_ends_at_all(plan, percent):
 
 @given(plans, st.integers(0, 98))
 def test_each_step_is_waited_for_and_looked_at_before_the_next(plan, already):
-    world = World(Standing(function="f", stable="7", newest="8", percent=already))
+    world = World(AliasState(function="f", stable="7", newest="8", percent=already))
     assert roll("f", plan, world.deps)
     assert world.standing.stable == "8"
     assert world.weights == sorted(set(world.weights))
@@ -99,13 +99,13 @@ def test_a_linear_release_goes_by_equal_steps():
 
 
 def test_what_is_settled_is_left_alone():
-    world = World(Standing(function="f", stable="8", newest="8", percent=0))
+    world = World(AliasState(function="f", stable="8", newest="8", percent=0))
     assert roll("f", PLAN, world.deps)
     assert world.done == []
 
 
 def test_going_back_takes_the_share_away_and_says_when_there_was_none():
-    world = World(Standing(function="f", stable="7", newest="8", percent=10))
+    world = World(AliasState(function="f", stable="7", newest="8", percent=10))
     assert back("f", world.deps)
     assert world.weights == [0]
     assert not back("f", world.deps)

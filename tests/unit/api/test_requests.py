@@ -95,14 +95,47 @@ def test_depth_is_no_way_to_crash_it() -> None:
 
 def test_a_cursor_comes_back_as_it_went() -> None:
     last = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a"}
-    assert requests.page({"cursor": requests.cursor(last) or ""}) == (20, last)
+    query = requests.list_query({"cursor": requests.cursor_of(last) or ""})
+    assert query == requests.ListQuery(limit=20, after=last, label=None)
 
 
 @given(st.text())
 def test_any_other_cursor_is_a_problem(text: str) -> None:
     if text:
         with pytest.raises(ProblemError, match="cursor"):
-            requests.page({"cursor": text})
+            requests.list_query({"cursor": text})
+
+
+LABELS = ["team:research", "a", "x" * 32, "Q4/2026", "cost=low"]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_is_short_ascii_text_in_a_request_and_in_a_query(label: str) -> None:
+    assert requests.new_session(json.dumps({"goal": "g", "labels": [label]})).labels == [label]
+    assert requests.list_query({"label": label}).label == label
+
+
+@pytest.mark.parametrize("label", ["", " ", "a b", "x" * 33, "-a", "é", "a\n", "🚤"])
+def test_any_other_label_is_a_problem_that_says_what_a_label_is(label: str) -> None:
+    with pytest.raises(ProblemError, match=r"labels\.0: a label is 1 to 32 of A-Z"):
+        requests.new_session(json.dumps({"goal": "g", "labels": [label]}))
+    with pytest.raises(ProblemError, match=r"label: = .* a label is 1 to 32 of A-Z"):
+        requests.list_query({"label": label})
+
+
+def test_a_session_has_ten_labels_at_most_and_each_once() -> None:
+    with pytest.raises(ProblemError, match="labels: List should have at most 10 items"):
+        requests.new_session(json.dumps({"goal": "g", "labels": ["a"] * 11}))
+    request = requests.new_session(json.dumps({"goal": "g", "labels": ["b", "a", "b"]}))
+    assert request.order(now_ms=1, fleet=1).labels == ("b", "a")
+
+
+def test_labels_make_another_request_and_no_labels_do_not() -> None:
+    def digest(**members: Any) -> str:
+        return requests.new_session(json.dumps({"goal": "g", **members})).digest()
+
+    assert digest() == digest(labels=[])
+    assert len({digest(), digest(labels=["a"]), digest(labels=["b"])}) == 3
 
 
 def test_the_description_has_the_codes_limits() -> None:
@@ -114,4 +147,6 @@ def test_the_description_has_the_codes_limits() -> None:
         for limit in ("minimum", "maximum", "exclusiveMinimum", "default"):
             assert described[name].get(limit) == fields[name].get(limit), (name, limit)
     assert described["tasks"]["maxItems"] == requests.MAX_TASKS
+    assert described["labels"]["maxItems"] == fields["labels"]["maxItems"]
+    assert spec["Label"]["pattern"] == fields["labels"]["items"]["pattern"]
     assert spec["SessionId"]["pattern"].strip("^$") == requests.SESSION_ID.pattern

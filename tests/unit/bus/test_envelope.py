@@ -8,8 +8,9 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.bus.envelope import Citation, Performative, compose, new_message_id, parse, sign, signed_form
+from infrafabric.bus.envelope import Citation, Performative, compose, parse, sign, signed_form
 from infrafabric.bus.refusal import Reason, Refused
+from infrafabric.bus.uris import new_message_id
 from infrafabric.bus.verify import verify
 
 AT = 1_764_000_000_000

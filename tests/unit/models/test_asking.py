@@ -59,7 +59,7 @@ def test_usage_is_counted_and_costs_less_than_was_set_aside(model: Model) -> Non
     assert 0 < model.cost_nusd(answer.usage) < model.worst_nusd(prompt, 1000)
 
 
-@pytest.mark.parametrize("output", [schemas.AgentAnswer, schemas.Plan, schemas.Report])
+@pytest.mark.parametrize("output", [schemas.AgentAnswer, schemas.TaskPlan, schemas.ReportSummary])
 def test_no_schema_is_longer_than_the_worst_case_allows_for(output: type) -> None:
     from infrafabric.models import calling
 

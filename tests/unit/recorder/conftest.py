@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infrafabric.bus.envelope import Citation, compose, new_message_id, sign
+from infrafabric.bus.envelope import Citation, compose, sign
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
-from infrafabric.swarm.session import COORDINATOR, TaskResult
-from infrafabric.swarm.task import ARCHIVED_MS, record_of
+from infrafabric.bus.uris import COORDINATOR, new_message_id
+from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.status import TaskStatus
 
 NOW = 1_800_000_000_000
 HASH = f"sha256:{'0' * 64}"
@@ -38,25 +40,48 @@ def message(content: dict[str, Any], by: PemSigner = AGENT) -> str:
         timestamp=NOW,
         content=content,
         citation=Citation("if://task/s1/t0001", HASH),
-        reply_by=NOW + ARCHIVED_MS,
+        reply_by=NOW + RECORD_LIFETIME_MS,
     )
     return sign(draft, by).decode()
 
 
 def task(**changes: Any) -> dict[str, Any]:
     result = TaskResult(
-        task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key="k", evidence_hash=HASH, tokens_in=3,
-        tokens_out=4, cost_nusd=1_234,
-    )  # fmt: skip
-    return {**record_of("s1", result, model="m", at_ms=NOW), **changes}
+        task_id="t0001",
+        agent="h01",
+        attempt=0,
+        status=TaskStatus.DONE,
+        s3_key="k",
+        evidence_hash=HASH,
+        tokens_in=3,
+        tokens_out=4,
+        cost_nusd=1_234,
+    )
+    return {**TaskRecord.of("s1", result, model="m", at_ms=NOW).write(), **changes}
 
 
 def session(**changes: Any) -> dict[str, Any]:
     return {
-        "kind": "session", "session_id": "s1", "status": "PARTIAL", "reason": "deadline (1 of 2 tasks)",
-        "created_ms": NOW - 5_000, "ended_ms": NOW, "budget_nusd": 10**9, "spent_nusd": 2_468, "tasks": 2, "model": "m",
-        "s3_key": "r", **changes,
-    }  # fmt: skip
+        "kind": "session",
+        "session_id": "s1",
+        "status": "PARTIAL",
+        "reason": "deadline (1 of 2 tasks)",
+        "created_ms": NOW - 5_000,
+        "ended_ms": NOW,
+        "budget_nusd": 10**9,
+        "spent_nusd": 2_468,
+        "tasks": 2,
+        "model": "m",
+        "s3_key": "r",
+        **changes,
+    }
 
 
-assert asdict(TaskResult(task_id="", agent="", attempt=0, status="")).keys() <= task().keys()
+@dataclass
+class FakeDeadLetters:
+    """Dead-letter queue that keeps body, reason and detail per message."""
+
+    messages: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def dead_letter(self, body: str, reason: str, detail: str) -> None:
+        self.messages.append((body, reason, detail))

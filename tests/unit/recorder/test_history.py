@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from infrafabric.recorder.history import BadRowError, RecorderDeps, record
-from tests.unit.recorder.conftest import AGENT, BOSS, NOW, REGISTRY, message, session, signer, task
+from infrafabric.recorder.history import BadRowError, Recorder, RecorderDeps
+from tests.unit.recorder.conftest import AGENT, BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
 
 
 class World:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.rows: list[Mapping[str, Any]] = []
-        self.letters: list[tuple[str, str, str]] = []
-        self.asked_for: list[tuple[str, ...]] = []
+        self.dead_letters = FakeDeadLetters()
+        self.looked_up: list[tuple[str, ...]] = []
 
     def record(self, body: str) -> None:
         def execute(_: str, values: Mapping[str, Any]) -> None:
@@ -24,19 +24,12 @@ class World:
                 raise self.error
             self.rows.append(values)
 
-        def registry(*claimed: str) -> Any:
-            self.asked_for.append(claimed)
+        def registry(*stated: str) -> Any:
+            self.looked_up.append(stated)
             return REGISTRY
 
-        record(
-            body,
-            RecorderDeps(
-                now_ms=lambda: NOW,
-                registry=registry,
-                execute=execute,
-                dead_letter=lambda *letter: self.letters.append(letter),
-            ),
-        )
+        deps = RecorderDeps(now_ms=lambda: NOW, registry=registry, execute=execute, dead_letters=self.dead_letters)
+        Recorder(deps).record(body)
 
 
 def test_a_verified_message_becomes_a_row() -> None:
@@ -45,13 +38,13 @@ def test_a_verified_message_becomes_a_row() -> None:
     world.record(message(session(), BOSS))
     assert [row["session_id"] for row in world.rows] == ["s1", "s1"]
     assert world.rows[0]["message_id"].startswith("if://message/")
-    assert world.letters == []
+    assert world.dead_letters.messages == []
 
 
 def test_the_registry_is_asked_about_sender_and_key_so_that_a_new_agent_and_a_new_key_are_known() -> None:
     world = World()
     world.record(message(task()))
-    assert world.asked_for == [(AGENT.principal, AGENT.public_key)]
+    assert world.looked_up == [(AGENT.principal, AGENT.public_key)]
 
 
 @pytest.mark.parametrize(
@@ -64,16 +57,16 @@ def test_the_registry_is_asked_about_sender_and_key_so_that_a_new_agent_and_a_ne
         (message({"kind": ["task"]}), "bad-content", "must be task or session"),
         (message(task(agent="h02")), "bad-content", "an agent reports on itself only"),
         (message(session()), "bad-content", "only if://agent/coordinator reports on sessions"),
-        (message(task(attempt="0")), "bad-content", "content.attempt is missing or no int"),
-        (message(task(tokens_in=True)), "bad-content", "content.tokens_in is missing or no int"),
-        (message({"kind": "session"}, BOSS), "bad-content", "content.session_id is missing or no str"),
+        (message(task(attempt="0")), "bad-content", "content.attempt: input should be a valid integer"),
+        (message(task(tokens_in=True)), "bad-content", "content.tokens_in: input should be a valid integer"),
+        (message({"kind": "session"}, BOSS), "bad-content", "content.session_id is missing"),
     ],
 )
 def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue(body: str, reason: str, detail: str) -> None:
     world = World()
     world.record(body)
-    ((letter, why, text),) = world.letters
-    assert (letter, why) == (body, reason)
+    ((dead, why, text),) = world.dead_letters.messages
+    assert (dead, why) == (body, reason)
     assert detail in text
     assert world.rows == []
 
@@ -81,11 +74,11 @@ def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue(body: st
 def test_a_row_that_the_table_refuses_holds_nobody_up() -> None:
     world, body = World(BadRowError("CheckViolation: no such status")), message(task())
     world.record(body)
-    assert world.letters == [(body, "bad-content", "CheckViolation: no such status")]
+    assert world.dead_letters.messages == [(body, "bad-content", "CheckViolation: no such status")]
 
 
 def test_a_database_that_is_away_is_waited_for() -> None:
     world = World(ConnectionError("no route"))
     with pytest.raises(ConnectionError):
         world.record(message(task()))
-    assert world.letters == []
+    assert world.dead_letters.messages == []

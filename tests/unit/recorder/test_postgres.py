@@ -13,9 +13,9 @@ import pytest
 
 from infrafabric.recorder import migrate
 from infrafabric.recorder.connect import Executor
-from infrafabric.recorder.history import RecorderDeps, record
+from infrafabric.recorder.history import Recorder, RecorderDeps
 from local import postgres, processes
-from tests.unit.recorder.conftest import BOSS, NOW, PEER, REGISTRY, message, session, task
+from tests.unit.recorder.conftest import BOSS, NOW, PEER, REGISTRY, FakeDeadLetters, message, session, task
 
 WRITER = "if_recorder"
 
@@ -65,16 +65,11 @@ def executor(database: Database) -> Iterator[Executor]:
 
 
 def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
-    """Record a message; what went to the dead-letter queue."""
-    letters: list[tuple[str, str, str]] = []
-    deps = RecorderDeps(
-        now_ms=lambda: NOW,
-        registry=lambda *_: REGISTRY,
-        execute=executor,
-        dead_letter=lambda *letter: letters.append(letter),
-    )
-    record(body, deps)
-    return letters
+    """Record a message. Returns the messages that went to the dead-letter queue."""
+    dead_letters = FakeDeadLetters()
+    deps = RecorderDeps(now_ms=lambda: NOW, registry=lambda *_: REGISTRY, execute=executor, dead_letters=dead_letters)
+    Recorder(deps).record(body)
+    return dead_letters.messages
 
 
 def test_a_migration_is_applied_once(database: Database) -> None:

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from infrafabric.swarm.report import BAD_EVIDENCE, DIGEST_CHARS, Report, evidence, examined, named
-from infrafabric.swarm.session import TaskResult, result_key
+from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.report import DIGEST_CHARS, SessionReport, believed_results, texts_by_id
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.status import TaskStatus
+from tests.unit.swarm.orders import an_order
 
 HASH = f"sha256:{'0' * 64}"
 
 
 def done(number: int, agent: str) -> TaskResult:
     return TaskResult(
-        task_id=f"t{number:04}", agent=agent, attempt=0, status="DONE", s3_key=f"k{number}", evidence_hash=HASH,
-        tokens_in=3, tokens_out=4, cost_nusd=1_000_000_000,
-    )  # fmt: skip
+        task_id=f"t{number:04}",
+        agent=agent,
+        attempt=0,
+        status=TaskStatus.DONE,
+        s3_key=f"k{number}",
+        evidence_hash=HASH,
+        tokens_in=3,
+        tokens_out=4,
+        cost_nusd=1_000_000_000,
+    )
 
 
 def document(*confidences: float) -> dict[str, Any]:
     return {"findings": [{"text": f"fact {c}", "confidence": c, "sources": ["s"]} for c in confidences]}
 
 
-def a_report() -> Report:
-    failed = TaskResult(task_id="t0002", agent="", attempt=2, status="FAILED", reason="silent")
+def a_report() -> SessionReport:
+    failed = TaskResult(task_id="t0002", agent="", attempt=2, status=TaskStatus.FAILED, reason="silent")
     documents = {"t0001": document(0.5, 0.9), "t0003": document(0.7)}
-    return Report.of("s1", named(["a", "b", "c", "d"]), [done(3, "h03"), failed, done(1, "h01")], documents)
+    return SessionReport.of(
+        an_order(), texts_by_id(["a", "b", "c", "d"]), [done(3, "h03"), failed, done(1, "h01")], documents
+    )
 
 
 def test_findings_stand_surest_first_with_their_agent_and_evidence() -> None:
@@ -39,21 +52,26 @@ def test_findings_stand_surest_first_with_their_agent_and_evidence() -> None:
 def test_every_task_is_accounted_for() -> None:
     rows = a_report().results
     assert [(row["task"], row["status"]) for row in rows] == [
-        ("a", "DONE"), ("b", "FAILED"), ("c", "DONE"), ("d", "SKIPPED")
-    ]  # fmt: skip
+        ("a", "DONE"),
+        ("b", "FAILED"),
+        ("c", "DONE"),
+        ("d", "SKIPPED"),
+    ]
     assert (rows[0]["tokens"], rows[0]["cost_usd"]) == (7, 1.0)
     assert rows[1]["reason"] == "silent"
 
 
 def a_row(stored: bytes, **changes: Any) -> TaskResult:
     key = result_key("s1", "h01", "t0001", 0)
-    row = TaskResult(task_id="t0001", agent="h01", attempt=0, status="DONE", s3_key=key, evidence_hash=evidence(stored))
-    return replace(row, **changes)
+    row = TaskResult(
+        task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=key, evidence_hash=evidence_hash(stored)
+    )
+    return row.model_copy(update=changes)
 
 
 def test_a_result_is_believed_when_its_agent_stored_it_as_its_row_says() -> None:
     stored = json.dumps(document(0.5)).encode()
-    assert examined("s1", [a_row(stored)], lambda _: [stored]) == ([a_row(stored)], {"t0001": document(0.5)})
+    assert believed_results("s1", [a_row(stored)], lambda _: [stored]) == ([a_row(stored)], {"t0001": document(0.5)})
 
 
 @pytest.mark.parametrize(
@@ -69,24 +87,36 @@ def test_a_row_that_points_elsewhere_is_not_believed_and_nothing_is_fetched_for_
         return [stored for _ in keys]
 
     row = a_row(stored, **changes)
-    assert examined("s1", [row], find_all) == ([replace(row, status="FAILED", reason=BAD_EVIDENCE)], {})
+    assert believed_results("s1", [row], find_all) == (
+        [row.model_copy(update={"status": TaskStatus.FAILED, "reason": BAD_EVIDENCE})],
+        {},
+    )
     assert fetched == []
 
 
 @pytest.mark.parametrize(
     "stored",
-    [b"", b"no JSON", b"[" * 100_000, b"[]", b"{}", b'{"findings": {}}', b'{"findings": [{"text": "x"}]}',
-     b'{"findings": [{"text": 1, "confidence": 0.5}]}', b'{"findings": [{"text": "x", "confidence": NaN}]}'],
-)  # fmt: skip
+    [
+        b"",
+        b"no JSON",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b'{"findings": {}}',
+        b'{"findings": [{"text": "x"}]}',
+        b'{"findings": [{"text": 1, "confidence": 0.5}]}',
+        b'{"findings": [{"text": "x", "confidence": NaN}]}',
+    ],
+)
 def test_what_holds_no_findings_is_not_believed_though_its_hash_fits(stored: bytes) -> None:
-    believed, documents = examined("s1", [a_row(stored)], lambda _: [stored])
+    believed, documents = believed_results("s1", [a_row(stored)], lambda _: [stored])
     assert ([result.reason for result in believed], documents) == ([BAD_EVIDENCE], {})
 
 
 def test_the_digest_fits_and_says_what_it_leaves_out() -> None:
     many = document(*[0.5] * 1)
     many["findings"] *= 5000
-    report = Report.of("s1", named(["a"]), [done(1, "h01")], {"t0001": many})
+    report = SessionReport.of(an_order(), texts_by_id(["a"]), [done(1, "h01")], {"t0001": many})
     digest = report.digest()
     assert len(digest) < DIGEST_CHARS + 100
     kept = digest.count("fact 0.5")

@@ -1,0 +1,66 @@
+"""Durable executions of the coordinator: starting, resuming and inspecting them. Starts are idempotent by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
+from infrafabric.swarm.shapes.order import Order
+
+
+@dataclass(frozen=True)
+class CoordinatorExecutions:
+    """Executions of one coordinator, named by its alias's ARN. Each start returns the execution's ARN.
+
+    A repeated start finds the execution by its name and starts nothing twice (idempotency).
+    """
+
+    lambda_client: Any
+    coordinator_arn: str
+
+    def start(self, order: Order) -> str:
+        """Start a session's coordinator."""
+        return self._start(order, ExecutionMode.START)
+
+    def resume(self, order: Order) -> str:
+        """Start a second execution, which continues with the tasks that are not done.
+
+        For a session whose first execution ended before its tasks.
+        """
+        return self._start(order, ExecutionMode.RESUME)
+
+    def wrap_up(self, order: Order) -> str:
+        """Start a second execution that only ends, reports and archives a session whose coordinator was lost."""
+        return self._start(order, ExecutionMode.WRAP_UP)
+
+    def has_ended(self, execution_arn: str) -> bool:
+        """Tell whether an execution has ended, with any outcome, or does not exist any more."""
+        try:
+            execution = self.lambda_client.get_durable_execution(DurableExecutionArn=execution_arn)
+        except self.lambda_client.exceptions.ResourceNotFoundException:
+            return True
+        return execution["Status"] != "RUNNING"
+
+    def _start(self, order: Order, mode: ExecutionMode) -> str:
+        event = CoordinatorEvent(order=order, mode=mode).as_event()
+        response = self.lambda_client.invoke(
+            FunctionName=self.coordinator_arn,
+            InvocationType="Event",
+            DurableExecutionName=execution_name(self.coordinator_arn, order.session_id, mode),
+            Payload=json.dumps(event, ensure_ascii=False).encode(),  # escapes could triple the size
+        )
+        return response["DurableExecutionArn"]
+
+
+def execution_name(coordinator_arn: str, session_id: str, mode: ExecutionMode = ExecutionMode.START) -> str:
+    """Return the name of a session's execution, at most 64 characters.
+
+    A name is unique per account and region, not only per function (Lambda Developer Guide, "Execution names"): without
+    the function's ARN in the name, a session of dev could keep a session of prod from starting.
+    """
+    purpose = "" if mode is ExecutionMode.START else mode.value
+    digest = hashlib.sha256(f"{coordinator_arn} {purpose} {session_id}".encode()).hexdigest()
+    return f"{session_id[:40]}_{digest[:20]}"

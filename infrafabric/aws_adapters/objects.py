@@ -1,0 +1,72 @@
+"""Objects of an S3 bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infrafabric.bus.claim_check import check_out
+from infrafabric.bus.refusal import Reason, Refused, shown
+
+_READERS = 16  # concurrent reads; the client's connection pool is twice as large
+# S3's codes for a missing key. Without the right to list the bucket, which no function of ours has, S3 denies the key.
+_MISSING = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@dataclass(frozen=True)
+class S3Objects:
+    """Reads and writes the objects of one bucket."""
+
+    s3: Any
+    bucket: str
+
+    def put(self, key: str, body: bytes) -> str:
+        """Store a JSON document. Returns its ``s3://`` URI."""
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str, limit_bytes: int | None = None) -> bytes:
+        """Return an object's bytes, cut off after ``limit_bytes``."""
+        body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        return body.read(limit_bytes) if limit_bytes else body.read()
+
+    def find(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None if the object does not exist."""
+        try:
+            return self.get(key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise
+
+    def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the objects in the order of ``keys``, None for a missing one.
+
+        Concurrent, because a thousand reads in sequence take many seconds.
+        """
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            return list(pool.map(self.find, keys))
+
+    def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return a message's content, fetched from S3 if the message holds a claim-check reference.
+
+        Raises:
+            Refused: as ``check_out``; also if the object does not exist (any more), which no retry would change.
+        """
+        try:
+            return check_out(content, get=self.get, bucket=self.bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _MISSING:
+                raise
+            text = f"no object at {shown(content['s3_uri'])}: send the message again"
+            raise Refused(Reason.BAD_REFERENCE, text) from None

@@ -1,0 +1,96 @@
+"""Publisher of IF.bus messages: signs with KMS, publishes to SNS, sends records to SQS, batches concurrent calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.batching import Coalescer
+from infrafabric.bus.claim_check import check_in
+from infrafabric.bus.envelope import sign
+from infrafabric.bus.signing import Signer
+from infrafabric.bus.uris import last_segment
+from infrafabric.swarm.deps import SignedMessage
+
+_ATTRIBUTES_BYTES = 200  # of the attributes that travel beside a body
+
+
+class NotSentError(Exception):
+    """SNS or SQS accepted the batch but not this message; the text has AWS's error code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusPublisher:
+    """Publishes as one principal. Concurrent calls leave in batches."""
+
+    sns: Any
+    sqs: Any
+    topic_arn: str
+    record_queue_url: str | None  # None where the stack keeps no history
+    signer: Signer
+    objects: S3Objects
+    wait_s: float = 0.0  # time that a message waits for others to share a batch with
+
+    def sign(self, draft: Mapping[str, Any]) -> SignedMessage:
+        """Sign a draft. Content that is too large to sign goes to S3 (claim check)."""
+        ready = check_in(dict(draft), put=self._put, bucket=self.objects.bucket)
+        return SignedMessage(draft=draft, body=sign(ready, self.signer).decode())
+
+    def publish(self, message: SignedMessage) -> None:
+        """Publish a message to its receiver."""
+        self._publications.send(message)
+
+    def record(self, message: SignedMessage) -> None:
+        """Send a message to the recorder, if the stack has one."""
+        if self.record_queue_url:
+            self._records.send(message)
+
+    def _put(self, key: str, body: bytes) -> None:
+        self.objects.put(key, body)
+
+    @cached_property
+    def _publications(self) -> Coalescer[SignedMessage]:
+        return Coalescer(self._publish_batch, size_of=_size_bytes, wait_s=self.wait_s)
+
+    @cached_property
+    def _records(self) -> Coalescer[SignedMessage]:
+        return Coalescer(self._record_batch, size_of=_size_bytes)
+
+    def _publish_batch(self, messages: Sequence[SignedMessage]) -> list[Exception | None]:
+        batch = [
+            {"Id": str(index), "Message": message.body, "MessageAttributes": _attributes(message.draft)}
+            for index, message in enumerate(messages)
+        ]
+        response = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=batch)
+        return _errors_by_index(len(batch), response.get("Failed") or [], "published")
+
+    def _record_batch(self, messages: Sequence[SignedMessage]) -> list[Exception | None]:
+        batch = [
+            {
+                "Id": str(index),
+                "MessageBody": message.body,
+                "MessageGroupId": last_segment(message.draft["conversation_id"]),  # keeps a session's order
+                "MessageDeduplicationId": last_segment(message.draft["message_id"]),
+            }
+            for index, message in enumerate(messages)
+        ]
+        response = self.sqs.send_message_batch(QueueUrl=self.record_queue_url, Entries=batch)
+        return _errors_by_index(len(batch), response.get("Failed") or [], "recorded")
+
+
+def _attributes(draft: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"DataType": "String", "StringValue": draft[name]} for name in ("receiver", "performative")}
+
+
+def _size_bytes(message: SignedMessage) -> int:
+    return len(message.body.encode()) + _ATTRIBUTES_BYTES
+
+
+def _errors_by_index(count: int, failed: Sequence[Mapping[str, Any]], verb: str) -> list[Exception | None]:
+    errors: list[Exception | None] = [None] * count
+    for entry in failed:
+        errors[int(entry["Id"])] = NotSentError(f"not {verb}: {entry.get('Code')} {entry.get('Message', '')}")
+    return errors

@@ -1,0 +1,52 @@
+"""SQS queues: put-back with a delay, earlier redelivery, and dead-lettering with a reason."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+PUT_BACKS = "throttles"  # message attribute: number of put-backs so far, under the name of the first release
+
+
+@dataclass(frozen=True)
+class WorkQueue:
+    """Queue that an agent consumes."""
+
+    sqs: Any
+    url: str
+
+    def put_back(self, body: str, put_backs: int, delay_s: int) -> None:
+        """Send a fresh copy of a message.
+
+        A message that only stays hidden for longer counts one more receive when its visibility timeout ends.
+        """
+        count = {PUT_BACKS: {"DataType": "Number", "StringValue": str(put_backs)}}
+        self.sqs.send_message(QueueUrl=self.url, MessageBody=body, DelaySeconds=delay_s, MessageAttributes=count)
+
+    def redeliver_after(self, receipt_handle: str, delay_s: int) -> None:
+        """Have SQS deliver a failed message again after ``delay_s`` seconds.
+
+        The queue's own visibility timeout, six times the function's, is half an hour: longer than many a session.
+        """
+        self.sqs.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt_handle, VisibilityTimeout=delay_s)
+
+
+@dataclass(frozen=True)
+class DeadLetterQueue:
+    """Queue for messages that no retry can help."""
+
+    sqs: Any
+    url: str
+
+    def dead_letter(self, body: str, reason: str, detail: str) -> None:
+        """Move a message into the queue; ``reason`` and ``detail`` become message attributes."""
+        why = {"reason": reason, "detail": detail[:500] or "-"}
+        fifo: dict[str, str] = {}
+        if self.url.endswith(".fifo"):
+            # A group per message: in a shared group, one message in flight hides all others. A new deduplication id
+            # each time: a redriven message that is refused again within five minutes would be dropped as a duplicate.
+            unique = uuid.uuid4().hex
+            fifo = {"MessageGroupId": unique, "MessageDeduplicationId": unique}
+        attributes = {name: {"DataType": "String", "StringValue": text} for name, text in why.items()}
+        self.sqs.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=attributes, **fifo)

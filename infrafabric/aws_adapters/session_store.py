@@ -1,0 +1,186 @@
+"""Sessions, their orders and their tasks in the sessions table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
+from infrafabric.aws_adapters.lease_store import LeaseStore
+from infrafabric.aws_adapters.sessions_table import IS_LIVE, LIVE, STATUS_NAME
+from infrafabric.swarm import table_keys as keys
+from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
+from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError
+from infrafabric.swarm.status import SessionStatus
+
+_LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
+_PAGES_PER_LIST = 20  # pages that one filtered list reads at most before it returns a cursor
+
+
+class SessionStore(LeaseStore):
+    """What the API, the coordinator and the watchdog read and write of sessions."""
+
+    def create(self, order: Order, *, digest: str, model: str) -> SessionItem:
+        """Write a session and its order. The session id is the idempotency key.
+
+        Raises:
+            SessionExistsError: a session with this id exists; the error holds its item.
+        """
+        session = SessionItem.of(order, digest=digest, model=model)
+        item = session.as_item()
+        stored_order = {
+            keys.PARTITION_KEY: keys.order_partition(order.session_id),
+            keys.SORT_KEY: keys.ORDER,
+            "event": json.dumps(order.as_event(), ensure_ascii=False),
+            "expires_at": item["expires_at"],
+        }
+        failures = self.transact(
+            [self.put_request(item, condition="attribute_not_exists(pk)"), self.put_request(stored_order)]
+        )
+        if failures and failures[0] is not None:
+            raise SessionExistsError(SessionItem.read(failures[0]))
+        return session
+
+    def get(self, session_id: str) -> SessionItem | None:
+        """Return a session's item, or None if the session does not exist."""
+        item = self.find(session_id, keys.SESSION)
+        return SessionItem.read(item) if item else None
+
+    def order(self, session_id: str) -> Order:
+        """Return a session's order.
+
+        Raises:
+            NoOrderError: the session has no order, so the API did not create it.
+            BadShapeError: the order was written by a release whose orders this one cannot read.
+        """
+        item = self.find(keys.order_partition(session_id), keys.ORDER)
+        if item is None:
+            raise NoOrderError(session_id)
+        return Order.from_event(json.loads(item["event"]))
+
+    def list_sessions(
+        self, *, limit: int, after: Item | None, label: str | None = None
+    ) -> tuple[list[SessionItem], Item | None]:
+        """Return up to ``limit`` sessions, newest first, and the key that the next page starts after.
+
+        Args:
+            after: key that the previous page returned.
+            label: only sessions with this label. A rare label may give a short page, even an empty one, whose key still
+                leads on.
+        """
+        sessions: list[SessionItem] = []
+        for _ in range(_PAGES_PER_LIST):
+            page, after = self._page(limit - len(sessions), after, label)
+            sessions += page
+            if after is None or len(sessions) == limit:
+                break
+        return sessions, after
+
+    def live_sessions(self) -> Iterator[SessionItem]:
+        """Yield the sessions that have not ended."""
+        since = f"{self.now_ms() - _LONGEST_MS:015}"
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName=keys.INDEX,
+            KeyConditionExpression="listing = :all AND created > :since",
+            FilterExpression=IS_LIVE,
+            ExpressionAttributeNames=STATUS_NAME,
+            ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, ":since": since, **LIVE}),
+        )
+        for page in pages:
+            yield from (SessionItem.read(plain(item)) for item in page["Items"])
+
+    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
+        """Set a session RUNNING with this number of tasks. Returns False if the session has ended (was cancelled).
+
+        Args:
+            planned: texts of the tasks if the order has none: a second execution could not plan the same ones.
+        """
+        plan = {
+            keys.PARTITION_KEY: keys.order_partition(session_id),
+            keys.SORT_KEY: keys.PLAN,
+            "texts": list(planned),
+            **self.write_times(),
+        }
+        return self._update_live(
+            session_id,
+            "SET #status = :now, tasks_total = :tasks, updated_ms = :moved",
+            {":now": SessionStatus.RUNNING, ":tasks": tasks, ":moved": self.now_ms()},
+            *([self.put_request(plan)] if planned else []),
+        )
+
+    def task_texts(self, order: Order) -> list[str]:
+        """Return the texts of the order's tasks, or of the plan's; an empty list before the plan was made."""
+        plan = None if order.tasks else self.find(keys.order_partition(order.session_id), keys.PLAN)
+        return list(plan["texts"]) if plan else list(order.tasks)
+
+    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
+        """Set a session's final status. Returns False if the session has a final status already, which then stays."""
+        return self._update_live(
+            session_id,
+            "SET #status = :status, reason = :reason, ended_ms = :now",
+            {":status": status, ":reason": reason, ":now": self.now_ms()},
+        )
+
+    def note_execution(self, session_id: str, execution_arn: str) -> None:
+        """Store the ARN of the durable execution that serves a session."""
+        values = {":arn": execution_arn}
+        expression, condition = "SET execution_arn = :arn", "attribute_exists(pk)"
+        self.transact([self.update_request(session_id, keys.SESSION, expression, values, condition=condition)])
+
+    def record_failed_task(self, session_id: str, result: TaskResult) -> None:
+        """Store and count a task that no agent could do; a repeat changes nothing, and a done task stays done."""
+        row = {
+            keys.PARTITION_KEY: session_id,
+            keys.SORT_KEY: keys.task_sort_key(result.task_id),
+            **result.write(),
+            **self.write_times(),
+        }
+        put = self.put_request(row, condition="attribute_not_exists(sk)")
+        self.transact([put, self.add_request(session_id, {"tasks_failed": 1})])
+
+    def task(self, session_id: str, task_id: str) -> TaskResult | None:
+        """Return the result of a task that has ended, else None."""
+        item = self.find(session_id, keys.task_sort_key(task_id))
+        return TaskResult.read(item) if item else None
+
+    def tasks(self, session_id: str) -> Iterator[TaskResult]:
+        """Yield the results of tasks that have ended, in the order of their ids."""
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :id AND begins_with(sk, :task)",
+            ExpressionAttributeValues=encoded({":id": session_id, ":task": keys.TASK_PREFIX}),
+            ConsistentRead=True,  # a task that was answered a moment ago belongs in the report
+        )
+        for page in pages:
+            for item in page["Items"]:
+                # Agents write rows. A row without the shape of a result proves nothing, so its task counts as not done.
+                with suppress(BadShapeError):
+                    yield TaskResult.read(plain(item))
+
+    def _page(self, limit: int, after: Item | None, label: str | None) -> tuple[list[SessionItem], Item | None]:
+        filtered = {"FilterExpression": "contains(labels, :label)"} if label else {}
+        response = self.dynamodb.query(
+            TableName=self.table,
+            IndexName=keys.INDEX,
+            KeyConditionExpression="listing = :all",
+            ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, **({":label": label} if label else {})}),
+            ScanIndexForward=False,
+            Limit=limit,
+            **filtered,
+            **({"ExclusiveStartKey": encoded(after)} if after else {}),
+        )
+        last = response.get("LastEvaluatedKey")
+        return [SessionItem.read(plain(item)) for item in response["Items"]], plain(last) if last else None
+
+    def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any], *more: dict[str, Any]) -> bool:
+        """Update a session that has not ended, together with ``more``. Returns False if it has, or does not exist."""
+        update = self.update_request(
+            session_id, keys.SESSION, expression, {**values, **LIVE}, condition=IS_LIVE, names=STATUS_NAME
+        )
+        return self.transact([update, *more]) is None

@@ -1,0 +1,59 @@
+"""Base of the shapes that are stored or that travel: strict when written, tolerant when read.
+
+A release may add an optional member to a shape. Items, messages and events of the previous release lack that member and
+are read with its default; those of the next release have members that this one ignores (docs/sessions.md, "Releases").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class BadShapeError(ValueError):
+    """A stored or received value does not have its shape. The text names the member and never quotes the value."""
+
+    def __init__(self, shape: str, problem: str) -> None:
+        super().__init__(f"{shape}: {problem}")
+        self.shape, self.problem = shape, problem
+
+
+class Shape(BaseModel):
+    """Immutable value with typed members; a subclass per shape, in a module of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # Member -> name that items carry instead, newest first: the stored name where it differs, then former names.
+    stored_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the shape that ``stored`` holds: unknown members are ignored, missing ones take their default.
+
+        Raises:
+            BadShapeError: a required member is missing, or a member has another type.
+        """
+        members = {}
+        for member in cls.model_fields:
+            for name in (*cls.stored_names.get(member, ()), member):
+                if name in stored:
+                    members[member] = stored[name]
+                    break
+        try:
+            return cls.model_validate(members)
+        except ValidationError as error:
+            raise BadShapeError(cls.__name__, _problem(error)) from None
+
+    def write(self) -> dict[str, Any]:
+        """Return the members as JSON-compatible values."""
+        return self.model_dump(mode="json")
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    member = ".".join(str(part) for part in first["loc"]) or "the whole"
+    if first["type"] == "missing":
+        return f"{member} is missing"
+    return f"{member}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,0 +1,296 @@
+"""Task worker: an agent's handling of one delivery, from verification to the answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from infrafabric.backoff import Patience, model_call_timeout_s, redelivery_delay_s, throttle_delay_s
+from infrafabric.bus.envelope import Envelope, parse
+from infrafabric.bus.refusal import Reason, Refused
+from infrafabric.bus.stated import stated_sender
+from infrafabric.bus.structure import Performative
+from infrafabric.bus.uris import COORDINATOR
+from infrafabric.bus.verify import verify
+from infrafabric.models import errors, prompts
+from infrafabric.money import usd
+from infrafabric.swarm.deps import AgentDeps
+from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, THROTTLED
+from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, OverBudgetError, SessionOverError
+from infrafabric.swarm.limits import MAX_TOKENS
+from infrafabric.swarm.shapes.shape import BadShapeError
+from infrafabric.swarm.shapes.task import Task
+from infrafabric.swarm.status import TaskStatus
+from infrafabric.swarm.task_answers import CallOutcome, Job, TaskAnswers
+
+POISON, POISON_RECEIVES = "poison", 3  # below the queue's own maxReceiveCount (5 or more), which stores no reason
+NOT_THE_COORDINATOR, NOT_A_REQUEST = "not-the-coordinator", "not-a-request"
+_DEADLINE_MARGIN_MS = 1_000  # a call that times out this close to the deadline was ended by the deadline
+_NO_DEADLINE_MS = 1 << 52
+
+
+class BadRequestError(ValueError):
+    """Trusted message that is not a task from the coordinator; it goes to the dead-letter queue with its reason."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One delivery of an SQS message."""
+
+    body: str
+    sqs_message_id: str  # the same for a repeated delivery, another one for a replayed message
+    receipt_handle: str
+    receives: int  # deliveries so far, this one included
+    put_backs: int  # earlier put-backs of the message
+    left_ms: Callable[[], int]  # time that is left of the invocation
+
+
+class TaskWorker:
+    """Processes an agent's tasks: verify, lease, ask the model, store the result, answer."""
+
+    def __init__(self, deps: AgentDeps) -> None:
+        self._deps = deps
+        self._answers = TaskAnswers(deps)
+
+    def handle(self, delivery: Delivery) -> None:
+        """Process one delivery; a message that fails repeatedly is poison and goes to the dead-letter queue.
+
+        Raises:
+            Exception: any error of ``process``, while another delivery may still succeed.
+        """
+        try:
+            self.process(delivery)
+        except LeaseHeldError as held:
+            remaining_s = max(0, held.until_ms - self._deps.now_ms()) // 1000 + 1
+            self._redeliver_after(delivery, remaining_s)
+            raise
+        except Exception as error:
+            if delivery.receives < POISON_RECEIVES:
+                delay_s = redelivery_delay_s(delivery.receives, random_unit=self._deps.random_unit())
+                self._redeliver_after(delivery, delay_s)
+                raise
+            self._deps.log.warning("message is poison", error=type(error).__name__, receives=delivery.receives)
+            detail = f"{type(error).__name__} at delivery {delivery.receives}"
+            self._deps.dead_letters.dead_letter(delivery.body, POISON, detail)
+
+    def process(self, delivery: Delivery) -> None:
+        """Process one message to its end.
+
+        Raises:
+            LeaseHeldError: another invocation works on the message; the message must be delivered again.
+            botocore.exceptions.ClientError: AWS refused a call; likewise.
+        """
+        deps = self._deps
+        try:
+            job = self._job(delivery, deps.now_ms())
+        except (Refused, BadRequestError) as refused:
+            if refused.reason is Reason.STALE and self._answered_late_repeat(delivery):
+                return
+            deps.log.warning("message refused", reason=str(refused.reason), detail=refused.detail)
+            deps.dead_letters.dead_letter(delivery.body, str(refused.reason), refused.detail)
+            return
+        task = job.task
+        try:
+            lease = deps.leases.lease(
+                task.session_id,
+                job.envelope.message_id,
+                reserve_nusd=deps.model.worst_nusd(job.prompt, MAX_TOKENS),
+                budget_nusd=task.budget_nusd,
+                lease_ms=max(1, delivery.left_ms()),
+                token=deps.new_token(),
+                sqs_message_id=delivery.sqs_message_id,
+            )
+        except AlreadyDoneError as done:
+            self._answer_repeat(job, done, delivery)
+        except SessionOverError as over:
+            deps.log.info("message dropped", session_id=task.session_id, task_id=task.task_id, why=str(over))
+            deps.callbacks.fail(task.callback_id, CANCELLED, str(over))  # in case the coordinator still waits
+        except OverBudgetError as error:
+            delay_s = self._delay_s(job) if error.later else None
+            if delay_s is None:
+                self._answers.decline(job, BUDGET, str(error))
+            else:
+                self._put_back(job, delay_s, BUDGET)
+        else:
+            self._ask_model(job, lease)
+
+    # -- verification --------------------------------------------------------------------------------------------------
+
+    def _job(self, delivery: Delivery, now_ms: int) -> Job:
+        envelope = self._verified_request(delivery.body, now_ms)
+        try:
+            task = Task.read(self._deps.objects.resolve(envelope.content))
+        except BadShapeError as error:
+            raise BadRequestError(Reason.BAD_CONTENT, f"content.{error.problem}") from None
+        prompt = prompts.agent(agent=self._deps.agent, session_id=task.session_id, goal=task.goal, task=task.text)
+        return Job(envelope, task, prompt, delivery.body, delivery.put_backs, delivery.left_ms)
+
+    def _verified_request(self, body: str, now_ms: int) -> Envelope:
+        """Return the verified message if it is a request of the coordinator: other principals may not order work."""
+        registry = self._deps.registry(*stated_sender(body))
+        envelope = verify(body, registry=registry, now_ms=now_ms, receiver=self._deps.principal)
+        if envelope.sender != COORDINATOR:
+            text = f"{envelope.sender} sent the request, and agents work for {COORDINATOR} only"
+            raise BadRequestError(NOT_THE_COORDINATOR, text)
+        if envelope.performative is not Performative.REQUEST:
+            text = f"an agent acts on a request, and the message is of type {envelope.performative}"
+            raise BadRequestError(NOT_A_REQUEST, text)
+        return envelope
+
+    # -- repeated deliveries -------------------------------------------------------------------------------------------
+
+    def _answered_late_repeat(self, delivery: Delivery) -> bool:
+        """Answer a message past its deadline if it is a repeated delivery whose work is done.
+
+        SQS delivers again the message of an agent that died after its work, when the queue's visibility timeout ends.
+        That is later than the deadline of many a session, and history must receive the result all the same.
+        """
+        try:
+            job = self._job(delivery, parse(delivery.body).timestamp)  # verified, except for its age
+        except (Refused, BadRequestError):
+            return False
+        done = self._deps.leases.finished_work(job.task.session_id, job.envelope.message_id)
+        if done is None or done.sqs_message_id != delivery.sqs_message_id:
+            return False
+        self._answers.repeat(job, done.result)
+        return True
+
+    def _answer_repeat(self, job: Job, done: AlreadyDoneError, delivery: Delivery) -> None:
+        """Answer done work again (idempotency), and dead-letter a replayed message.
+
+        SQS may deliver a message twice. Another SQS message with the same IF.bus message id is a replay. The
+        coordinator receives the answer in both cases, since the first one may be lost; a replay is not published.
+        """
+        if delivery.sqs_message_id == done.sqs_message_id:
+            self._answers.repeat(job, done.result)
+            return
+        self._answers.call_back(job, done.result, "answered before")
+        detail = f"the work of {job.envelope.message_id} was done before"
+        self._deps.dead_letters.dead_letter(job.body, str(Reason.REPLAYED), detail)
+
+    # -- the model call ------------------------------------------------------------------------------------------------
+
+    def _ask_model(self, job: Job, lease: Lease) -> None:
+        deps = self._deps
+        started_ms = deps.now_ms()
+        timeout_s = min(model_call_timeout_s(job.left_ms() / 1000), (_deadline_ms(job) - started_ms) / 1000)
+        try:
+            with self._heartbeats(job.task.callback_id):
+                output = prompts.agent_answer()
+                completion = deps.model.ask(job.prompt, output, max_tokens=MAX_TOKENS, timeout_s=max(0.1, timeout_s))
+        except errors.Throttled as throttled:
+            self._retry_throttled(job, lease, throttled.retry_after_s)
+            return
+        except errors.ModelError as error:
+            late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
+            self._settle_failure(job, lease, DEADLINE if late else error.slug, error, started_ms)
+            return
+        cost_nusd = deps.model.cost_nusd(completion.usage)
+        document = {
+            **self._answers.heading(job, started_ms),
+            "status": TaskStatus.DONE,
+            "model": completion.model_id,
+            "offline": completion.offline,
+            "findings": [finding.model_dump() for finding in completion.value.findings],
+            "summary": completion.value.summary,
+            "tokens": asdict(completion.usage),
+            "cost_usd": usd(cost_nusd),
+        }
+        deps.measure(
+            {
+                "ExecutionTime": deps.now_ms() - started_ms,
+                "TokensConsumed": completion.usage.total,
+                "CostUsd": usd(cost_nusd),
+                "CompletionStatus": 0,
+            }
+        )
+        outcome = CallOutcome(document=document, spent_nusd=cost_nusd, usage=completion.usage)
+        self._answers.settle(job, lease, outcome)
+
+    def _retry_throttled(self, job: Job, lease: Lease, retry_after_s: float) -> None:
+        """Put a throttled message back, or fail it if no delay ends before the deadline."""
+        delay_s = self._delay_s(job, retry_after_s)
+        if delay_s is None:
+            text = f"throttled {job.put_backs + 1} times, and no wait ends before the deadline"
+            self._settle_failure(job, lease, THROTTLED, errors.Throttled(text), self._deps.now_ms())
+            return
+        self._deps.leases.release(lease)
+        self._put_back(job, delay_s, THROTTLED)
+
+    def _settle_failure(self, job: Job, lease: Lease, reason: str, error: errors.ModelError, started_ms: int) -> None:
+        """Store, pay and answer a failed call as a successful one."""
+        spent_nusd = self._cost_of_failure(error, lease)
+        document = {
+            **self._answers.heading(job, started_ms),
+            "status": TaskStatus.FAILED,
+            "model": self._deps.model.model_id,
+            "error": {"reason": reason, "detail": str(error)},
+            "cost_usd": usd(spent_nusd),
+        }
+        self._deps.measure({"CompletionStatus": 1, "CostUsd": usd(spent_nusd)})
+        outcome = CallOutcome(
+            document=document, spent_nusd=spent_nusd, usage=error.usage, reason=reason, detail=str(error)
+        )
+        self._answers.settle(job, lease, outcome)
+
+    def _cost_of_failure(self, error: errors.ModelError, lease: Lease) -> int:
+        """Return the cost of a failed call; the whole reservation if the cost is unknown."""
+        if error.usage is not None:
+            return self._deps.model.cost_nusd(error.usage)
+        return lease.reserved_nusd if error.billed is None else 0
+
+    # -- delays --------------------------------------------------------------------------------------------------------
+
+    def _delay_s(self, job: Job, retry_after_s: float = 0.0) -> int | None:
+        """Return the delay of a put-back in seconds, or None if no delay ends before the deadline.
+
+        The coordinator declares an agent silent after two heartbeats or more, so no delay is longer.
+        """
+        patience = Patience(longest_s=max(1, min(900, int(2 * self._deps.heartbeat_s))))
+        left_s = (_deadline_ms(job) - self._deps.now_ms()) / 1000
+        return throttle_delay_s(
+            job.put_backs,
+            left_s=left_s,
+            random_unit=self._deps.random_unit(),
+            retry_after_s=retry_after_s,
+            patience=patience,
+        )
+
+    def _put_back(self, job: Job, delay_s: int, why: str) -> None:
+        put_backs = job.put_backs + 1
+        self._deps.queue.put_back(job.body, put_backs, delay_s)
+        self._deps.callbacks.send_heartbeat(job.task.callback_id)  # a waiting task is not a silent one
+        self._deps.log.info("task put back", task_id=job.task.task_id, why=why, delay_s=delay_s, throttles=put_backs)
+
+    def _redeliver_after(self, delivery: Delivery, delay_s: int) -> None:
+        try:
+            self._deps.queue.redeliver_after(delivery.receipt_handle, delay_s)
+        except Exception as error:  # noqa: BLE001  the queue's visibility timeout brings the message back anyway
+            self._deps.log.warning("message comes back late", error=type(error).__name__)
+
+    @contextmanager
+    def _heartbeats(self, callback_id: str) -> Iterator[None]:
+        """Send heartbeats during a model call, so that a long call is not mistaken for a dead agent."""
+        over = threading.Event()
+
+        def send() -> None:
+            while not over.wait(self._deps.heartbeat_s):
+                self._deps.callbacks.send_heartbeat(callback_id)
+
+        thread = threading.Thread(target=send, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _deadline_ms(job: Job) -> int:
+    return _NO_DEADLINE_MS if job.envelope.reply_by is None else job.envelope.reply_by

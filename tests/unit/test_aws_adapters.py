@@ -1,0 +1,207 @@
+"""AWS adapters against botocore's own stubs, so requests and errors are the real client's."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from infrafabric.aws_adapters.callbacks import DurableCallbacks
+from infrafabric.aws_adapters.executions import CoordinatorExecutions, execution_name
+from infrafabric.aws_adapters.key_registry import KeyRegistry
+from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.aws_adapters.queues import DeadLetterQueue
+from infrafabric.bus.claim_check import object_key
+from infrafabric.bus.refusal import Refused
+from infrafabric.bus.registry import TrustedKey
+from infrafabric.bus.uris import COORDINATOR
+from infrafabric.concurrency import run_concurrently_on
+from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
+from tests.unit.swarm.orders import an_order
+
+KEY = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+NEW_KEY = "ed25519:PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="  # of RFC 8032's examples, both
+
+
+def stubbed(service: str) -> tuple[Any, Stubber]:
+    client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    stubber = Stubber(client)
+    stubber.activate()
+    return client, stubber
+
+
+def body(text: bytes) -> dict[str, Any]:
+    return {"Body": StreamingBody(io.BytesIO(text), len(text))}
+
+
+def test_the_registry_is_read_once_and_again_for_a_sender_that_it_lacks_but_not_at_every_message() -> None:
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    assert registry(COORDINATOR).key_of(COORDINATOR)
+    now[0] = 30
+    assert registry("if://agent/h11").key_of("if://agent/h11") is None, "a flood of unknown senders reads nothing"
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h11": "{KEY}"}}'.encode()))
+    now[0] = 61
+    assert registry("if://agent/h11").key_of("if://agent/h11")
+    answers.assert_no_pending_responses()
+
+
+def test_a_key_that_was_changed_is_looked_up_although_its_owner_is_known() -> None:
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    registry(COORDINATOR, KEY)
+    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(KEY), "a flood of forgeries reads nothing"
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{NEW_KEY}"}}'.encode()))
+    now[0] = 61
+    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(NEW_KEY)
+    now[0] = 122
+    registry(COORDINATOR, NEW_KEY)
+    answers.assert_no_pending_responses()
+
+
+def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -> None:
+    s3, answers = stubbed("s3")
+    answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    assert S3Objects(s3, "results").find("k") is None
+    answers.add_client_error("get_object", "SlowDown", http_status_code=503)
+    with pytest.raises(ClientError, match="SlowDown"):
+        S3Objects(s3, "results").find("k")
+
+
+def test_many_objects_are_read_side_by_side_and_come_in_order() -> None:
+    at_once = threading.Barrier(2, timeout=10)  # nobody gets past it alone
+
+    class S3:
+        def get_object(self, **request: Any) -> dict[str, Any]:
+            at_once.wait()
+            return body(request["Key"].encode())
+
+    assert S3Objects(S3(), "results").find_all(["a", "b", "c", "d"]) == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
+def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it(code: str, status: int) -> None:
+    """Whoever may not list a bucket is denied what is not there."""
+    s3, answers = stubbed("s3")
+    digest = "0" * 64
+    reference = {"s3_uri": f"s3://results/{object_key(digest)}", "sha256": digest, "size_bytes": 10}
+    answers.add_client_error("get_object", code, http_status_code=status)
+    with pytest.raises(Refused, match="bad-reference: no object at"):
+        S3Objects(s3, "results").resolve(reference)
+
+
+def test_a_callback_that_is_closed_is_no_error() -> None:
+    client, answers = stubbed("lambda")
+    closed: list[str] = []
+    callbacks = DurableCallbacks(client, closed.append)
+    answers.add_client_error("send_durable_execution_callback_success", "CallbackTimeoutException")
+    callbacks.succeed("Y2I=", {"status": "DONE"})
+    answers.add_client_error("send_durable_execution_callback_failure", "ServiceException", http_status_code=500)
+    with pytest.raises(ClientError, match="ServiceException"):
+        callbacks.fail("Y2I=", "budget", "too dear")
+    assert closed == ["CallbackTimeoutException"]
+
+
+@pytest.mark.parametrize(("status", "over"), [("RUNNING", False), ("FAILED", True), ("SUCCEEDED", True)])
+def test_an_execution_is_over_when_it_does_not_run(status: str, over: bool) -> None:
+    client, answers = stubbed("lambda")
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9"
+    ran = {"DurableExecutionArn": arn, "DurableExecutionName": "s", "FunctionArn": "arn:f", "StartTimestamp": 1}
+    answers.add_response("get_durable_execution", {**ran, "Status": status}, {"DurableExecutionArn": arn})
+    assert CoordinatorExecutions(client, "arn:c").has_ended(arn) is over
+
+
+def test_an_execution_that_is_forgotten_is_over() -> None:
+    client, answers = stubbed("lambda")
+    answers.add_client_error("get_durable_execution", "ResourceNotFoundException", http_status_code=404)
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9"
+    assert CoordinatorExecutions(client, "arn:c").has_ended(arn)
+
+
+STARTS = {
+    ExecutionMode.START: CoordinatorExecutions.start,
+    ExecutionMode.RESUME: CoordinatorExecutions.resume,
+    ExecutionMode.WRAP_UP: CoordinatorExecutions.wrap_up,
+}
+
+
+@pytest.mark.parametrize("mode", STARTS)
+def test_an_execution_is_started_under_its_name_and_told_what_it_is_for(mode: ExecutionMode) -> None:
+    client, answers = stubbed("lambda")
+    order = an_order(session_id="s" * 64)
+    expected = {
+        "FunctionName": "arn:c",
+        "InvocationType": "Event",
+        "DurableExecutionName": execution_name("arn:c", "s" * 64, mode),
+        "Payload": json.dumps(CoordinatorEvent(order=order, mode=mode).as_event()).encode(),
+    }
+    answers.add_response("invoke", {"StatusCode": 202, "DurableExecutionArn": "arn:e"}, expected)
+    assert STARTS[mode](CoordinatorExecutions(client, "arn:c"), order) == "arn:e"
+
+
+def test_no_two_sessions_stacks_or_purposes_share_the_name_of_an_execution() -> None:
+    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again")
+    names = {
+        execution_name(arn, session, mode)
+        for arn in ("arn:aws:lambda:us-east-1:1:function:infrafabric-dev-coordinator:live", "arn:prod")
+        for session in sessions
+        for mode in STARTS
+    }
+    assert len(names) == 2 * len(sessions) * len(STARTS)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
+
+
+def test_a_heartbeat_that_is_lost_stops_no_work() -> None:
+    client, answers = stubbed("lambda")
+    lost: list[str] = []
+    answers.add_client_error(
+        "send_durable_execution_callback_heartbeat", "TooManyRequestsException", http_status_code=429
+    )
+    DurableCallbacks(client, lost.append).send_heartbeat("Y2I=")
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_what_is_done_side_by_side_is_done_to_the_end_before_an_error_is_raised(at: int) -> None:
+    did: list[int] = []
+
+    def job(number: int) -> Callable[[], None]:
+        def run() -> None:
+            did.append(number)
+            if number == at:
+                raise ValueError(str(number))
+
+        return run
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match=str(at)):
+        run_concurrently_on(pool)(job(0), job(1), job(2))
+    assert sorted(did) == [0, 1, 2]
+
+
+def test_a_dead_letter_of_a_fifo_queue_hides_no_other_and_is_taken_for_none() -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Sqs:
+        def send_message(self, **request: Any) -> None:
+            sent.append(request)
+
+    for url in ("https://sqs/dlq", "https://sqs/dlq.fifo", "https://sqs/dlq.fifo"):
+        DeadLetterQueue(Sqs(), url).dead_letter("body", "stale", "")
+    assert "MessageGroupId" not in sent[0]
+    assert sent[1]["MessageGroupId"] != sent[2]["MessageGroupId"], "one that is looked at hides its whole group"
+    assert sent[1]["MessageDeduplicationId"] != sent[2]["MessageDeduplicationId"], "refused again it would be dropped"
+    assert sent[0]["MessageAttributes"]["detail"]["StringValue"] == "-", "SQS takes no empty attribute"
