@@ -38,9 +38,10 @@ demo: setup ## deploy the dev stack on this machine, run a ten-agent session, pr
 
 test: lint validate test-unit test-infra test-engine test-e2e ## everything CI runs
 
-lint: setup ## ruff and pyright
+lint: setup ## ruff, import contracts and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pyright
 
 validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack and checkov
