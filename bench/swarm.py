@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from infrafabric.cli.api_client import ApiClient, ByKey
+from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
 from local.platform import ACCOUNT, REGION, Platform
 
 SIZES = (10, 100, 1000)
@@ -62,7 +62,7 @@ def measure(platform: Platform, outputs: dict[str, Any], say: Callable[[str], No
 
 
 def _session(platform: Platform, outputs: dict[str, Any], tasks: int) -> dict[str, Any]:
-    client = ApiClient(outputs["api_url"], ByKey(outputs["api_key"]))
+    client = ApiClient(outputs["api_url"], ApiKeyAuthentication(outputs["api_key"]))
     session_id = f"bench-{tasks}-{uuid.uuid4().hex[:6]}"
     _stand_in(platform, "DELETE")
     before, started = Counter(platform.calls()), time.perf_counter()

@@ -1,4 +1,4 @@
-"""Gathers what several threads want to send at the same moment into one call."""
+"""Batching: gathers items that several threads send at the same moment into one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class _Entry(Generic[Item]):
-    """An item that waits: ``woken`` when it was sent, or when it is its turn to send for all that wait."""
+    """Waiting item. ``woken`` is set once the item was sent, or once its thread must send the waiting batch."""
 
     def __init__(self, item: Item, size_bytes: int) -> None:
         self.item, self.size_bytes = item, size_bytes
@@ -20,17 +20,17 @@ class _Entry(Generic[Item]):
 
 
 class Coalescer(Generic[Item]):
-    """Threads call :meth:`send` with one item each; items that arrive together leave in one batch.
+    """Batches the items of concurrent threads: each thread calls :meth:`send` with one item.
 
-    While one thread sends, what others bring gathers and leaves in the next batch: a lone item never waits, and the
-    busier it gets the fuller the batches are. Each caller returns when its own item was sent, or gets the error that
-    its own item met; whoever sends for others hands that over once its own is gone.
+    While one thread sends, the items of other threads gather and leave in the next batch: a lone item never waits, and
+    batches grow with the load. Each caller returns once its own item was sent, or raises the error of its own item. A
+    thread that sends for others hands the sending over once its own item is gone.
 
     Args:
-        send_batch: sends the items, and returns for each None or what went wrong with it. What it raises, all get.
-        most: items a batch may have (10 for SNS and SQS).
-        most_bytes: sum of the items' sizes that a batch may have, by ``size_of``; a larger item goes alone.
-        wait_s: how long the first item waits for company, where fewer calls are worth more than a few milliseconds.
+        send_batch: sends the items and returns None or an error per item. An error that it raises reaches all callers.
+        most: largest number of items in a batch (10 for SNS and SQS).
+        most_bytes: largest sum of the items' sizes, by ``size_of``; a larger item leaves alone.
+        wait_s: time that the first item waits for others, where fewer calls are worth more than a few milliseconds.
     """
 
     def __init__(
@@ -50,7 +50,11 @@ class Coalescer(Generic[Item]):
         self._full = threading.Event()
 
     def send(self, item: Item) -> None:
-        """Send one item; returns once it is sent. Raises what sending it raised."""
+        """Send one item and return once the item was sent.
+
+        Raises:
+            Exception: the error of sending the item.
+        """
         mine = _Entry(item, self._size_of(item))
         with self._lock:
             self._waiting.append(mine)
@@ -67,7 +71,7 @@ class Coalescer(Generic[Item]):
             raise mine.problem
 
     def _lead(self) -> None:
-        """Send all that waits, the leader's own item first; then the first of those who came since leads."""
+        """Send the waiting items, this thread's own item first; the first thread that arrived since sends next."""
         with self._lock:
             batch, self._waiting = self._waiting, []
             self._full.clear()
@@ -91,13 +95,13 @@ class Coalescer(Generic[Item]):
         return parts
 
     def _send(self, part: Sequence[_Entry[Item]]) -> None:
-        """Nothing is raised here, not even an interrupt: whoever leads owes all the others an end to their wait."""
+        """Send one batch. Raises nothing, not even an interrupt: the other threads' waits must end."""
         problems: Sequence[BaseException | None]
         try:
             problems = self._send_batch([entry.item for entry in part])
             if len(problems) != len(part):
-                raise ValueError(f"send_batch was given {len(part)} items and answered for {len(problems)}")
-        except BaseException as error:  # noqa: BLE001  the leader raises it too, as its own item's
+                raise ValueError(f"send_batch received {len(part)} items and returned {len(problems)} results")
+        except BaseException as error:  # noqa: BLE001  the sending thread raises it too, for its own item
             problems = [error] * len(part)
         for entry, problem in zip(part, problems, strict=True):
             entry.problem, entry.sent = problem, True

@@ -1,8 +1,8 @@
-"""The contract between infra and functions: one typed environment model per function.
+"""Environment models: the contract between infra and functions, one typed model per function.
 
-The component renders the model into the function's variables, the handler reads it back at init, so a variable is named
-in one place and a rename cannot drift. Field ``queue_url`` is variable ``QUEUE_URL``. No field ever holds a secret:
-secrets are named by ARN and fetched by the function that may read them.
+The component renders the model into the function's environment variables and the handler reads the model at init, so
+each variable is named in a single place. Field ``queue_url`` is variable ``QUEUE_URL``. No field holds a secret: fields name
+secrets by ARN, and the function that may read a secret fetches it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Provider = Literal["anthropic", "bedrock", "offline"]
 
 
 class BadEnvironment(Exception):
-    """A function was deployed with a variable missing or malformed. The message names each one."""
+    """Function with missing or malformed environment variables; the message names each."""
 
 
 class Environment(BaseModel):
-    """What every function is told. Subclasses add what one function needs."""
+    """Variables of every function. A subclass adds the variables of one function."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,26 +30,26 @@ class Environment(BaseModel):
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The model as the function's variables give it; variables of others (AWS's own) are not looked at.
+        """Return the model from the function's variables; other variables (AWS's own) are ignored.
 
         Raises:
-            BadEnvironment: naming every variable that is missing or malformed, and what is allowed.
+            BadEnvironment: naming every missing or malformed variable, and the allowed values.
         """
-        given = {name: environ[name.upper()] for name in cls.model_fields if name.upper() in environ}
+        variables = {name: environ[name.upper()] for name in cls.model_fields if name.upper() in environ}
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(variables)
         except ValidationError as error:
             problems = "; ".join(_named(problem) for problem in error.errors(include_input=False))
             raise BadEnvironment(f"{cls.__name__} cannot be read: {problems}") from None
 
     @classmethod
     def render(cls, **fields: Any) -> dict[str, Any]:
-        """The variables for ``fields``, each a plain value or a Pulumi Input of a string.
+        """Return the variables for ``fields``, each a plain value or a Pulumi Input of a string.
 
-        Only names and plain values can be checked here: an Output is not known yet, and stays visible in a preview.
+        Only names and plain values are checked: an Output is not known yet.
 
         Raises:
-            TypeError: a field that the model does not have, or a required one that is not given.
+            TypeError: an unknown field, or a missing required one.
             BadEnvironment: a plain value that the model refuses.
         """
         unknown = sorted(set(fields) - set(cls.model_fields))
@@ -76,9 +76,9 @@ class Environment(BaseModel):
 
 
 def _named(problem: ErrorDetails) -> str:
-    """A problem with the variable's name in front; one of several variables together names them itself."""
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"{str(problem['loc'][0]).upper()}: {said}" if problem["loc"] else said
+    """Return a problem with its variable's name; a problem of several variables names them itself."""
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{str(problem['loc'][0]).upper()}: {text}" if problem["loc"] else text
 
 
 def _text(value: str | float) -> str:
@@ -86,7 +86,7 @@ def _text(value: str | float) -> str:
 
 
 class ModelEnvironment(Environment):
-    """Which model answers, for the functions that ask one."""
+    """Variables of functions with model calls."""
 
     model_provider: Provider
     model_id: str = Field(min_length=1)
@@ -99,14 +99,14 @@ class ModelEnvironment(Environment):
     @model_validator(mode="after")
     def _provider_can_answer(self) -> Self:
         if self.model_provider == "offline" and self.model_base_url is None:
-            raise ValueError("MODEL_BASE_URL: Field required with provider offline, which must never ask the real API")
+            raise ValueError("MODEL_BASE_URL: Field required with provider offline, which must never call the real API")
         if self.model_provider == "anthropic" and self.api_key_secret_arn is None:
             raise ValueError("API_KEY_SECRET_ARN: Field required with provider anthropic")
         return self
 
 
 class AgentEnvironment(ModelEnvironment):
-    """Agent hNN: one function, one principal, one signing key."""
+    """Variables of agent hNN."""
 
     stack: str = Field(min_length=1)  # a dimension of its metrics
     agent: str = Field(pattern=r"^h\d{2}$")
@@ -118,27 +118,27 @@ class AgentEnvironment(ModelEnvironment):
     record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str
     sessions_table: str
-    heartbeat_s: int = Field(ge=1, le=3600)  # a sign of life this often while a model call runs
-    batch_size: int = Field(ge=1, le=100)  # messages worked side by side in one invocation
+    heartbeat_s: int = Field(ge=1, le=3600)  # interval of heartbeats during a model call
+    batch_size: int = Field(ge=1, le=100)  # messages that one invocation processes concurrently
 
 
 class CoordinatorEnvironment(ModelEnvironment):
-    """The durable function that plans, dispatches and reports."""
+    """Variables of the coordinator, the durable function that plans, dispatches and reports."""
 
     agents: int = Field(ge=1, le=99)
-    at_once: int = Field(ge=1, le=100_000)  # tasks one agent can work at a time: a longer queue needs more patience
+    at_once: int = Field(ge=1, le=100_000)  # tasks that one agent processes concurrently; bounds the timeouts
     signing_key_arn: str
     registry_uri: str = Field(pattern=r"^s3://")
     topic_arn: str
     record_queue_url: str | None = None
     results_bucket: str
     sessions_table: str
-    heartbeat_timeout_s: int = Field(ge=2, le=86_400)  # an agent silent for longer has its task given to another
+    heartbeat_timeout_s: int = Field(ge=2, le=86_400)  # after a longer silence the task goes to another agent
     reassignments: int = Field(ge=0, le=10)
 
 
 class ApiEnvironment(Environment):
-    """The function behind API Gateway."""
+    """Variables of the API function."""
 
     agents: int = Field(ge=1, le=99)
     coordinator_arn: str  # of the alias: a durable function is invoked by version or alias
@@ -150,7 +150,7 @@ class ApiEnvironment(Environment):
 
 
 class WatchdogEnvironment(Environment):
-    """Looks after the sessions that run."""
+    """Variables of the watchdog."""
 
     stack: str = Field(min_length=1)  # a dimension of its metrics
     coordinator_arn: str  # of the alias
@@ -159,24 +159,24 @@ class WatchdogEnvironment(Environment):
 
 
 class DatabaseEnvironment(Environment):
-    """How to reach PostgreSQL."""
+    """Connection to PostgreSQL."""
 
     db_host: str
     db_port: int = Field(ge=1, le=65535)
     db_name: str
-    db_user: str  # signs in with an IAM token, never with a password
+    db_user: str  # authenticates with an IAM token, never with a password
     db_root_cert: str = Field(pattern=r"^/")  # path of the CA bundle: the connection is always verify-full
 
 
 class RecorderEnvironment(DatabaseEnvironment):
-    """Writes history to PostgreSQL, in order, from the FIFO queue."""
+    """Variables of the recorder, which writes history from the FIFO queue to PostgreSQL."""
 
     registry_uri: str = Field(pattern=r"^s3://")
     dlq_url: str
 
 
 class MigratorEnvironment(DatabaseEnvironment):
-    """Applies the SQL migrations; invoked by the deployment."""
+    """Variables of the migrator, which applies the SQL migrations."""
 
     master_secret_arn: str
     recorder_user: str

@@ -1,4 +1,4 @@
-"""Money in nano-USD: one cached Haiku token costs 10 of them, so integers are exact."""
+"""Money in nano-USD, as exact integers: a cached Haiku token costs 10 nano-USD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs and metrics of the functions: JSON lines, and metrics as EMF in the log, which cost no API call."""
+"""Logs and metrics of the functions: JSON lines, and metrics in EMF format in the log, which cost no API call."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-NAMESPACE = "InfraFabric/Agents"  # the seed's, section 4.3
+NAMESPACE = "InfraFabric/Agents"  # docs/origin.md, section 4.3
 STACK_DIMENSION = "Stack"  # two stacks may share an account
-TASK_METRICS = {  # of each agent, and of the stack
+TASK_METRICS = {  # per agent, and per stack
     "ExecutionTime": MetricUnit.Milliseconds,
     "TokensConsumed": MetricUnit.Count,
-    "CompletionStatus": MetricUnit.Count,  # 0 success, 1 failure: its average is the error rate
+    "CompletionStatus": MetricUnit.Count,  # 0 success, 1 failure: the average is the error rate
     "CostUsd": MetricUnit.NoUnit,
 }
-WATCH_METRICS = {  # of the stack
+WATCH_METRICS = {  # per stack
     "SessionsLive": MetricUnit.Count,
     "SessionsStuck": MetricUnit.Count,
     "SessionsLost": MetricUnit.Count,
@@ -27,37 +27,42 @@ _UNITS = {**TASK_METRICS, **WATCH_METRICS}
 
 
 class EventLog:
-    """Structured logging: an event's name and its fields. Never content, never a secret."""
+    """Structured log: the name of an event and its fields, never content or secrets."""
 
     def __init__(self, service: str, level: str) -> None:
-        # Lambda knows a line's level only beside a time of this form, and takes every other line for INFO (Lambda
+        # Lambda reads a line's level only beside a timestamp of this form, and treats every other line as INFO (Lambda
         # Developer Guide, "Configuring advanced logging controls").
         self.logger = Logger(service=service, level=level, use_rfc3339=True)
 
     @property
     def plain(self) -> logging.Logger:
-        """For libraries that want the standard library's logger; Powertools' only behaves like one."""
+        """Logger for libraries that require the standard library's type; Powertools' logger only behaves like it."""
         return cast(logging.Logger, self.logger)
 
     def info(self, event: str, **fields: Any) -> None:
+        """Log an event at level INFO."""
         self.logger.info(event, extra=fields)
 
     def warning(self, event: str, **fields: Any) -> None:
+        """Log an event at level WARNING."""
         self.logger.warning(event, extra=fields)
 
     def error(self, event: str, **fields: Any) -> None:
+        """Log an event at level ERROR."""
         self.logger.error(event, extra=fields)
 
 
 def meter(stack: str, **dimensions: str) -> Callable[[Mapping[str, float]], None]:
-    """Emits metrics of the stack as a whole, and by these dimensions if any.
+    """Return a function that emits metrics per stack, and also per these dimensions.
 
-    Alarms watch the stack's: one metric, however many agents. The session is no dimension: each value would be a metric
-    of its own to pay for.
+    Alarms use the metric per stack: one metric for any number of agents. The session is not a dimension, because each
+    value would be billed as a metric of its own.
     """
 
     def emit(values: Mapping[str, float]) -> None:
-        metrics = EphemeralMetrics(namespace=NAMESPACE)  # its own values: agents work side by side
+        metrics = EphemeralMetrics(
+            namespace=NAMESPACE
+        )  # a new object per emission: messages are processed concurrently
         for name, value in {**dimensions, STACK_DIMENSION: stack}.items():
             metrics.add_dimension(name=name, value=value)
         if dimensions:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from infrafabric.cli.api_client import ApiClient, ByKey
+from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
 from local import platform, stack
 from local.deploy import Deployment
 from local.view import Quiet, View, by_component
@@ -40,7 +40,7 @@ def run(home: Path, view: View, *, goal: str | None, agents: int) -> int:
 
 
 def _session(here: platform.Platform, deployed: stack.Deployed, view: View, goal: str, agents: int) -> dict[str, Any]:
-    client = ApiClient(deployed.outputs["api_url"], ByKey(deployed.outputs["api_key"]))
+    client = ApiClient(deployed.outputs["api_url"], ApiKeyAuthentication(deployed.outputs["api_key"]))
     started = time.monotonic()
     session_id = client.call("POST", "/sessions", {"goal": goal, "agents": agents})["session_id"]
     session = client.call("GET", f"/sessions/{session_id}")

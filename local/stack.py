@@ -17,7 +17,7 @@ from infra import program
 from infra.foundation import packages
 from infra.packager import build as packager
 from infra.settings import stackfile
-from infrafabric.cli.api_client import ApiClient, ByKey
+from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
 from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 
@@ -126,7 +126,9 @@ def warm(platform: Platform, deployed: Deployed) -> None:
         client.invoke(FunctionName=f"{function}:live", Payload=b'{"Records": []}')
 
     jobs = [partial(invoke, agent["function_name"]) for agent in outputs["agents"].values()]
-    jobs.append(partial(ApiClient(outputs["api_url"], ByKey(outputs["api_key"])).call, "GET", "/sessions"))
+    jobs.append(
+        partial(ApiClient(outputs["api_url"], ApiKeyAuthentication(outputs["api_key"])).call, "GET", "/sessions")
+    )
     if outputs.get("record_queue_url"):
         jobs.append(partial(invoke, f"infrafabric-{deployed.stack}-recorder"))
     with ThreadPoolExecutor(len(jobs)) as pool:

@@ -39,7 +39,7 @@ class ProblemError(Exception):
 
 
 def bad_request(errors: list[dict[str, str]]) -> ProblemError:
-    """Return a 400 that names the fields that are not valid."""
+    """Return a 400 with the names of the invalid fields."""
     detail = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
     return ProblemError(400, "invalid-request", "The request is not valid", detail, errors)
 

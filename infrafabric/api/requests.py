@@ -1,4 +1,4 @@
-"""Requests of clients, validated whole before anything is done with them."""
+"""Requests of clients, validated whole before any effect."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def new_session(text: str) -> NewSession:
 
 
 def valid_session_id(text: str) -> str | None:
-    """Return the text if it may be a session id, else None: such a session cannot exist."""
+    """Return the text if valid as a session id, otherwise None: no session can have the id."""
     return text if SESSION_ID.fullmatch(text) else None
 
 
@@ -176,7 +176,7 @@ def _key_of_cursor(text: str) -> dict[str, Any]:
 
 
 def _with_number_types(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members with numbers of the types that they need: JSON has one type, so ``30.0`` is a whole number."""
+    """Return the members with numbers of the expected types: JSON has a single type, and ``30.0`` is a whole number."""
     members = dict(value)
     for name in ("agents", "deadline_s"):
         number = members.get(name)

@@ -77,7 +77,7 @@ class Response:
 
 
 class SessionService:
-    """Operations on sessions. Each raises ``ProblemError`` for a request that it refuses."""
+    """Operations on sessions; each raises ``ProblemError`` for a refused request."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
@@ -112,8 +112,8 @@ class SessionService:
     def list(self, query: Mapping[str, str]) -> Response:
         """Handle ``GET /sessions``: newest first.
 
-        A lost session is listed with the status that it will end with. Ending a page of them, each by an execution that
-        reports on it, is left to the watchdog and to the requests that read one session.
+        A lost session is listed with the expected final status. Ending a whole page of lost sessions, each by an
+        execution, is left to the watchdog and to requests for a single session.
         """
         parsed = requests.list_query(query)
         sessions, last = self._deps.store.list_sessions(limit=parsed.limit, after=parsed.after, label=parsed.label)
@@ -141,7 +141,7 @@ class SessionService:
     def cancel(self, session_id: str) -> Response:
         """Handle ``DELETE /sessions/{id}``: from now on agents get no money.
 
-        The coordinator is not stopped: the agents' answers tell it, and it reports and records what was done.
+        The coordinator is not stopped: after the agents' answers the coordinator reports and records the done tasks.
         """
         session = self._session(session_id)
         self._deps.store.end(session_id, SessionStatus.CANCELLED, reason="cancelled by a client")
@@ -149,7 +149,7 @@ class SessionService:
         return Response(202, {"session_id": session_id, "status": str(session.status)})
 
     def _session(self, text: str) -> SessionItem:
-        """Return a session, after ending it if it has lost its coordinator."""
+        """Return a session, ended first if lost."""
         session_id = requests.valid_session_id(text)
         session = self._deps.store.get(session_id) if session_id else None
         if session is None:
@@ -160,7 +160,7 @@ class SessionService:
         return session
 
     def _interim_report(self, session: SessionItem) -> dict[str, Any]:
-        """Return the report of a session that ended without one, or whose report is still being written."""
+        """Return the report of a session without a stored report (yet)."""
         store = self._deps.store
         order = store.order(session.session_id)
         results, documents = believed_results(

@@ -13,9 +13,9 @@ from infrafabric.swarm.shapes.order import Order
 
 @dataclass(frozen=True)
 class CoordinatorExecutions:
-    """Executions of one coordinator, named by its alias's ARN. Each start returns the execution's ARN.
+    """Executions of a coordinator, given by the ARN of the alias. Each start returns the execution's ARN.
 
-    A repeated start finds the execution by its name and starts nothing twice (idempotency).
+    A repeated start finds the execution by name and starts no second execution (idempotency).
     """
 
     lambda_client: Any
@@ -26,10 +26,7 @@ class CoordinatorExecutions:
         return self._start(order, ExecutionMode.START)
 
     def resume(self, order: Order) -> str:
-        """Start a second execution, which continues with the tasks that are not done.
-
-        For a session whose first execution ended before its tasks.
-        """
+        """Start a second execution for the unfinished tasks, after the first execution has ended."""
         return self._start(order, ExecutionMode.RESUME)
 
     def wrap_up(self, order: Order) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infrafabric.bus.claim_check import check_out
-from infrafabric.bus.refusal import Reason, Refused, shown
+from infrafabric.bus.refusal import Reason, Refused, quoted_value
 
 _READERS = 16  # concurrent reads; the client's connection pool is twice as large
 # S3's codes for a missing key. Without the right to list the bucket, which no function of ours has, S3 denies the key.
@@ -68,5 +68,5 @@ class S3Objects:
         except ClientError as error:
             if error.response["Error"]["Code"] not in _MISSING:
                 raise
-            text = f"no object at {shown(content['s3_uri'])}: send the message again"
+            text = f"no object at {quoted_value(content['s3_uri'])}: send the message again"
             raise Refused(Reason.BAD_REFERENCE, text) from None

@@ -55,8 +55,8 @@ class SessionStore(LeaseStore):
         """Return a session's order.
 
         Raises:
-            NoOrderError: the session has no order, so the API did not create it.
-            BadShapeError: the order was written by a release whose orders this one cannot read.
+            NoOrderError: the session has no order; the API did not create the session.
+            BadShapeError: the order is from a release with another version of orders.
         """
         item = self.find(keys.order_partition(session_id), keys.ORDER)
         if item is None:
@@ -145,7 +145,7 @@ class SessionStore(LeaseStore):
         self.transact([put, self.add_request(session_id, {"tasks_failed": 1})])
 
     def task(self, session_id: str, task_id: str) -> TaskResult | None:
-        """Return the result of a task that has ended, else None."""
+        """Return the result of an ended task, otherwise None."""
         item = self.find(session_id, keys.task_sort_key(task_id))
         return TaskResult.read(item) if item else None
 

@@ -1,4 +1,4 @@
-"""Sessions table: expressions that several of its writers share."""
+"""Sessions table: expressions shared by several writers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SessionsTable(DynamoTable):
     def add_request(self, session_id: str, counters: Mapping[str, int]) -> dict[str, Any]:
         """Return an addition to a session's counters as an item of a transaction.
 
-        ``updated_ms`` changes with it, so that the watchdog sees progress.
+        ``updated_ms`` changes too, as progress for the watchdog.
         """
         names = sorted(counters)
         expression = "SET updated_ms = :now ADD " + ", ".join(f"{name} :{name}" for name in names)

@@ -1,8 +1,8 @@
-"""The two ends of JSON on the bus: reading it strictly, and the RFC 8785 form that a signature covers.
+"""JSON on the bus: a strict reader, and the RFC 8785 canonical form that a signature covers.
 
-Both hold to one rule for numbers, so that whatever can be signed can be read back, and the canonical form of whatever
-was read can be read again: a number is accepted when a double (IEEE 754) holds its value and RFC 8785 writes it in a
-form that is accepted. Integers therefore end at ±(2^53 - 1), also those written 1e20 (RFC 8785: 21 plain digits).
+Reader and writer share one rule for numbers, so that every signed message can be read back, and the canonical form of
+every message read can be read again: a number is accepted if a double (IEEE 754) holds its value and RFC 8785 writes
+the value in an accepted form. Integers therefore end at ±(2^53 - 1), also 1e20 (RFC 8785: 21 plain digits).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import rfc8785
 
-from infrafabric.bus.refusal import Reason, Refused, shown
+from infrafabric.bus.refusal import Reason, Refused, quoted_value
 
 MAX_BYTES = 262_144  # an SNS topic's default (Publish, "256 KiB"), message and attributes; SQS would carry 1 MiB
 MAX_CONTENT_BYTES = 4 * 1024 * 1024  # of content kept in S3: what a function can hold beside its work
@@ -31,23 +31,23 @@ _ENCODER = json.JSONEncoder(
 _SUPPLEMENTARY = re.compile("[\U00010000-\U0010ffff]")
 _ABOVE_SURROGATES = re.compile("[\ue000-\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)  # possessive: never goes back over a long string
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)  # possessive: no backtracking over a long string
 
 
 def canonical(value: Any, *, inside: int = 0) -> bytes:
-    """``canonical_text`` in UTF-8."""
+    """Return ``canonical_text`` in UTF-8."""
     return canonical_text(value, inside=inside).encode()
 
 
 def canonical_text(value: Any, *, inside: int = 0) -> str:
-    """The RFC 8785 form of ``value``, which UTF-8 can hold: dicts with str keys, lists, str, int, float, bool, None.
+    """Return the RFC 8785 form of dicts with str keys, lists, str, int, float, bool and None.
 
     Args:
-        inside: how many objects and arrays will stand around it.
+        inside: number of objects and arrays that will surround the value.
 
     Raises:
-        Refused: too-deep, bad-number, bad-text (a lone surrogate); oversized when it cannot fit even in S3.
-        TypeError: a value that JSON does not have.
+        Refused: too-deep, bad-number, bad-text (a lone surrogate); oversized if the value cannot fit even in S3.
+        TypeError: a type that JSON does not have.
     """
     if not _survey(value, MAX_DEPTH - inside):
         return _by_library(value)
@@ -62,12 +62,12 @@ def canonical_text(value: Any, *, inside: int = 0) -> str:
 
 
 def quoted(text: str) -> str:
-    """The RFC 8785 form of a string, not yet in UTF-8."""
+    """Return the RFC 8785 form of a string, not yet in UTF-8."""
     return _ENCODER.encode(text)
 
 
 def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Read JSON so that no two readers can understand it differently.
+    """Parse JSON that all readers understand alike.
 
     Raises:
         Refused: oversized, not-json, too-deep, duplicate-key, bad-number, bad-text.
@@ -82,16 +82,18 @@ def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     except json.JSONDecodeError as error:
         raise _not_json(error) from None
     except Refused:
-        _check_grammar(text)  # what is wrong inside JSON matters only if it is JSON
+        _check_grammar(text)  # an error inside JSON matters only if the text is JSON
         raise
-    if "\\u" in text:  # only an escape can smuggle half a surrogate pair through UTF-8
+    if "\\u" in text:  # only an escape brings half a surrogate pair through UTF-8
         canonical(value)
     return value
 
 
 def _decode(raw: bytes) -> str:
     if raw.startswith(b"\xef\xbb\xbf"):
-        raise Refused(Reason.NOT_JSON, "it begins with a byte order mark, which JSON does not have (RFC 8259 8.1)")
+        raise Refused(
+            Reason.NOT_JSON, "the text begins with a byte order mark, which JSON does not have (RFC 8259 8.1)"
+        )
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -99,7 +101,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _survey(value: Any, max_depth: int) -> bool:
-    """Refuse what must not be signed; True when Python's own encoder writes numbers as RFC 8785 does."""
+    """Refuse values that must not be signed. Returns True if Python's encoder writes the numbers as RFC 8785 does."""
     plain = True
     level = [value]
     for depth in range(1, max_depth + 2):
@@ -119,7 +121,7 @@ def _survey(value: Any, max_depth: int) -> bool:
                 _check_float(item)
                 plain = plain and abs(item) >= 1e-4 and not item.is_integer()  # then repr has no exponent and no .0
             elif kind is not bool and item is not None:
-                raise TypeError(f"{kind.__name__} is no JSON type: use dict, list, str, int, float, bool or None")
+                raise TypeError(f"{kind.__name__} is not a JSON type: use dict, list, str, int, float, bool or None")
         if not below:
             break
         if len(below) > MAX_CONTENT_BYTES:  # a list that holds itself twice doubles at each level
@@ -133,7 +135,7 @@ def _inside(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
         return item
     for key in item:
         if type(key) is not str:
-            raise TypeError(f"{shown(key)} cannot name a member: JSON object keys are strings")
+            raise TypeError(f"{quoted_value(key)} cannot name a member: JSON object keys are strings")
     return item.values()
 
 
@@ -152,12 +154,12 @@ def _check_float(value: float) -> None:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise Refused(Reason.DUPLICATE_KEY, f"member {shown(twice)} is given more than once in one object")
-    return made
+        raise Refused(Reason.DUPLICATE_KEY, f"member {quoted_value(twice)} occurs more than once in one object")
+    return members
 
 
 def _int(literal: str) -> int:
@@ -176,7 +178,7 @@ def _float(literal: str) -> float:
 
 
 def _check_exact(literal: str, value: float) -> None:
-    """The literal is what the double is written as, shortest or in 17 digits (C's %.17g), or it says something else."""
+    """Refuse a literal that is not how a double is written: the shortest form, or 17 digits (C's %.17g)."""
     if not math.isfinite(value):
         raise _bad_number(literal)
     try:
@@ -216,13 +218,13 @@ def _not_json(error: json.JSONDecodeError) -> Refused:
     return Refused(Reason.NOT_JSON, f"{error.msg} at character {error.pos}")
 
 
-def _bad_number(found: str) -> Refused:
-    allowed = "a double must hold it exactly, integers within +-(2^53 - 1): send a larger or finer one as a string"
-    return Refused(Reason.BAD_NUMBER, f"{shown(found)[1:-1]}: {allowed}")
+def _bad_number(literal: str) -> Refused:
+    allowed = "a double must hold the number exactly, integers within +-(2^53 - 1): send others as a string"
+    return Refused(Reason.BAD_NUMBER, f"{quoted_value(literal)[1:-1]}: {allowed}")
 
 
 def _bad_text() -> Refused:
-    return Refused(Reason.BAD_TEXT, "a string holds half a surrogate pair, which is no Unicode character")
+    return Refused(Reason.BAD_TEXT, "a string holds half a surrogate pair, which is not a Unicode character")
 
 
 def _too_deep() -> Refused:

@@ -1,7 +1,7 @@
-"""Content too large to sign goes to S3, and the message carries where it is and what it must be.
+"""Claim check: content that is too large to sign goes to S3, and the message carries its URI, hash and size.
 
-The limit is KMS's: it signs 4,096 bytes at most (MessageType RAW, the only one that pure Ed25519 has), long before
-SNS's 256 KiB. An object's key follows from its SHA-256, so writing it twice changes nothing.
+The limit is KMS's: KMS signs 4,096 bytes at most (MessageType RAW, the only type for pure Ed25519), far below SNS's
+256 KiB. An object's key follows from its SHA-256, so a repeated write changes nothing (idempotency).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from infrafabric.bus.canonical import MAX_CONTENT_BYTES, canonical, loads
 from infrafabric.bus.envelope import signed_form
-from infrafabric.bus.refusal import Reason, Refused, shown
+from infrafabric.bus.refusal import Reason, Refused, quoted_value
 from infrafabric.bus.signing import KMS_RAW_BYTES
 from infrafabric.bus.structure import check_unsigned
 
@@ -22,30 +22,30 @@ _sha256 = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 def is_reference(content: Mapping[str, Any]) -> bool:
-    """Whether ``content`` has exactly the members ``s3_uri``, ``sha256`` and ``size_bytes``."""
+    """Tell whether ``content`` has exactly the members ``s3_uri``, ``sha256`` and ``size_bytes``."""
     return content.keys() == _REFERENCE
 
 
 def check_in(
     unsigned: dict[str, Any], *, put: Callable[[str, bytes], None], bucket: str, limit_bytes: int = KMS_RAW_BYTES
 ) -> dict[str, Any]:
-    """The message as it can be signed: itself, or with its content stored and replaced by a reference.
+    """Return a message that can be signed: unchanged, or with its content stored and replaced by a reference.
 
     Args:
         put: stores bytes under a key of ``bucket``.
-        limit_bytes: of the form that is signed.
+        limit_bytes: largest size of the canonical form.
 
     Raises:
-        Refused: as ``sign``; oversized when the content is over 4 MiB.
+        Refused: as ``sign``; oversized for content over 4 MiB.
     """
     check_unsigned(unsigned)
     content = unsigned["content"]
-    # Content that looks like a reference is stored too, or its reader would take it for one.
+    # Content that looks like a reference is stored too, or its reader would mistake it for a reference.
     if not is_reference(content) and len(signed_form(unsigned)) <= limit_bytes:
         return unsigned
     body = canonical(content)
     if len(body) > MAX_CONTENT_BYTES:
-        text = f"content of {len(body)} bytes, at most {MAX_CONTENT_BYTES}: store it apart and send where it lies"
+        text = f"content of {len(body)} bytes, at most {MAX_CONTENT_BYTES}: store the content yourself and send its URI"
         raise Refused(Reason.OVERSIZED, text)
     digest = hashlib.sha256(body).hexdigest()
     put(object_key(digest), body)
@@ -54,34 +54,36 @@ def check_in(
 
 
 def check_out(content: dict[str, Any], *, get: Callable[[str, int], bytes], bucket: str) -> dict[str, Any]:
-    """The content of a verified message: itself, or what its reference stands for.
+    """Return the content of a verified message: unchanged, or fetched by its reference.
 
     Args:
-        get: the bytes under a key of ``bucket``, cut off after the number given.
-        bucket: the only one that a reference may name.
+        get: returns the bytes under a key of ``bucket``, cut off after a number of bytes.
+        bucket: the only bucket that a reference may name.
 
     Raises:
-        Refused: bad-reference before anything is fetched, content-mismatch when the object is not the one that was
-            signed for, and as ``loads`` and bad-content when it is no JSON object.
+        Refused: bad-reference before anything is fetched, content-mismatch for an object with another hash or size,
+            and as ``loads``, and bad-content for an object that is not a JSON object.
     """
     if not is_reference(content):
         return content
     uri, digest, size_bytes = content["s3_uri"], content["sha256"], content["size_bytes"]
     if type(digest) is not str or not _sha256(digest):
-        raise Refused(Reason.BAD_REFERENCE, f"sha256 {shown(digest)}: 64 lower-case hexadecimal digits")
+        raise Refused(Reason.BAD_REFERENCE, f"sha256 {quoted_value(digest)}: 64 lower-case hexadecimal digits")
     if uri != f"s3://{bucket}/{object_key(digest)}":
-        raise Refused(Reason.BAD_REFERENCE, f"s3_uri {shown(uri)}: s3://{bucket}/{object_key(digest)}")
+        raise Refused(Reason.BAD_REFERENCE, f"s3_uri {quoted_value(uri)}: s3://{bucket}/{object_key(digest)}")
     if type(size_bytes) is not int or not 2 <= size_bytes <= MAX_CONTENT_BYTES:
-        raise Refused(Reason.BAD_REFERENCE, f"size_bytes {shown(size_bytes)}: 2 to {MAX_CONTENT_BYTES}")
+        raise Refused(Reason.BAD_REFERENCE, f"size_bytes {quoted_value(size_bytes)}: 2 to {MAX_CONTENT_BYTES}")
     body = get(object_key(digest), size_bytes + 1)
     if len(body) != size_bytes or hashlib.sha256(body).hexdigest() != digest:
-        raise Refused(Reason.CONTENT_MISMATCH, f"the object at {uri} is not the one that was signed for")
+        raise Refused(
+            Reason.CONTENT_MISMATCH, f"the object at {uri} has another hash or size than the signed reference"
+        )
     value = loads(body, max_bytes=MAX_CONTENT_BYTES)
     if not isinstance(value, dict):
-        raise Refused(Reason.BAD_CONTENT, f"the object at {uri} is no JSON object")
+        raise Refused(Reason.BAD_CONTENT, f"the object at {uri} is not a JSON object")
     return value
 
 
 def object_key(sha256: str) -> str:
-    """Where content of this SHA-256 (hex) lies in its bucket; the first level spreads the keys over S3's partitions."""
+    """Return the key of content with this SHA-256 (hex); the first level spreads keys over S3's partitions."""
     return f"claim-check/{sha256[:2]}/{sha256}.json"

@@ -1,11 +1,10 @@
-"""The IF.bus envelope, version 1: composing and signing it, and reading it back.
+"""IF.bus envelope, version 1: composing, signing and parsing messages.
 
-    draft = compose(performative=Performative.REQUEST, sender=..., ...)   # the object that is signed
+    draft = compose(performative=Performative.REQUEST, sender=..., ...)   # the unsigned message
     raw = sign(draft, signer)                                             # the wire form
     envelope = parse(raw)                                                 # structure only; verify.py adds trust
 
-What is signed is the RFC 8785 form of the object without ``signature``.
-The definition, member by member: docs/if-bus.md.
+The signature covers the RFC 8785 form of the object without ``signature``. Definition per member: docs/if-bus.md.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from infrafabric.bus.signing import Signer
 from infrafabric.bus.structure import PERFORMATIVES, SCHEMA, Performative, check_signed, check_unsigned
 
 
-# Tuples, not frozen dataclasses: those set each member by a call, and every message that comes in makes both.
+# Tuples, because frozen dataclasses set each member by a call, and every incoming message makes both.
 class Citation(NamedTuple):
-    """Where the content comes from: an absolute URI, and ``sha256:<hex>`` of the bytes that stood there."""
+    """Source of the content: an absolute URI, and ``sha256:<hex>`` of the source's bytes."""
 
     source_url: str
     evidence_hash: str
 
 
 class Envelope(NamedTuple):
-    """A signed message whose structure is right. Times in Unix milliseconds."""
+    """Signed message with a valid structure. Times are Unix milliseconds."""
 
     performative: Performative
     sender: str
@@ -41,9 +40,9 @@ class Envelope(NamedTuple):
     citation: Citation
     reply_by: int | None
     in_reply_to: str | None
-    public_key: str  # what the message brings along: proves nothing
+    public_key: str  # as the message states it: proves nothing
     signature: bytes
-    signed: bytes  # the canonical form that the signature must cover
+    signed: bytes  # canonical form that the signature must cover
 
 
 def compose(
@@ -59,7 +58,7 @@ def compose(
     reply_by: int | None = None,
     in_reply_to: str | None = None,
 ) -> dict[str, Any]:
-    """The unsigned message, which ``sign`` checks. Times in Unix milliseconds."""
+    """Return an unsigned message, which ``sign`` checks. Times are Unix milliseconds."""
     draft: dict[str, Any] = {
         "schema": SCHEMA,
         "performative": performative.value,
@@ -79,12 +78,12 @@ def compose(
 
 
 def sign(unsigned: dict[str, Any], signer: Signer) -> bytes:
-    """The wire form of ``unsigned``: its canonical JSON with ``signature`` in its place, in UTF-8.
+    """Return the wire form of ``unsigned``: canonical JSON with ``signature`` in its place, in UTF-8.
 
     Raises:
-        Refused: the reason for which every reader would refuse the message; bad-principal also when the sender is
-            not the signer.
-        SigningError: what the signer itself cannot do, such as KMS beyond 4,096 bytes.
+        Refused: the reason for which every reader would refuse the message; bad-principal also if the sender is not
+            the signer.
+        SigningError: the signer itself cannot sign, such as KMS beyond 4,096 bytes.
     """
     check_unsigned(unsigned)
     if unsigned["sender"] != signer.principal:
@@ -104,15 +103,15 @@ def sign(unsigned: dict[str, Any], signer: Signer) -> bytes:
 
 
 def signed_form(message: Mapping[str, Any]) -> bytes:
-    """The RFC 8785 form of a checked message without its signature: what Ed25519 signs. Refused as ``canonical``."""
+    """Return the bytes that Ed25519 signs: the RFC 8785 form of a checked message without its signature."""
     head, tail = _halves(message)
     return (head + tail).encode()
 
 
 def _halves(message: Mapping[str, Any]) -> tuple[str, str]:
-    """The canonical form of a checked message, cut where ``signature`` has its place among the sorted members.
+    """Return the canonical form of a checked message, cut where ``signature`` belongs among the sorted members.
 
-    Written out, as it costs half of encoding the whole: by their patterns only content and source_url need an escape.
+    Written by hand, at half the cost of encoding the whole: by their patterns only content and source_url need escapes.
     """
     citation = message["citation"]
     evidence_hash, source_url = citation["evidence_hash"], quoted(citation["source_url"])
@@ -129,10 +128,10 @@ def _halves(message: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def parse(raw: bytes | str) -> Envelope:
-    """Read a signed message and check its structure. This says nothing about who sent it: see ``verify``.
+    """Parse a signed message and check its structure. The sender is not verified: see ``verify``.
 
     Raises:
-        Refused: with the first reason up to bad-signature, in the order of ``Reason``, that applies.
+        Refused: with the first reason that applies, in the order of ``Reason`` up to bad-signature.
     """
     message = loads(raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw)
     public_key, signature = check_signed(message)

@@ -1,4 +1,4 @@
-"""Ed25519 public keys as text, ``ed25519:<base64 of 32 bytes>``. The standard library alone, as infra uses it."""
+"""Ed25519 public keys as text, ``ed25519:<base64 of 32 bytes>``. Standard library only, because infra imports this."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ _PREFIX = "ed25519:"
 _SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")  # RFC 8410 4: SEQUENCE { { OID 1.3.101.112 }, BIT STRING }
 _P = 2**255 - 19  # RFC 8032 5.1
 _D = -121665 * pow(121666, -1, _P) % _P
-# The y of the eight points whose order divides 8: with such a key one signature fits many messages. RFC 8032 lets them
-# pass; "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko 2020) shows what that breaks.
+# The y of the eight points whose order divides 8: with such a key one signature fits many messages. RFC 8032 accepts
+# them; "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko 2020) shows the consequences.
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset((0, 1, _P - 1, _ORDER_8, _P - _ORDER_8))
 
 
 class BadKey(ValueError):
-    """Not the text of an Ed25519 public key that may be trusted. One ASCII line."""
+    """Text that is not a trustworthy Ed25519 public key; the message is an ASCII line."""
 
 
 def public_key_text(raw: bytes) -> str:
-    """``raw``: the 32 bytes of RFC 8032."""
+    """Return the text of a public key from its 32 bytes (RFC 8032)."""
     return _PREFIX + binascii.b2a_base64(raw, newline=False).decode()
 
 
 @lru_cache(maxsize=1024)
 def public_key_bytes(text: str) -> bytes:
-    """The 32 bytes of a public key.
+    """Return the 32 bytes of a public key.
 
     Raises:
-        BadKey: another form, base64 that is not the one encoding of its bytes, a point that is not on the curve or not
-            written in its one way (RFC 8032 5.1.3), or one of small order.
+        BadKey: another form, base64 that is not the canonical encoding of its bytes, a point that is not on the curve
+            or not canonical (RFC 8032 5.1.3), or a point of small order.
     """
     raw = canonical_base64(text.removeprefix(_PREFIX), 32) if text.startswith(_PREFIX) else None
     if raw is None:
@@ -40,12 +40,12 @@ def public_key_bytes(text: str) -> bytes:
         raise BadKey("the public key is not canonical or of small order: it cannot bind a signature to one message")
     u, v = y * y - 1, _D * y * y + 1  # x^2 = u / v, which is a square exactly when u * v is (Euler's criterion)
     if pow(u * v, (_P - 1) // 2, _P) != 1:
-        raise BadKey("the public key is no point of edwards25519")
+        raise BadKey("the public key is not a point of edwards25519")
     return raw
 
 
 def public_key_of_der(base64_der: str) -> str:
-    """The text of the key in a base64 SubjectPublicKeyInfo, as KMS GetPublicKey gives it.
+    """Return the text of the key in a base64 SubjectPublicKeyInfo, as KMS GetPublicKey returns it.
 
     Raises:
         BadKey: not base64, another curve or algorithm, or a key that ``public_key_bytes`` refuses.
@@ -59,11 +59,11 @@ def public_key_of_der(base64_der: str) -> str:
 
 
 def canonical_base64(text: str, size_bytes: int) -> bytes | None:
-    """The bytes, or None when ``text`` is not the one standard encoding, with padding, of ``size_bytes`` bytes."""
+    """Return the bytes, or None if ``text`` is not the canonical padded base64 of ``size_bytes`` bytes."""
     if len(text) != (size_bytes + 2) // 3 * 4:
         return None
     try:
         raw = binascii.a2b_base64(text)
-    except ValueError:  # also what is not ASCII
+    except ValueError:  # also for text that is not ASCII
         return None
     return raw if binascii.b2a_base64(raw, newline=False) == text.encode() and len(raw) == size_bytes else None

@@ -1,4 +1,4 @@
-"""Signing with an Ed25519 key in a local PEM file: for debugging, tests and agents outside AWS."""
+"""Signer with an Ed25519 key in a local PEM file: for debugging, tests and agents outside AWS."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from infrafabric.bus.signing import SigningError
 
 
 class PemSigner:
-    """Signs with a key held in memory."""
+    """Signer with a key in memory."""
 
     def __init__(self, pem: bytes, *, principal: str) -> None:
-        """``pem``: an unencrypted PKCS #8 private key, as ``openssl genpkey -algorithm ed25519`` writes it.
+        """Load an unencrypted PKCS #8 private key, as ``openssl genpkey -algorithm ed25519`` writes it.
 
         Raises:
-            SigningError: not such a key.
+            SigningError: the PEM does not hold such a key.
         """
         try:
             key = load_pem_private_key(pem, password=None)
@@ -27,7 +27,7 @@ class PemSigner:
             text = "not a private key in PEM form; make one with: openssl genpkey -algorithm ed25519"
             raise SigningError(text) from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise SigningError("the key is of another kind; make one with: openssl genpkey -algorithm ed25519")
+            raise SigningError("the key is not an Ed25519 key; make one with: openssl genpkey -algorithm ed25519")
         self.principal = principal
         self.public_key = public_key_text(key.public_key().public_bytes_raw())
         self.sign = key.sign

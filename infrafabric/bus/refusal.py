@@ -1,4 +1,4 @@
-"""Why IF.bus refuses a message: one slug for each reason, the same for every reader of the bus."""
+"""Reasons for which IF.bus refuses a message: one slug per reason, the same for every reader of the bus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """In the order in which the checks are made; docs/if-bus.md says what each means and what to do."""
+    """Reasons in the order of the checks; docs/if-bus.md explains each and what to do."""
 
     # the bytes
     OVERSIZED = "oversized"
@@ -39,17 +39,17 @@ class Reason(StrEnum):
     WRONG_RECEIVER = "wrong-receiver"
     FROM_THE_FUTURE = "from-the-future"
     STALE = "stale"
-    # found by who keeps the record of finished messages, not by ``verify``
+    # found by the reader that stores the ids of finished messages, not by ``verify``
     REPLAYED = "replayed"
-    # found when checked-in content is fetched
+    # found when claim-checked content is fetched
     BAD_REFERENCE = "bad-reference"
     CONTENT_MISMATCH = "content-mismatch"
 
 
 class Refused(Exception):
-    """A message that must not be acted on, now or later: never retried.
+    """Message that must never be acted on, and is never retried.
 
-    ``detail`` is one ASCII line: what was found, what is allowed and, where the reader can do something, what.
+    ``detail`` is an ASCII line: the value found, the values allowed and, if the reader can act, the remedy.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -58,7 +58,7 @@ class Refused(Exception):
         self.detail = detail
 
 
-def shown(value: object) -> str:
-    """What was found, for a detail: ASCII (a lone surrogate cannot be printed), and short."""
+def quoted_value(value: object) -> str:
+    """Return a value for an error text: ASCII, because a lone surrogate cannot be printed, and short."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

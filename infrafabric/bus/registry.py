@@ -1,4 +1,4 @@
-"""Whom this reader trusts: principal → public key, written by the deployment alone."""
+"""Registry of trusted keys: principal to public key, written by the deployment alone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from infrafabric.bus.canonical import loads
 from infrafabric.bus.keys import BadKey, public_key_bytes
-from infrafabric.bus.refusal import Refused, shown
+from infrafabric.bus.refusal import Refused, quoted_value
 from infrafabric.bus.structure import is_principal
+from infrafabric.bus.uris import agent_uri
 
 
 class BadRegistry(ValueError):
-    """Not a registry. One ASCII line that names the entry."""
+    """Object that is not a registry; the text, an ASCII line, names the entry."""
 
 
 @dataclass(frozen=True)
 class TrustedKey:
-    """A principal's public key."""
+    """Public key of a principal."""
 
     text: str  # ed25519:<base64>
 
@@ -31,13 +32,17 @@ class TrustedKey:
 
 
 class Registry:
-    """The trusted keys by principal. Checked whole when made, so that a bad entry shows before a message needs it."""
+    """Trusted keys by principal, validated when created: a bad entry shows before any message needs the entry."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        """Raises ``BadRegistry``."""
+        """Validate the keys.
+
+        Raises:
+            BadRegistry: naming the first bad entry.
+        """
         for principal, text in keys.items():
             if not is_principal(principal):
-                raise BadRegistry(f"registry entry {shown(principal)}: a principal is if://agent/<name>")
+                raise BadRegistry(f"registry entry {quoted_value(principal)}: a principal is {agent_uri('<name>')}")
             try:
                 public_key_bytes(text if isinstance(text, str) else "")
             except BadKey as error:
@@ -46,14 +51,19 @@ class Registry:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """``raw``: a JSON object, principal → ``ed25519:<base64>``. Raises ``BadRegistry``."""
+        """Parse a JSON object of principal to ``ed25519:<base64>``.
+
+        Raises:
+            BadRegistry: the bytes are not such an object.
+        """
         try:
             keys = loads(raw)
         except Refused as error:
             raise BadRegistry(f"the registry cannot be read: {error}") from None
         if not isinstance(keys, dict):
-            raise BadRegistry("the registry is no JSON object of principal to 'ed25519:<base64>'")
+            raise BadRegistry("the registry is not a JSON object of principal to 'ed25519:<base64>'")
         return cls(keys)
 
     def key_of(self, principal: str) -> TrustedKey | None:
+        """Return the principal's key, or None for an unknown principal."""
         return self._keys.get(principal)

@@ -1,4 +1,4 @@
-"""Who signs: a KMS key per principal. A local key for agents outside AWS is in pem.py, which needs ``cryptography``."""
+"""Signers: one KMS key per principal. pem.py has the signer with a local key, which needs ``cryptography``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ KMS_RAW_BYTES = 4096  # KMS Sign, Message: the most that MessageType RAW takes, 
 
 
 class SigningError(Exception):
-    """The signer cannot sign this. One line."""
+    """Message that the signer cannot sign."""
 
 
 class Signer(Protocol):
-    """A principal's signature. ``public_key`` is text: ``ed25519:<base64>``."""
+    """Signer of one principal. ``public_key`` is text: ``ed25519:<base64>``."""
 
     @property
     def principal(self) -> str: ...
@@ -22,32 +22,32 @@ class Signer(Protocol):
     def public_key(self) -> str: ...
 
     def sign(self, data: bytes) -> bytes:
-        """The 64 bytes of the Ed25519 signature (RFC 8032, not prehashed) of ``data``."""
+        """Return the 64 bytes of the Ed25519 signature (RFC 8032, not prehashed) of ``data``."""
         ...
 
 
 class KmsClient(Protocol):
-    """What is used of boto3's ``kms`` client."""
+    """Operations of boto3's ``kms`` client that the signer uses."""
 
     def sign(self, **request: Any) -> Mapping[str, Any]: ...
 
 
 class KmsSigner:
-    """Signs with an AWS KMS key of spec ECC_NIST_EDWARDS25519, whose private half never leaves KMS."""
+    """Signer with an AWS KMS key of spec ECC_NIST_EDWARDS25519, whose private half never leaves KMS."""
 
     def __init__(self, kms: KmsClient, *, key_id: str, principal: str, public_key: str) -> None:
-        """``key_id``: id, ARN or alias of the key; ``public_key``: its public half, as the registry has it."""
+        """Remember the key: ``key_id`` is its id, ARN or alias, ``public_key`` its public half as in the registry."""
         self.principal = principal
         self.public_key = public_key
         self._kms = kms
         self._key_id = key_id
 
     def sign(self, data: bytes) -> bytes:
-        """One KMS call.
+        """Sign with one KMS call.
 
         Raises:
-            SigningError: ``data`` is over 4,096 bytes, or the key is no Ed25519 key.
-            botocore.exceptions.ClientError: as KMS answers.
+            SigningError: ``data`` is over 4,096 bytes, or the key is not an Ed25519 key.
+            botocore.exceptions.ClientError: KMS refused the call.
         """
         if len(data) > KMS_RAW_BYTES:
             text = f"the message is {len(data)} bytes in canonical form and KMS signs {KMS_RAW_BYTES} at most"

@@ -6,7 +6,7 @@ import json
 
 
 def stated_sender(body: str) -> tuple[str, str]:
-    """Return the sender and the public key that a message states, "" for a missing one.
+    """Return the stated sender and public key of a message, "" if missing.
 
     Proves nothing: callers only decide by it whether a cached registry is fresh enough for ``verify``.
     """

@@ -1,4 +1,4 @@
-"""Whether to act on a message: the one door through which everything from the bus comes in."""
+"""Verification of messages: sender, signature, receiver and age. Every message from the bus passes here."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from infrafabric.bus.envelope import Envelope, parse
 from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import Registry
 
-TOLERANCE_MS = 5 * 60 * 1000  # the age of a message without reply_by, and how far a sender's clock may be ahead
+TOLERANCE_MS = 5 * 60 * 1000  # longest age of a message without reply_by, and largest lead of a sender's clock
 
 
 def verify(raw: bytes | str, *, registry: Registry, now_ms: int, receiver: str | None = None) -> Envelope:
-    """The message, when its sender is known, nobody changed it, it is for ``receiver`` and it is still good.
+    """Return the message if sender, signature, receiver and age are valid.
 
-    A repeat is not seen here: who acts on messages keeps the ids of finished ones, and refuses with ``REPLAYED``.
+    A repeated message passes: readers store the ids of finished messages and refuse with ``REPLAYED``.
 
     Args:
-        now_ms: Unix milliseconds by our clock.
-        receiver: the principal that reads; None takes a message for anyone (a recorder, a person who debugs).
+        now_ms: Unix milliseconds by the local clock.
+        receiver: principal of the reader; None accepts messages for any receiver (a recorder, debugging).
 
     Raises:
-        Refused: with the first reason, in the order of ``Reason``, that applies: structure, sender, signature,
+        Refused: with the first reason that applies, in the order of ``Reason``: structure, sender, signature,
             receiver, age.
+
+    Source: docs/if-bus.md, "Verifying".
     """
     envelope = parse(raw)
     _check_trust(envelope, registry)
@@ -37,12 +39,12 @@ def _check_trust(envelope: Envelope, registry: Registry) -> None:
     if key is None:
         raise Refused(Reason.UNKNOWN_SENDER, f"{envelope.sender} is not in the registry")
     if key.text != envelope.public_key:
-        text = f"the message brings {envelope.public_key}, the registry has {key.text} for {envelope.sender}"
+        text = f"the message states {envelope.public_key}, the registry has {key.text} for {envelope.sender}"
         raise Refused(Reason.KEY_MISMATCH, text)
     try:
         key.verifier.verify(envelope.signature, envelope.signed)
     except InvalidSignature:
-        text = f"the signature does not fit: {envelope.sender} did not sign this, or it was changed on the way"
+        text = f"the signature does not fit: {envelope.sender} did not sign the message, or it was changed later"
         raise Refused(Reason.TAMPERED, text) from None
 
 
@@ -53,8 +55,8 @@ def _check_age(envelope: Envelope, now_ms: int) -> None:
         raise Refused(Reason.FROM_THE_FUTURE, text)
     if envelope.reply_by is None:
         if -ahead_ms > TOLERANCE_MS:
-            text = f"{-ahead_ms} ms old, and good for {TOLERANCE_MS} without a reply_by"
-            raise Refused(Reason.STALE, f"{text}: send it again, with a reply_by if it may wait")
+            text = f"{-ahead_ms} ms old, and valid for {TOLERANCE_MS} without a reply_by"
+            raise Refused(Reason.STALE, f"{text}: send the message again, with a reply_by if it may wait")
     elif now_ms > envelope.reply_by:
         late_ms = now_ms - envelope.reply_by
-        raise Refused(Reason.STALE, f"{late_ms} ms past its reply_by: send it again with a later one")
+        raise Refused(Reason.STALE, f"{late_ms} ms past its reply_by: send the message again with a later one")

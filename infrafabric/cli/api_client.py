@@ -1,6 +1,6 @@
-"""The API as a client sees it: JSON in, JSON out, problems as errors.
+"""HTTP client of the API: JSON in, JSON out, problem documents as errors.
 
-It has two entrances (docs/adr/0003-key-or-sigv4.md): by key, and below ``/iam`` by a signature with AWS credentials.
+The API authenticates by API key, and below ``/iam`` by SigV4 (docs/adr/0003-key-or-sigv4.md).
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import Any, ClassVar, Protocol
 
 
 class ApiError(Exception):
-    """What the API, or the way to it, had against a request. One line, ready for a user."""
+    """Refused or undelivered request; the text is a single line for the user."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
         self.status = status
 
 
-class Entrance(Protocol):
-    """How the API knows who asks."""
+class Authentication(Protocol):
+    """Authentication of requests."""
 
-    path: ClassVar[str]  # where it is, below the API's address
-    when_forbidden: ClassVar[str]  # what to look at
+    path: ClassVar[str]  # prefix of the paths that accept this authentication
+    when_forbidden: ClassVar[str]  # hint for a 403
 
     def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:
-        """What a request says of who sends it."""
+        """Return the authentication headers of a request."""
         ...
 
 
 @dataclass(frozen=True)
-class ByKey:
-    """``key`` is the stack's output ``api_key``.
+class ApiKeyAuthentication:
+    """Authentication by API key, the stack's output ``api_key``.
 
     Raises:
-        ApiError: when made with what cannot be one.
+        ApiError: the text cannot be an API key.
     """
 
     key: str
@@ -48,51 +48,50 @@ class ByKey:
 
     def __post_init__(self) -> None:
         if not (self.key.isascii() and self.key.isprintable()):
-            raise ApiError("FABRIC_API_KEY holds what no key holds: it must be the stack's output api_key")
+            raise ApiError("FABRIC_API_KEY is not an API key: set it to the stack's output api_key")
 
-    def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:  # noqa: ARG002  an entrance's
+    def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:  # noqa: ARG002  the Protocol's arguments
         return {"x-api-key": self.key}
 
 
 @dataclass(frozen=True)
-class BySignature:
-    """SigV4 with AWS credentials, whose owner may ``execute-api:Invoke`` below ``/iam``."""
+class SigV4Authentication:
+    """Authentication by SigV4 with AWS credentials that may ``execute-api:Invoke`` below ``/iam``."""
 
     credentials: Any  # botocore's
-    region: str  # that of the API, which a domain of one's own does not tell
+    region: str  # the API's region, which a custom domain does not contain
     path: ClassVar[str] = "/iam"
     when_forbidden: ClassVar[str] = "may these AWS credentials execute-api:Invoke, and is the API in their region?"
 
     @classmethod
-    def of_environment(cls, url: str) -> BySignature:
-        """With what the AWS CLI would sign with.
+    def of_environment(cls, url: str) -> SigV4Authentication:
+        """Return the authentication with the AWS CLI's credentials.
 
         Raises:
             ApiError: there are no credentials, or no region.
         """
-        import boto3  # noqa: PLC0415  only who signs needs it
+        import boto3  # noqa: PLC0415  only signing needs the AWS SDK
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         try:
             session = boto3.Session()
             credentials, named = session.get_credentials(), _REGION.search(url)
-        except BotoCoreError as error:  # a profile that is not there, say
+        except BotoCoreError as error:  # such as a missing profile
             raise ApiError(
-                f"FABRIC_API_KEY is not set, and AWS credentials cannot be had to sign with: {error}"
+                f"FABRIC_API_KEY is not set, and no AWS credentials can be loaded for signing: {error}"
             ) from None
         region = named[1] if named else session.region_name
         if credentials is None:
             raise ApiError(
-                "FABRIC_API_KEY is not set, and there are no AWS credentials to sign with instead: set it to the "
+                "FABRIC_API_KEY is not set, and there are no AWS credentials for signing: set FABRIC_API_KEY to the "
                 "stack's output api_key (pulumi stack output api_key --show-secrets), or log in to AWS"
             )
         if region is None:
-            raise ApiError(
-                "AWS_REGION is not set: requests are signed for the API's region, which its URL does not say"
-            )
+            raise ApiError("AWS_REGION is not set: set it to the API's region, which the URL does not contain")
         return cls(credentials, region)
 
     def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:
+        """Return the signed headers of a request."""
         from botocore.auth import SigV4Auth  # noqa: PLC0415
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
@@ -100,7 +99,7 @@ class BySignature:
         request = AWSRequest(method, url, data=body)
         try:
             SigV4Auth(self.credentials, "execute-api", self.region).add_auth(request)
-        except BotoCoreError as error:  # a login that is over, say
+        except BotoCoreError as error:  # such as an expired login
             raise ApiError(f"the request cannot be signed: {error}") from None
         return dict(request.headers)
 
@@ -110,40 +109,46 @@ _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 
 @dataclass(frozen=True)
 class ApiClient:
-    """``url`` is the stack's output ``api_url``.
+    """Client of the API at ``url``, the stack's output ``api_url``.
 
     Raises:
-        ApiError: when made with what cannot be one.
+        ApiError: the text is not an HTTP URL.
     """
 
     url: str
-    entrance: Entrance
+    authentication: Authentication
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://")):
-            raise ApiError(f"FABRIC_API_URL = {self.url!r}: it must be https://…, the stack's output api_url")
+            raise ApiError(f"FABRIC_API_URL = {self.url!r}: set it to the stack's output api_url, https://…")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON. ``path`` is quoted. Raises :class:`ApiError` with the problem document's detail."""
+        """Send a request. Returns the response's JSON; ``path`` is quoted already.
+
+        Raises:
+            ApiError: with the problem document's detail.
+        """
         data = None if body is None else json.dumps(body).encode()
-        url = f"{self.url}{self.entrance.path}{path}"
+        url = f"{self.url}{self.authentication.path}{path}"
         try:
-            headers = {**self.entrance.headers(method, url, data), "content-type": "application/json"}
+            headers = {**self.authentication.headers(method, url, data), "content-type": "application/json"}
             request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                return json.load(response)
         except urllib.error.HTTPError as error:
             raise ApiError(self._detail(error), error.code) from None
         except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
             raise ApiError(f"{self.url} cannot be reached: {getattr(error, 'reason', error)}") from None
         except ValueError as error:
-            raise ApiError(f"{self.url} is not the API of a stack, whose output api_url is: {error}") from None
+            raise ApiError(
+                f"{self.url} is not the API of a stack: set FABRIC_API_URL to the output api_url ({error})"
+            ) from None
 
     def _detail(self, error: urllib.error.HTTPError) -> str:
         raw = error.read()
         try:
             problem = json.loads(raw)
-            said = str(problem.get("detail") or problem.get("message") or problem)
+            detail = str(problem.get("detail") or problem.get("message") or problem)
         except (ValueError, AttributeError):
-            said = f"the API answered {error.code}"
-        return f"{said} (403: {self.entrance.when_forbidden})" if error.code == 403 else said
+            detail = f"the API answered {error.code}"
+        return f"{detail} (403: {self.authentication.when_forbidden})" if error.code == 403 else detail

@@ -1,4 +1,4 @@
-"""``fabric bootstrap``: what an account needs before the first ``pulumi up``, made once and looked at ever after."""
+"""``fabric bootstrap``: prepare an account for the first ``pulumi up``; later runs only check."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from infrafabric.operators.bootstrap import STATE_KEY_ALIAS, BootstrapError, Nam
 
 
 def register(groups: Any) -> None:
-    """Adds the command to ``fabric``'s parser."""
-    made = "make the bucket and the key for Pulumi's state, and RDS's role"
-    parser = groups.add_parser("bootstrap", help=made, description=__doc__)
-    parser.add_argument("--region", help="where; default: your shell's AWS region")
-    parser.add_argument("--bucket", help="another name than infrafabric-pulumi-<account>-<region>")
-    parser.add_argument("--dry-run", action="store_true", help="look, and make nothing")
+    """Add the command to ``fabric``'s parser."""
+    text = "create the bucket and the key for Pulumi's state, and RDS's role"
+    parser = groups.add_parser("bootstrap", help=text, description=__doc__)
+    parser.add_argument("--region", help="AWS region (default: the shell's)")
+    parser.add_argument("--bucket", help="bucket name (default: infrafabric-pulumi-<account>-<region>)")
+    parser.add_argument("--dry-run", action="store_true", help="check, and create nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_run)
 
@@ -29,10 +29,10 @@ def _run(args: argparse.Namespace) -> int:
     except BootstrapError as error:
         print(f"fabric bootstrap: {error}", file=sys.stderr)
     except ClientError as error:
-        said = error.response["Error"]
+        refusal = error.response["Error"]
         print(
-            f"fabric bootstrap: AWS refused {error.operation_name}: {said['Code']}: {said.get('Message', '')} "
-            "(what was made stays; run it again)",
+            f"fabric bootstrap: AWS refused {error.operation_name}: {refusal['Code']}: {refusal.get('Message', '')} "
+            "(finished steps stay; run the command again)",
             file=sys.stderr,
         )
     except BotoCoreError as error:
@@ -47,21 +47,21 @@ def _bootstrap(args: argparse.Namespace) -> int:
     if session.region_name is None:
         raise BootstrapError("no region: give --region, or set AWS_REGION")
     names = Names.of(session.region_name, session.client("sts").get_caller_identity()["Account"], args.bucket)
-    said: list[dict[str, str]] = []
+    outcomes: list[dict[str, str]] = []
     for step in steps(names, s3=session.client("s3"), kms=session.client("kms"), iam=session.client("iam")):
-        # In a dry run what is not there cannot be asked about its parts.
-        missing = args.dry_run and any(earlier["outcome"] == "would be made" for earlier in said)
+        # In a dry run a missing bucket cannot be asked about its properties.
+        missing = args.dry_run and any(earlier["outcome"] == "would be made" for earlier in outcomes)
         outcome = "would be made" if missing else "already there" if step.done() else "made"
         if outcome == "made" and args.dry_run:
             outcome = "would be made"
         elif outcome == "made":
             step.make()
-        said.append({"what": step.what.strip(), "outcome": outcome})
+        outcomes.append({"what": step.label.strip(), "outcome": outcome})
         if not args.json:
-            print(f"{outcome:14} {step.what}", flush=True)
+            print(f"{outcome:14} {step.label}", flush=True)
     if args.json:
         facts = {"region": names.region, "bucket": names.bucket, "key": STATE_KEY_ALIAS}
-        print(json.dumps({**facts, "steps": said, "next": [names.login, names.init]}, indent=2))
+        print(json.dumps({**facts, "steps": outcomes, "next": [names.login, names.init]}, indent=2))
     else:
         print(f"\nNext:\n  {names.login}\n  {names.init}")
     return 0

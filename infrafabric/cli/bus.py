@@ -1,4 +1,4 @@
-"""``fabric bus``: verify and sign IF.bus messages by hand. The envelope: docs/if-bus.md."""
+"""``fabric bus``: verify and sign IF.bus messages by hand. docs/if-bus.md defines the envelope."""
 
 from __future__ import annotations
 
@@ -16,46 +16,44 @@ from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.registry import BadRegistry, Registry
 from infrafabric.bus.signing import SigningError
 from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
-from infrafabric.bus.uris import new_message_id
+from infrafabric.bus.uris import agent_uri, new_message_id
 from infrafabric.bus.verify import verify
 
 OK, INVALID, BAD_INPUT = 0, 1, 2
 
 
 class _BadInput(Exception):
-    """Something beside the message cannot be used. One line."""
+    """Argument or file that cannot be used."""
 
 
 def register(groups: Any) -> None:
-    """Adds the group to ``fabric``'s parser (``groups``: what ``add_subparsers`` returns)."""
+    """Add the group to ``fabric``'s parser; ``groups`` is the result of ``add_subparsers``."""
     group = groups.add_parser("bus", help="verify and sign IF.bus messages", description="IF.bus messages by hand")
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     verifier = commands.add_parser(
         "verify",
-        help="judge the message on standard input",
-        description="Judges the message on standard input and prints {valid, reason, detail} as JSON. "
+        help="verify the message on standard input",
+        description="Verifies the message on standard input and prints {valid, reason, detail} as JSON. "
         "Exit status: 0 valid, 1 invalid, 2 not JSON or bad usage.",
     )
     verifier.add_argument("--registry", required=True, type=Path, metavar="FILE", help="JSON: principal to public key")
-    verifier.add_argument("--receiver", metavar="URI", help="who reads it (default: anyone)")
-    verifier.add_argument("--at", type=int, metavar="MS", help="judge its age at this time, Unix ms (default: now)")
+    verifier.add_argument("--receiver", metavar="URI", help="principal of the reader (default: any)")
+    verifier.add_argument("--at", type=int, metavar="MS", help="time of the age check, Unix ms (default: now)")
     verifier.set_defaults(run=_verify)
     signer = commands.add_parser(
         "sign",
         help="sign the message on standard input",
         description="Signs the JSON message on standard input and prints it. "
-        "Exit status: 0 signed, 1 it would be refused, 2 not JSON or bad usage.",
+        "Exit status: 0 signed, 1 every reader would refuse the message, 2 not JSON or bad usage.",
     )
     signer.add_argument("--key", required=True, type=Path, metavar="FILE", help="Ed25519 private key, PEM (PKCS #8)")
-    signer.add_argument(
-        "--fill", action="store_true", help="give schema, message_id and timestamp where they are missing"
-    )
+    signer.add_argument("--fill", action="store_true", help="fill in schema, message_id and timestamp if missing")
     signer.set_defaults(run=_sign)
 
 
 def _verify(args: argparse.Namespace) -> int:
     if args.receiver is not None and not is_principal(args.receiver):
-        return _complain("verify", f"--receiver {args.receiver!r}: a principal is if://agent/<name>")
+        return _complain("verify", f"--receiver {args.receiver!r}: a principal is {agent_uri('<name>')}")
     try:
         registry = _registry(args.registry)
     except _BadInput as error:
@@ -84,7 +82,7 @@ def _sign(args: argparse.Namespace) -> int:
     except SigningError as error:
         return _complain("sign", f"--key {args.key}: {error}")
     except Refused as refusal:
-        hint = " (--fill gives schema, message_id and timestamp)" if refusal.reason is Reason.MISSING_MEMBER else ""
+        hint = " (--fill adds schema, message_id and timestamp)" if refusal.reason is Reason.MISSING_MEMBER else ""
         _complain("sign", f"{refusal}{hint}")
         return BAD_INPUT if refusal.reason is Reason.NOT_JSON else INVALID
     sys.stdout.buffer.write(wire + b"\n")
@@ -92,7 +90,7 @@ def _sign(args: argparse.Namespace) -> int:
 
 
 def _message() -> bytes:
-    return sys.stdin.buffer.read(MAX_BYTES + 1)  # one more than is allowed shows that it is too much
+    return sys.stdin.buffer.read(MAX_BYTES + 1)  # one byte beyond the limit shows that the message is too large
 
 
 def _registry(path: Path) -> Registry:

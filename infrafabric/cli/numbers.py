@@ -1,4 +1,4 @@
-"""Numbers as arguments of a command."""
+"""Argument types for numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import math
 
 
 def finite(text: str) -> float:
-    """A number that JSON knows. Raises ``argparse.ArgumentTypeError``."""
+    """Parse a finite number.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not a finite number.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -18,7 +22,11 @@ def finite(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """Raises ``argparse.ArgumentTypeError``."""
+    """Parse a finite number of at least 0.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not such a number.
+    """
     value = finite(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r}: must be 0 or more")

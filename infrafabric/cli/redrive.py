@@ -1,4 +1,4 @@
-"""Bringing dead letters back: message by message, because an attribute says why each is there; SQS would take all."""
+"""Redrive of dead-lettered messages, one by one: an attribute holds each reason, and SQS's own redrive takes all."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ FIFO = ".fifo"
 
 @dataclass
 class Count:
-    """Letters moved, and letters looked at and left."""
+    """Number of messages moved, and of messages left in the queue."""
 
     moved: int = 0
     kept: int = 0
 
 
 def redrive(sqs: Any, *, dlq_url: str, queue_url: str, reason: str | None, started_ms: int, count: Count) -> None:
-    """Move the letters that lie in a dead-letter queue since before ``started_ms``, or only those with ``reason``.
+    """Move messages from a dead-letter queue to the original queue; with ``reason``, only matching messages.
 
-    ``count`` is kept up to date, so that it is true also when AWS refuses something half-way.
+    Args:
+        started_ms: later messages stay in the queue, because an agent refused the message again meanwhile.
+        count: updated per message, and correct also if AWS refuses a later call.
     """
     while batch := _received(sqs, dlq_url):
-        for letter in batch:
-            again = int(letter["Attributes"]["SentTimestamp"]) > started_ms
-            why = letter.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
-            if again or (reason and why != reason):  # refused again meanwhile: moving it once more would never end
+        for message in batch:
+            again = int(message["Attributes"]["SentTimestamp"]) > started_ms
+            why = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
+            if again or (
+                reason and why != reason
+            ):  # refused again meanwhile: moving the message once more would never end
                 count.kept += 1
                 continue
-            # Sent before deleted: an interruption leaves a copy too many, never one too few, and readers know repeats.
-            sqs.send_message(QueueUrl=queue_url, MessageBody=letter["Body"], **_order(letter, queue_url))
-            sqs.delete_message(QueueUrl=dlq_url, ReceiptHandle=letter["ReceiptHandle"])
+            # Sent before deleted: an interruption leaves a duplicate, never a gap, and readers recognize duplicates.
+            sqs.send_message(QueueUrl=queue_url, MessageBody=message["Body"], **_fifo_ids(message, queue_url))
+            sqs.delete_message(QueueUrl=dlq_url, ReceiptHandle=message["ReceiptHandle"])
             count.moved += 1
 
 
 def _received(sqs: Any, url: str) -> list[dict[str, Any]]:
-    answer = sqs.receive_message(
+    response = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=10,
         MessageAttributeNames=["All"],
@@ -45,18 +49,18 @@ def _received(sqs: Any, url: str) -> list[dict[str, Any]]:
         VisibilityTimeout=60,
         WaitTimeSeconds=0,
     )
-    return answer.get("Messages", [])
+    return response.get("Messages", [])
 
 
-def _order(letter: Mapping[str, Any], queue_url: str) -> dict[str, str]:
-    """Among a session's messages where the queue keeps order; SQS must not take it for the one that it had before."""
+def _fifo_ids(message: Mapping[str, Any], queue_url: str) -> dict[str, str]:
+    """Return group and deduplication id for a FIFO queue; a new id, or SQS would drop the message as a duplicate."""
     if not queue_url.endswith(FIFO):
         return {}
-    return {"MessageGroupId": _session(letter["Body"]), "MessageDeduplicationId": letter["MessageId"]}
+    return {"MessageGroupId": _group(message["Body"]), "MessageDeduplicationId": message["MessageId"]}
 
 
-def _session(body: str) -> str:
-    """What the recorder's messages are grouped by; the recorder judges the message, and says why if it is none."""
+def _group(body: str) -> str:
+    """Return the message group of the recorder's queue: the session. The recorder itself judges the message."""
     try:
         conversation = json.loads(body)["conversation_id"]
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -1,6 +1,6 @@
-"""``fabric release``: give a stack's newly published functions their share of the calls, step by step, or take it back.
+"""``fabric release``: shift calls to a stack's newly published function versions step by step, or roll back.
 
-For stacks whose ``runtime.rollout`` is ``by-steps``: there ``pulumi up`` publishes versions and moves nothing.
+For stacks whose ``runtime.rollout`` is ``by-steps``: there ``pulumi up`` publishes versions and moves no alias.
 """
 
 from __future__ import annotations
@@ -13,24 +13,36 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infrafabric.cli.numbers import not_negative
-from infrafabric.operators.rollout import AliasState, LambdaAliases, RolloutDeps, RolloutPlan, back, error_counter, roll
+from infrafabric.operators.rollout import (
+    AliasState,
+    LambdaAliases,
+    RolloutDeps,
+    RolloutPlan,
+    error_counter,
+    roll_back,
+    roll_out,
+)
 
 
 def register(groups: Any) -> None:
-    """Adds the command to ``fabric``'s parser."""
+    """Add the command to ``fabric``'s parser."""
     parser = groups.add_parser("release", help="move functions to their new version by steps", description=__doc__)
     parser.add_argument("--stack", required=True, help="dev, prod …")
     parser.add_argument("--function", action="append", dest="functions", metavar="NAME", help="only api, h01 …")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--status", action="store_true", help="say where each stands, and move nothing")
-    what.add_argument("--rollback", action="store_true", help="all calls to the stable version again")
-    parser.add_argument("--step", type=_percent, default=10, metavar="PERCENT", help="of each step (default: 10)")
-    parser.add_argument("--linear", action="store_true", help="by such steps to the end; else one step, then all")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--status", action="store_true", help="print the versions, and move nothing")
+    mode.add_argument("--rollback", action="store_true", help="all calls to the stable version again")
+    parser.add_argument("--step", type=_percent, default=10, metavar="PERCENT", help="size of a step (default: 10)")
+    parser.add_argument("--linear", action="store_true", help="repeat the step to the end; default: one step, then all")
     parser.add_argument(
         "--interval", type=not_negative, default=300, metavar="SECONDS", help="between steps (default: 300)"
     )
     parser.add_argument(
-        "--errors", type=not_negative, default=5, metavar="PERCENT", help="more, and it goes back (default: 5)"
+        "--errors",
+        type=not_negative,
+        default=5,
+        metavar="PERCENT",
+        help="error rate that rolls back (default: 5)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
     parser.set_defaults(run=_run)
@@ -48,13 +60,14 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return _release(args)
     except ClientError as error:
-        said = error.response["Error"]
-        print(f"fabric release: AWS refused {error.operation_name}: {said['Code']}: {said['Message']}", file=sys.stderr)
+        refusal = error.response["Error"]
+        text = f"AWS refused {error.operation_name}: {refusal['Code']}: {refusal['Message']}"
+        print(f"fabric release: {text}", file=sys.stderr)
     except BotoCoreError as error:
         print(f"fabric release: {error}: are credentials and a region set?", file=sys.stderr)
     except KeyboardInterrupt:
         print(
-            "fabric release: stopped; the weights stay as they are. Run it again to go on, with --rollback to go back",
+            "fabric release: stopped; the weights stay as they are. Run it again to continue, or with --rollback",
             file=sys.stderr,
         )
         raise
@@ -71,31 +84,30 @@ def _release(args: argparse.Namespace) -> int:
         print(f"fabric release: no function is called {prefix}… in this account and region", file=sys.stderr)
         return 2
 
-    def say(it: AliasState, text: str) -> None:
+    def report(state: AliasState, text: str) -> None:
         if not args.json:
-            print(f"{it.function}: {text}", flush=True)
+            print(f"{state.function}: {text}", flush=True)
 
     counter = error_counter(boto3.client("cloudwatch"), lambda: datetime.now(UTC), lambda s: timedelta(seconds=s))
-    deps = RolloutDeps(look=aliases.look, weigh=aliases.weigh, errors=counter, wait=time.sleep, say=say)
+    deps = RolloutDeps(
+        state=aliases.state, set_weight=aliases.set_weight, errors=counter, wait=time.sleep, report=report
+    )
     plan = RolloutPlan(step_percent=args.step, linear=args.linear, interval_s=args.interval, error_percent=args.errors)
     fine = True
-    for name in names:  # one after another: what is wrong shows in the first
+    for name in names:  # in sequence: a bad version stops at the first function
         if args.rollback:
-            back(name, deps)
-        elif not args.status and not (fine := roll(name, plan, deps)):
+            roll_back(name, deps)
+        elif not args.status and not (fine := roll_out(name, plan, deps)):
             break
-    standings = [aliases.look(name) for name in names]
-    _show(standings, as_json=args.json)
+    _print([aliases.state(name) for name in names], as_json=args.json)
     return 0 if fine else 1
 
 
-def _show(standings: list[AliasState], *, as_json: bool) -> None:
+def _print(states: list[AliasState], *, as_json: bool) -> None:
     if as_json:
-        rows = [
-            {"function": s.function, "stable": s.stable, "newest": s.newest, "percent": s.percent} for s in standings
-        ]
+        rows = [{"function": s.function, "stable": s.stable, "newest": s.newest, "percent": s.percent} for s in states]
         print(json.dumps({"functions": rows}, indent=2))
         return
-    for it in standings:
-        share = "all calls" if it.settled else f"{it.percent} % of the calls to version {it.newest}"
-        print(f"{it.function:40} version {it.stable:>4}  {share}")
+    for state in states:
+        share = "all calls" if state.settled else f"{state.percent} % of the calls to version {state.newest}"
+        print(f"{state.function:40} version {state.stable:>4}  {share}")

@@ -1,8 +1,8 @@
-"""``fabric session``: start sessions, look at them, read their reports, bring dead letters back.
+"""``fabric session``: start sessions, follow them, read their reports, redrive dead-lettered messages.
 
-The environment says which stack is meant: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``). With
-no key, requests are signed with the AWS credentials of the shell.
-Exit status: 0 done, 1 the API said no, or the report is of a session that is not COMPLETE, 2 bad usage or no way there.
+The environment names the stack: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``). Without a key,
+requests are signed with the AWS credentials of the shell.
+Exit status: 0 done, 1 the API refused the request or the session is not COMPLETE, 2 bad usage or API unreachable.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from infrafabric.cli.api_client import ApiClient, ApiError, ByKey, BySignature
+from infrafabric.cli.api_client import ApiClient, ApiError, ApiKeyAuthentication, SigV4Authentication
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
-from infrafabric.swarm.status import FINAL_STATUSES
+from infrafabric.swarm.status import FINAL_STATUSES, SessionStatus
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 
 def register(groups: Any) -> None:
-    """Adds the group to ``fabric``'s parser."""
-    group = groups.add_parser("session", help="start, watch and cancel sessions", description=__doc__)
+    """Add the group to ``fabric``'s parser."""
+    group = groups.add_parser("session", help="start, follow and cancel sessions", description=__doc__)
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     start = _command(commands, "start", "start a session", _start)
-    what = start.add_mutually_exclusive_group(required=True)
-    what.add_argument("--goal", help="what to find out; the coordinator splits it into tasks")
-    what.add_argument("--task", action="append", dest="tasks", metavar="TEXT", help="a task; may be given many times")
+    work = start.add_mutually_exclusive_group(required=True)
+    work.add_argument("--goal", help="research goal; the coordinator splits the goal into tasks")
+    work.add_argument("--task", action="append", dest="tasks", metavar="TEXT", help="a task; may be repeated")
     start.add_argument(
         "--id",
         dest="session_id",
-        help="a-z, 0-9 and -, up to 64; the key that makes a repeat harmless (default: a new one)",
+        help="idempotency key: up to 64 of a-z, 0-9 and - (default: a new one)",
     )
-    start.add_argument("--agents", type=int, help="how many agents (default: the whole fleet)")
+    start.add_argument("--agents", type=int, help="number of agents (default: the whole fleet)")
     start.add_argument(
         "--deadline", type=int, dest="deadline_s", metavar="SECONDS", help="30 to 86400, from now (default: 1800)"
     )
     start.add_argument("--budget", type=finite, dest="budget_usd", metavar="USD", help="at most 10000 (default: 1)")
     start.add_argument(
-        "--quorum", type=finite, metavar="0..1", help="the share of tasks that is enough (default: 1, all)"
+        "--quorum", type=finite, metavar="0..1", help="share of tasks that completes the session (default: 1, all)"
     )
     start.add_argument(
         "--label",
@@ -57,48 +57,48 @@ def register(groups: Any) -> None:
     listing = _command(commands, "list", "the newest 20 sessions", _list)
     listing.add_argument("--label", metavar="LABEL", help="only sessions with this label")
     for name, text, run in (
-        ("show", "where a session stands", _show),
-        ("watch", "wait for a session's end and print its report", _watch),
+        ("show", "status of a session", _show),
+        ("watch", "wait for the end of a session and print its report", _watch),
         ("report", "a session's report", _report),
         ("cancel", "cancel a session", _cancel),
     ):
         _command(commands, name, text, run).add_argument("session_id", metavar="ID")
-    redrive = _command(commands, "redrive", "move dead letters back into their queue", _redrive)
-    redrive.add_argument("--dlq-url", required=True, help="an agent's: output agents.hNN.dlq_url")
-    redrive.add_argument(
+    redrive_ = _command(commands, "redrive", "move dead-lettered messages back into their queue", _redrive)
+    redrive_.add_argument("--dlq-url", required=True, help="an agent's: output agents.hNN.dlq_url")
+    redrive_.add_argument(
         "--queue-url",
         required=True,
         help="an agent's: output agents.hNN.queue_url; the recorder's: output record_queue_url",
     )
-    redrive.add_argument("--reason", help="only letters refused for this reason, as in 'stale'")
+    redrive_.add_argument("--reason", help="only messages with this reason, such as 'stale'")
 
 
 def _command(commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text)
     parser.add_argument("--json", action="store_true", help="print the API's JSON")
-    parser.set_defaults(run=_saying_problems(run))
+    parser.set_defaults(run=_with_one_line_errors(run))
     return parser
 
 
-def _saying_problems(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def safely(args: argparse.Namespace) -> int:
+def _with_one_line_errors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    def run_with_errors(args: argparse.Namespace) -> int:
         try:
             return run(args)
         except ApiError as error:
             print(f"fabric session: {error}", file=sys.stderr)
             return 1 if error.status else 2
 
-    return safely
+    return run_with_errors
 
 
 def _client() -> ApiClient:
     url, key = os.environ.get("FABRIC_API_URL"), os.environ.get("FABRIC_API_KEY")
     if not url:
         raise ApiError(
-            "FABRIC_API_URL is not set: it is the stack's output api_url, and FABRIC_API_KEY its api_key "
+            "FABRIC_API_URL is not set: set it to the stack's output api_url, and FABRIC_API_KEY to its api_key "
             "(pulumi stack output --show-secrets, or fabric local up)"
         )
-    return ApiClient(url.rstrip("/"), ByKey(key) if key else BySignature.of_environment(url))
+    return ApiClient(url.rstrip("/"), ApiKeyAuthentication(key) if key else SigV4Authentication.of_environment(url))
 
 
 def _start(args: argparse.Namespace) -> int:
@@ -114,8 +114,8 @@ def _start(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     query = f"?{urlencode({'label': args.label})}" if args.label else ""
-    found = _client().call("GET", f"/sessions{query}")
-    _print(found, args.json, "\n".join(_line(session) for session in found["sessions"]) or "no sessions yet")
+    page = _client().call("GET", f"/sessions{query}")
+    _print(page, args.json, "\n".join(_line(session) for session in page["sessions"]) or "no sessions yet")
     return 0
 
 
@@ -126,21 +126,21 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace) -> int:
-    client, said = _client(), ""
+    client, printed = _client(), ""
     while True:
         session = client.call("GET", _path(args))
-        if _line(session) != said:
-            said = _line(session)
-            print(said, file=sys.stderr)
+        if _line(session) != printed:
+            printed = _line(session)
+            print(printed, file=sys.stderr)
         if session["status"] in FINAL_STATUSES:
             return _report(args)
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 def _report(args: argparse.Namespace) -> int:
     report = _client().call("GET", f"{_path(args)}/report")
     _print(report, args.json, "\n".join([report["summary"], "", *map(_finding, report["findings"])]))
-    return 0 if report["status"] == "COMPLETE" else 1
+    return 0 if report["status"] == SessionStatus.COMPLETE else 1
 
 
 def _cancel(args: argparse.Namespace) -> int:
@@ -158,9 +158,12 @@ def _redrive(args: argparse.Namespace) -> int:
     try:
         redrive(boto3.client("sqs"), **urls, reason=args.reason, started_ms=now_ms, count=count)
     except ClientError as error:
-        said = error.response["Error"]
-        problem = f"AWS refused {error.operation_name}: {said['Code']}: {said.get('Message', '')}"
-        print(f"fabric session redrive: {problem} ({count.moved} moved before that; run it again)", file=sys.stderr)
+        refusal = error.response["Error"]
+        problem = f"AWS refused {error.operation_name}: {refusal['Code']}: {refusal.get('Message', '')}"
+        print(
+            f"fabric session redrive: {problem} ({count.moved} moved before; run it again)",
+            file=sys.stderr,
+        )
         return 2
     except BotoCoreError as error:
         print(f"fabric session redrive: {error}: are credentials and a region set?", file=sys.stderr)

@@ -1,10 +1,10 @@
-"""Models behind one small interface, all through the official ``anthropic`` SDK.
+"""Model clients behind one small interface, all through the official ``anthropic`` SDK.
 
-    model = open_model(env, fetch_secret=...)      # asks and imports nothing yet
+    model = open_model(env, fetch_secret=...)      # makes no call and imports no SDK yet
     model.warm()                                   # imports the SDK, which takes a second: in a thread
     completion = model.ask(prompt, prompts.agent_answer(), max_tokens=4096, timeout_s=60)
 
-Importing this package does not import the SDK: that is 3,000 modules and most of a cold start.
+Importing this package does not import the SDK, whose 3,000 modules are most of a cold start.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="BaseModel")
 
-SCHEMA_BYTES = 1_024  # the most that the schema of an answer may take, see worst_nusd
-_HIDDEN_TOKENS = 1_500  # what the API adds of its own, for turns and for structured output; generous
+SCHEMA_BYTES = 1_024  # largest schema of an answer, see worst_nusd
+_HIDDEN_TOKENS = 1_500  # tokens that the API adds for turns and structured output; a generous bound
 _CACHE_FROM_CHARS = 2_048  # 512 tokens, the least that Haiku 5.5 caches, at four characters a token
 _LONGEST_CALL_S = 600.0
 __all__ = ["Completion", "Model", "Prompt", "Usage", "errors", "open_model"]
@@ -41,7 +41,7 @@ __all__ = ["Completion", "Model", "Prompt", "Usage", "errors", "open_model"]
 
 @dataclass(frozen=True, kw_only=True)
 class Completion(Generic[T]):
-    """What a model answered. ``offline`` marks the stand-in's answers."""
+    """Answer of a model. ``offline`` marks answers of the offline stand-in."""
 
     value: T
     usage: Usage
@@ -50,12 +50,12 @@ class Completion(Generic[T]):
 
 
 class Model:
-    """One model of one provider. Safe to use from several threads."""
+    """Thread-safe client of a model."""
 
     def __init__(
         self, provider: Provider, model_id: str, *, prices: Prices, api_key: Callable[[], str], base_url: str | None
     ) -> None:
-        """``api_key`` is called once, when the client is built.
+        """Check that the model has a price. ``api_key`` is called once, when the client is built.
 
         Raises:
             BadPricesError: the model has no price.
@@ -68,25 +68,25 @@ class Model:
 
     @property
     def model_id(self) -> str:
-        """As results show it: the stand-in is never mistaken for the model it stands for."""
+        """Model id as results show it; the offline stand-in is never mistaken for the model."""
         return f"offline stand-in for {self._asked}" if self.provider == "offline" else self._asked
 
     def warm(self) -> None:
-        """Import the SDK and build the client, once. What keeps the client from being built, ``ask`` raises."""
+        """Import the SDK and build the client, once. ``ask`` raises the error of a build that failed."""
         with suppress(errors.ModelError):
             self._ready()
 
     def forget(self) -> None:
-        """Let go of the client, with its connections and its key: the next call builds another."""
+        """Drop the client, connections and key; the next call builds a new client."""
         with self._lock:
             self._client = None
 
     def ask(self, prompt: Prompt, output: type[T], *, max_tokens: int, timeout_s: float) -> Completion[T]:
-        """One call, without retries: whoever asks knows the deadline.
+        """Make one call without retries: the caller knows the deadline and retries.
 
         Args:
             output: a pydantic model; its JSON schema takes at most ``SCHEMA_BYTES``.
-            timeout_s: for all of the call, at most ten minutes.
+            timeout_s: timeout of the whole call, at most ten minutes.
 
         Raises:
             errors.ModelError: the tree in ``errors``.
@@ -108,14 +108,14 @@ class Model:
         return Completion(value=value, usage=usage, model_id=self.model_id, offline=self.provider == "offline")
 
     def cost_nusd(self, usage: Usage) -> int:
-        """What ``usage`` costs, in nano-USD."""
+        """Return the cost of ``usage`` in nano-USD."""
         return self._prices.cost_nusd(self._asked, usage)
 
     def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int:
-        """The most that asking can cost, in nano-USD.
+        """Return an upper bound of a call's cost in nano-USD.
 
-        A token stands for one byte at least, so the bytes that are sent bound the tokens that are billed; what the API
-        adds to them is bounded by a constant.
+        A token covers at least one byte, so the bytes sent bound the tokens billed; a constant bounds the tokens that
+        the API adds.
         """
         return self._prices.worst_nusd(self._asked, _bound(prompt), max_tokens)
 
@@ -134,7 +134,7 @@ class Model:
 
 
 def open_model(env: ModelEnvironment, *, fetch_secret: Callable[[str], str]) -> Model:
-    """The model that a function's environment names. Reads the key's secret only when the client is built.
+    """Return the model of a function's environment. The key's secret is read only when the client is built.
 
     Raises:
         BadPricesError: the model has no price, or the override cannot be read.
@@ -148,16 +148,16 @@ def open_model(env: ModelEnvironment, *, fetch_secret: Callable[[str], str]) -> 
 
 
 def _usable(key: str) -> str:
-    """Refuse what no header can carry: the HTTP client would quote it in its error."""
+    """Refuse a key that no header can carry: the HTTP client would quote the key in its error."""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise errors.NotAllowed("the secret that API_KEY_SECRET_ARN names holds no API key: put a valid one into it")
+        raise errors.NotAllowed("the secret that API_KEY_SECRET_ARN names holds no valid API key: store one")
     return key
 
 
 def _region() -> str:
     region = os.environ.get("AWS_REGION")
     if not region:
-        raise errors.BadRequest("AWS_REGION is not set: provider bedrock needs the region to ask in")
+        raise errors.BadRequest("AWS_REGION is not set: provider bedrock needs the region of its endpoint")
     return region
 
 
@@ -169,7 +169,7 @@ def _system(prompt: Prompt) -> list[TextBlockParam]:
 
 
 def _bound(prompt: Prompt) -> int:
-    """Tokens that ``prompt`` cannot exceed. A tokenizer may normalise first, and a few characters grow by that."""
+    """Return an upper bound of a prompt's tokens; a tokenizer may normalize first, and some characters grow."""
     sent = json.dumps([prompt.system, prompt.user], ensure_ascii=False)
     longest = max(len(text.encode()) for text in (sent, unicodedata.normalize("NFKC", sent)))
     return longest + SCHEMA_BYTES + _HIDDEN_TOKENS

@@ -1,4 +1,4 @@
-"""One call of the Messages API through the SDK, and its errors in our words. Importing this imports the SDK."""
+"""One call of the Messages API through the SDK, and the translation of its errors. Importing this imports the SDK."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from infrafabric.models.usage import Usage
 T = TypeVar("T", bound=BaseModel)
 Client = anthropic.Anthropic | AnthropicBedrock
 
-_CONNECT_S = 5.0  # an API that takes longer to pick up is not there
+_CONNECT_S = 5.0  # connect timeout: an API that takes longer is unreachable
 _ACCESS = "put a valid key into the secret that API_KEY_SECRET_ARN names; on Bedrock, let the role invoke the model"
 _ADVICE: dict[int, tuple[type[errors.ModelError], str]] = {
     401: (errors.NotAllowed, _ACCESS),
@@ -43,10 +43,10 @@ def send(
     max_tokens: int,
     timeout_s: float,
 ) -> types.Message:
-    """Ask once.
+    """Send one request, without retries.
 
     Raises:
-        errors.ModelError: for whatever keeps an answer from coming.
+        errors.ModelError: no answer, for any reason.
     """
 
     def create() -> types.Message:
@@ -68,21 +68,21 @@ def send(
     except TimeoutError:
         raise errors.TimedOut(f"no answer within {timeout_s:.3g} s") from None
     except json.JSONDecodeError:
-        raise errors.BadAnswer("the answer is no JSON, so no model API gave it", cost_unknown=True) from None
-    except RuntimeError as error:  # how the SDK says that it found no AWS credentials
+        raise errors.BadAnswer("the answer is not JSON, so it is not from a model API", cost_unknown=True) from None
+    except RuntimeError as error:  # the SDK's error for missing AWS credentials
         raise errors.NotAllowed(f"the call could not be signed: {error}") from None
 
 
 def usage_of(message: types.Message) -> Usage:
-    """What the call did use. The SDK lets any JSON pass as a message, so it is looked at here.
+    """Return the tokens that a call used. The SDK accepts any JSON as a message, so its structure is checked here.
 
     Raises:
-        errors.BadAnswer: what came is no message.
+        errors.BadAnswer: the answer is not a message.
     """
     used = getattr(message, "usage", None)
     counts = [getattr(used, name, None) for name in ("input_tokens", "output_tokens")]
     if not isinstance(getattr(message, "content", None), list) or not all(isinstance(count, int) for count in counts):
-        raise errors.BadAnswer("the answer is no message of the Messages API", cost_unknown=True)
+        raise errors.BadAnswer("the answer is not a message of the Messages API", cost_unknown=True)
     return Usage(
         input_tokens=message.usage.input_tokens,
         output_tokens=message.usage.output_tokens,
@@ -92,10 +92,10 @@ def usage_of(message: types.Message) -> Usage:
 
 
 def read(message: types.Message, output: type[T], usage: Usage, max_tokens: int) -> T:
-    """The answer as ``output``.
+    """Parse the answer as ``output``.
 
     Raises:
-        errors.ModelError: with ``usage``, for an answer that cannot be used is paid too.
+        errors.ModelError: with ``usage``, because an unusable answer is billed too.
     """
     if message.stop_reason == "refusal":
         raise errors.RefusedToAnswer("the model declined to answer", usage=usage)
@@ -112,17 +112,17 @@ def read(message: types.Message, output: type[T], usage: Usage, max_tokens: int)
 
 
 def _within(timeout_s: float, create: Callable[[], types.Message]) -> types.Message:
-    """``create()``, or ``TimeoutError``.
+    """Return ``create()``, or raise ``TimeoutError`` after ``timeout_s``.
 
-    The SDK's own time-outs bound each read, not their sum: an answer that trickles would outlive the function. A call
-    that is given up ends with its connection, and nobody hears it.
+    The SDK's own timeouts bound each read, not their sum: an answer that arrives slowly would outlive the function. An
+    abandoned call ends with its connection, unnoticed.
     """
     answer: Future[types.Message] = Future()
 
     def run() -> None:
         try:
             answer.set_result(create())
-        except BaseException as error:  # noqa: BLE001  raised again below, by whoever waits
+        except BaseException as error:  # noqa: BLE001  raised again by answer.result
             answer.set_exception(error)
 
     threading.Thread(target=run, name="model call", daemon=True).start()
@@ -157,7 +157,7 @@ def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelErro
         kind, advice = _ADVICE[status]
         return kind(f"{said}: {advice}")
     if status == 404:
-        return errors.BadRequest(f"{said}: it has no model {model!r}: set model.agentId or model.coordinatorId anew")
+        return errors.BadRequest(f"{said}: unknown model {model!r}: change model.agentId or model.coordinatorId")
     return errors.BadRequest(f"{said} ({error.type or 'no type'})")
 
 

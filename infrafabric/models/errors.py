@@ -1,19 +1,19 @@
-"""What can go wrong when a model is asked.
+"""Errors of model calls.
 
 ModelError
-├── Throttled       rate limit, overload or no capacity: the same call may pass later
-├── TimedOut        no answer in the time given
-├── Unreachable     no connection to the API, one that broke, or an API that is broken
+├── Throttled       rate limit, overload or no capacity: a retry may succeed
+├── TimedOut        no answer within the timeout
+├── Unreachable     no connection to the API, a broken connection, or an internal error of the API
 ├── RefusedToAnswer the model declined
 ├── CutOff          the answer did not fit max_tokens
-├── BadAnswer       the answer does not fit the schema, or is no answer of this API
+├── BadAnswer       the answer does not fit the schema, or is not from this API
 ├── NotAllowed      the key or role is not accepted
 ├── OutOfCredit     the account cannot pay
 ├── TooLarge        the prompt is larger than the API takes
-└── BadRequest      the API does not understand what we sent, or does not know the model
+└── BadRequest      the API rejects the request, or does not know the model
 
-Each says whether the call was billed: an answer that cannot be used is paid too. Messages never hold prompts, answers
-or keys.
+Each error tells whether the call was billed: an unusable answer is billed too. Messages never hold prompts, answers or
+keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from infrafabric.models.usage import Usage
 
 
 class ModelError(Exception):
-    """``usage`` is what the call did use when the API said so; ``billed`` is None when nobody can know."""
+    """Base of all errors. ``usage`` is the usage if the API reported it; ``billed`` is None if unknown."""
 
     slug = "model-error"
     billed: bool | None = False
@@ -35,7 +35,7 @@ class ModelError(Exception):
 
 
 class Throttled(ModelError):
-    """``retry_after_s`` is how long the API asks to wait; 0 when it does not say."""
+    """Rate limit or overload. ``retry_after_s`` is the delay that the API asks for, 0 if it does not ask."""
 
     slug = "throttled"
 
@@ -45,40 +45,58 @@ class Throttled(ModelError):
 
 
 class TimedOut(ModelError):
+    """No answer within the timeout; the call may be billed."""
+
     slug = "model-timeout"
     billed = None
 
 
 class Unreachable(ModelError):
+    """No connection, a broken connection, or an internal error of the API."""
+
     slug = "model-unreachable"
 
 
 class RefusedToAnswer(ModelError):
+    """The model declined."""
+
     slug = "model-refusal"
     billed = True
 
 
 class CutOff(ModelError):
+    """The answer did not fit max_tokens."""
+
     slug = "model-cut-off"
     billed = True
 
 
 class BadAnswer(ModelError):
+    """The answer does not fit the schema, or is not from this API."""
+
     slug = "model-bad-answer"
     billed = True
 
 
 class NotAllowed(ModelError):
+    """The key or role is not accepted."""
+
     slug = "model-not-allowed"
 
 
 class OutOfCredit(ModelError):
+    """The account cannot pay."""
+
     slug = "model-out-of-credit"
 
 
 class TooLarge(ModelError):
+    """The prompt is larger than the API accepts."""
+
     slug = "model-prompt-too-large"
 
 
 class BadRequest(ModelError):
+    """The API rejects the request, or does not know the model."""
+
     slug = "model-bad-request"

@@ -1,12 +1,12 @@
-"""What tokens cost. One table, with its date.
+"""Prices of tokens: one table, with its date.
 
-Money is nano-USD in whole numbers, rounded up; rates are pico-USD a token, because one cached Haiku token costs 10,000
-of them and one written to Sonnet's cache 2,500,000.
+Money is nano-USD in whole numbers, rounded up; rates are pico-USD per token, because a cached Haiku token costs 10,000
+and a token written to Sonnet's cache 2,500,000.
 
 Source: the model pages of platform.claude.com, read in November 2026.
 
 An override (variable ``PRICE_TABLE``) is JSON of model id to USD per million tokens: ``input``, ``output``,
-``cache_read`` and ``cache_write``, and for a model that takes more for long prompts also ``long_from`` (tokens of
+``cache_read`` and ``cache_write``, and for a model with a surcharge on long prompts also ``long_from`` (tokens of the
 prompt), ``long_input`` and ``long_output``.
 """
 
@@ -24,9 +24,9 @@ from infrafabric.models.usage import Usage
 AS_OF = "2026-11"
 # Bedrock: anthropic.<model> in one region, eu.anthropic.<model> in one geography, global.anthropic.<model> anywhere
 _BEDROCK = re.compile(r"^(?:(?P<geography>[a-z]+(?:-[a-z]+)*)\.)?anthropic\.(?P<model>.+)$")
-_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+(?::\d+)?)?$")  # a dated snapshot costs what its model costs
+_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+(?::\d+)?)?$")  # a dated snapshot costs the same as its model
 _PREMIUM_PERCENT = 10  # Bedrock, wherever a region or a geography is guaranteed (Anthropic's pricing page)
-_PICO = 1_000_000  # pico-USD a token in one USD per million tokens
+_PICO = 1_000_000  # pico-USD per token in one USD per million tokens
 _DEAREST_USD = 10_000
 _LONGEST_PROMPT = 100_000_000
 _NAMES = ("input", "output", "cache_read", "cache_write")
@@ -34,12 +34,12 @@ _LONG_NAMES = ("long_from", "long_input", "long_output")
 
 
 class BadPricesError(ValueError):
-    """A price table that cannot be used, or a model that it lacks. One line."""
+    """Price table that cannot be used, or a model without a price. One line."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """pico-USD a token."""
+    """Rates in pico-USD per token."""
 
     input: int
     output: int
@@ -47,22 +47,24 @@ class Rates:
     cache_write: int
 
     def times(self, above: int, below: int) -> Rates:
-        """These rates times ``above / below``, rounded up."""
+        """Return the rates times ``above / below``, rounded up."""
         return Rates(*(-(-rate * above // below) for rate in astuple(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What a model costs; ``long`` from more than ``long_from`` tokens of prompt on."""
+    """Price of a model; ``long`` applies to prompts of more than ``long_from`` tokens."""
 
     rates: Rates
     long_from: int | None = None
     long: Rates = Rates(0, 0, 0, 0)
 
     def for_prompt(self, tokens: int) -> Rates:
+        """Return the rates for a prompt of this many tokens."""
         return self.long if self.long_from is not None and tokens > self.long_from else self.rates
 
     def times(self, above: int, below: int) -> Price:
+        """Return the price times ``above / below``, rounded up."""
         return Price(rates=self.rates.times(above, below), long_from=self.long_from, long=self.long.times(above, below))
 
 
@@ -79,27 +81,27 @@ _TABLE = {
 
 @dataclass(frozen=True)
 class Prices:
-    """The table in force."""
+    """Price table in force."""
 
     table: Mapping[str, Price]
 
     @classmethod
     def load(cls, override: str | None = None) -> Self:
-        """The built-in table with ``override`` (JSON) laid over it.
+        """Return the built-in table, updated by ``override`` (JSON).
 
         Raises:
-            BadPricesError: the override is no such JSON.
+            BadPricesError: the override is not such JSON.
         """
         return cls({**_TABLE, **(_read(override) if override else {})})
 
     def of(self, model_id: str) -> Price:
-        """The price of ``model_id``, whichever way Anthropic or Bedrock spell it.
+        """Return the price of a model id as Anthropic or Bedrock spell it.
 
-        An id that the table has as it stands has that price; other ids of Bedrock's have their model's, and outside the
+        An id in the table has the table's price. Other Bedrock ids have the price of their model, and outside the
         global profiles the regional premium on top.
 
         Raises:
-            BadPricesError: no price is known, so that no budget could be kept.
+            BadPricesError: the model has no price, so no budget could be kept.
         """
         if model_id in self.table:
             return self.table[model_id]
@@ -115,14 +117,14 @@ class Prices:
         return price.times(100 + _PREMIUM_PERCENT, 100) if regional else price
 
     def cost_nusd(self, model_id: str, usage: Usage) -> int:
-        """What ``usage`` costs, rounded up."""
+        """Return the cost of ``usage`` in nano-USD, rounded up."""
         rates = self.of(model_id).for_prompt(usage.prompt)
         pico = usage.input_tokens * rates.input + usage.output_tokens * rates.output
         pico += usage.cache_read_tokens * rates.cache_read + usage.cache_write_tokens * rates.cache_write
         return -(-pico // 1000)
 
     def worst_nusd(self, model_id: str, input_tokens: int, max_tokens: int) -> int:
-        """The most that a call with at most so many tokens can cost, whatever of it is cached."""
+        """Return an upper bound of a call's cost in nano-USD, for any split between cached and uncached tokens."""
         price = self.of(model_id)
         rates = price.for_prompt(input_tokens)
         pico = input_tokens * max(rates.input, rates.cache_read, rates.cache_write) + max_tokens * rates.output
@@ -133,15 +135,15 @@ def _read(override: str) -> dict[str, Price]:
     try:
         rows = json.loads(override, parse_float=Decimal, parse_int=Decimal)
     except ValueError as error:
-        _bad(f"it is no JSON ({error})")
+        _bad(f"it is not JSON ({error})")
     if not isinstance(rows, dict):
-        _bad("it is no JSON object")
+        _bad("it is not a JSON object")
     return {model: _price(model, row) for model, row in rows.items()}
 
 
 def _price(model: str, row: Any) -> Price:
     if not isinstance(row, dict):
-        _bad(f"{model!r} is no object")
+        _bad(f"{model!r} is not an object")
     has_long = any(name in row for name in _LONG_NAMES)
     wanted = {*_NAMES, *(_LONG_NAMES if has_long else ())}
     wrong = [f"{name} is missing" if name in wanted else f"{name} is unknown" for name in sorted(wanted ^ set(row))]
@@ -164,7 +166,7 @@ def _price(model: str, row: Any) -> Price:
 
 
 def _pico(model: str, name: str, value: Any) -> int:
-    """USD per million tokens as pico-USD a token."""
+    """Return USD per million tokens as pico-USD per token."""
     if not isinstance(value, Decimal) or not 0 <= value <= _DEAREST_USD or value * _PICO % 1:
         _bad(f"{model!r}: {name} = {value}: a number from 0 to {_DEAREST_USD}, with at most 6 decimals")
     return int(value * _PICO)

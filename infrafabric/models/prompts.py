@@ -1,7 +1,7 @@
-"""Prompt templates: files with a version, filled strictly.
+"""Prompt templates: versioned files, filled strictly.
 
-What stays the same comes first (the system part, which holds no variable), so that it can be cached. What comes from
-users or models is data: it stands between marks that it cannot close.
+The constant part comes first (the system part, which holds no variable), so that it can be cached. Text from users or
+models is data: it stands between marks that the text itself cannot close.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from infrafabric.models import schemas
 
 _USER = "--- user ---\n"
-# Models read "</ Task >" as they read "</task>", so that counts too.
+# Models read "</ Task >" like "</task>", so both count as a mark.
 _FENCE = re.compile(r"<(?=\s*/?\s*(?:goal|task|findings)\b)", re.IGNORECASE)
 
 
 class BadTemplateError(Exception):
-    """A template file that is not as it must be, or is filled with other names than it has."""
+    """Malformed template file, or values for other variables than the template's."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked. ``name`` is the template and its version, as in ``agent/1``."""
+    """Prompt for a model. ``name`` is the template and its version, such as ``agent/1``."""
 
     name: str
     system: str
@@ -35,30 +35,36 @@ class Prompt:
 
 
 def agent(*, agent: str, session_id: str, goal: str, task: str) -> Prompt:
+    """Return the prompt of a task."""
     return _fill("agent", agent=agent, session_id=session_id, goal=goal, task=task)
 
 
 def plan(*, goal: str, tasks: int) -> Prompt:
+    """Return the prompt that splits a goal into tasks."""
     return _fill("plan", goal=goal, tasks=str(tasks))
 
 
 def report(*, goal: str, findings: str) -> Prompt:
+    """Return the prompt that summarizes findings."""
     return _fill("report", goal=goal, findings=findings)
 
 
 def agent_answer() -> type[schemas.AgentAnswer]:
+    """Return the schema of a task's answer, imported late like the SDK."""
     from infrafabric.models import schemas  # noqa: PLC0415  late, like the SDK
 
     return schemas.AgentAnswer
 
 
 def plan_answer() -> type[schemas.TaskPlan]:
+    """Return the schema of a plan."""
     from infrafabric.models import schemas  # noqa: PLC0415
 
     return schemas.TaskPlan
 
 
 def report_answer() -> type[schemas.ReportSummary]:
+    """Return the schema of a summary."""
     from infrafabric.models import schemas  # noqa: PLC0415
 
     return schemas.ReportSummary
@@ -75,7 +81,7 @@ class _Template:
 def _fill(which: str, **values: str) -> Prompt:
     template = _load(which)
     if set(values) != template.names:
-        raise BadTemplateError(f"{template.name} needs {sorted(template.names)} and was given {sorted(values)}")
+        raise BadTemplateError(f"{template.name} needs {sorted(template.names)}, not {sorted(values)}")
     fenced = {name: _without_fences(value) for name, value in values.items()}
     return Prompt(template.name, template.system.substitute(fenced), template.user.substitute(fenced))
 
@@ -100,5 +106,5 @@ def _parse(which: str, text: str) -> _Template:
 
 
 def _without_fences(value: str) -> str:
-    """A value cannot open or close the marks that fence it: a zero-width space makes them something else."""
+    """Return a value that cannot open or close the marks around it: a zero-width space breaks each mark."""
     return _FENCE.sub("<\u200b", value)

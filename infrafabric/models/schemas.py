@@ -1,4 +1,4 @@
-"""What models are asked to answer with. Imported late: pydantic builds these when the SDK is loaded anyway."""
+"""Schemas of the models' answers, imported late: the SDK, which loads pydantic too, is needed by then anyway."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Finding(BaseModel):
+    # No docstrings here: pydantic would put them into the schema that the model receives.
     text: str = Field(description="One claim, complete in itself")
     confidence: float = Field(ge=0, le=1, description="How sure you are, from 0 to 1")
     sources: list[str] = Field(description="Where the claim comes from: URLs, documents, or 'reasoning'")

@@ -1,4 +1,4 @@
-"""What a call used, in tokens."""
+"""Usage of a model call, in tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """As the Messages API counts: ``input_tokens`` are those neither read from the cache nor written to it."""
+    """Tokens as the Messages API counts them: ``input_tokens`` excludes tokens read from or written to the cache."""
 
     input_tokens: int
     output_tokens: int
@@ -16,7 +16,7 @@ class Usage:
 
     @property
     def prompt(self) -> int:
-        """All that the model read."""
+        """Tokens of the whole prompt."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     @property

@@ -1,6 +1,6 @@
-"""What an account needs before the first ``pulumi up``: a bucket for Pulumi's state, its secrets' key, RDS's role.
+"""Bootstrap of an account before the first ``pulumi up``: bucket and key of Pulumi's state, RDS's service-linked role.
 
-Each step looks before it makes, so a run that was broken off is finished by the next one.
+Each step checks before creating (idempotency), so the next run finishes an interrupted run.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 class BootstrapError(Exception):
-    """Why the account cannot be prepared, in one line with the way out."""
+    """Account that cannot be prepared; the text has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that must be so. ``done`` tells whether it is, ``make`` makes it so."""
+class BootstrapStep:
+    """Required property of the account: ``done`` checks the property, ``make`` establishes the property."""
 
-    what: str
+    label: str
     done: Callable[[], bool]
     make: Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Names:
-    """Where it all lies."""
+    """Names and region of what the bootstrap creates."""
 
     region: str
     bucket: str
@@ -44,7 +44,11 @@ class Names:
 
     @classmethod
     def of(cls, region: str, account_id: str, bucket: str | None = None) -> Names:
-        """Raises :class:`BootstrapError` for a bucket name that S3 does not take."""
+        """Return the names, with a default for the bucket.
+
+        Raises:
+            BootstrapError: S3 does not accept the bucket name.
+        """
         name = bucket or f"{STATE_BUCKET_PREFIX}-{account_id}-{region}"
         if not _BUCKET.fullmatch(name):
             raise BootstrapError(f"--bucket {name!r}: 3 to 63 of a-z, 0-9 and hyphens, not at either end")
@@ -59,21 +63,21 @@ class Names:
         return f"pulumi stack init dev --secrets-provider='awskms://{STATE_KEY_ALIAS}?region={self.region}'"
 
 
-def steps(names: Names, *, s3: Any, kms: Any, iam: Any) -> Iterator[Step]:
-    """What is looked at, in order; a later step may need an earlier one. The rest are boto3 clients."""
+def steps(names: Names, *, s3: Any, kms: Any, iam: Any) -> Iterator[BootstrapStep]:
+    """Yield the steps in order; a later step may need an earlier one. ``s3``, ``kms`` and ``iam`` are boto3 clients."""
     key = _Key(kms)
     bucket = _Bucket(s3, names, key)
-    yield Step(f"key {STATE_KEY_ALIAS}", key.exists, key.make)
-    yield Step(f"bucket {names.bucket}", bucket.exists, bucket.make)
-    yield Step("  owner's alone", bucket.owned, bucket.own)
-    yield Step("  not public", bucket.private, bucket.close)
-    yield Step("  versioned", bucket.versioned, bucket.keep_versions)
-    yield Step("  encrypted with the key", bucket.encrypted, bucket.encrypt)
-    yield Step("  TLS only", bucket.tls_only, bucket.refuse_plain)
-    yield Step(f"  old versions go after {OLD_VERSIONS_DAYS} days", bucket.forgets, bucket.forget)
+    yield BootstrapStep(f"key {STATE_KEY_ALIAS}", key.exists, key.make)
+    yield BootstrapStep(f"bucket {names.bucket}", bucket.exists, bucket.make)
+    yield BootstrapStep("  owner's alone", bucket.owned, bucket.own)
+    yield BootstrapStep("  not public", bucket.private, bucket.close)
+    yield BootstrapStep("  versioned", bucket.versioned, bucket.keep_versions)
+    yield BootstrapStep("  encrypted with the key", bucket.encrypted, bucket.encrypt)
+    yield BootstrapStep("  TLS only", bucket.tls_only, bucket.refuse_plain)
+    yield BootstrapStep(f"  old versions go after {OLD_VERSIONS_DAYS} days", bucket.forgets, bucket.forget)
     # RDS makes it with an account's first database, which may come too early for it: "Unable to create the resource …
     # wait and try again later". A stack cannot have it: the account has one.
-    yield Step(
+    yield BootstrapStep(
         f"service-linked role of {RDS}",
         lambda: bool(iam.list_roles(PathPrefix=f"/aws-service-role/{RDS}/")["Roles"]),
         lambda: iam.create_service_linked_role(AWSServiceName=RDS),
@@ -103,12 +107,16 @@ class _Key:
 class _Bucket:
     def __init__(self, s3: Any, names: Names, key: _Key) -> None:
         self._s3, self._names, self._key = s3, names, key
-        self._it = {"Bucket": names.bucket, "ExpectedBucketOwner": names.account_id}
+        self._bucket = {"Bucket": names.bucket, "ExpectedBucketOwner": names.account_id}
 
     def exists(self) -> bool:
-        """Raises :class:`BootstrapError` when the bucket is somebody else's."""
+        """Tell whether the bucket exists.
+
+        Raises:
+            BootstrapError: the bucket belongs to another account.
+        """
         try:
-            self._s3.head_bucket(**self._it)
+            self._s3.head_bucket(**self._bucket)
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status == 403:
@@ -126,25 +134,25 @@ class _Bucket:
         place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         self._s3.create_bucket(Bucket=self._names.bucket, **place)
         tags = [{"Key": name, "Value": value} for name, value in TAGS.items()]
-        self._s3.put_bucket_tagging(**self._it, Tagging={"TagSet": tags})
+        self._s3.put_bucket_tagging(**self._bucket, Tagging={"TagSet": tags})
 
     def owned(self) -> bool:
         return self._is(self._s3.get_bucket_ownership_controls, "OwnershipControls", self._ownership)
 
     def own(self) -> None:
-        self._s3.put_bucket_ownership_controls(**self._it, OwnershipControls=self._ownership)
+        self._s3.put_bucket_ownership_controls(**self._bucket, OwnershipControls=self._ownership)
 
     def private(self) -> bool:
         return self._is(self._s3.get_public_access_block, "PublicAccessBlockConfiguration", self._closed)
 
     def close(self) -> None:
-        self._s3.put_public_access_block(**self._it, PublicAccessBlockConfiguration=self._closed)
+        self._s3.put_public_access_block(**self._bucket, PublicAccessBlockConfiguration=self._closed)
 
     def versioned(self) -> bool:
-        return self._s3.get_bucket_versioning(**self._it).get("Status") == "Enabled"
+        return self._s3.get_bucket_versioning(**self._bucket).get("Status") == "Enabled"
 
     def keep_versions(self) -> None:
-        self._s3.put_bucket_versioning(**self._it, VersioningConfiguration={"Status": "Enabled"})
+        self._s3.put_bucket_versioning(**self._bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def encrypted(self) -> bool:
         return self._is(
@@ -152,27 +160,27 @@ class _Bucket:
         )
 
     def encrypt(self) -> None:
-        self._s3.put_bucket_encryption(**self._it, ServerSideEncryptionConfiguration=self._encryption)
+        self._s3.put_bucket_encryption(**self._bucket, ServerSideEncryptionConfiguration=self._encryption)
 
     def tls_only(self) -> bool:
         def matches() -> bool:
-            return json.loads(self._s3.get_bucket_policy(**self._it)["Policy"]) == self._policy
+            return json.loads(self._s3.get_bucket_policy(**self._bucket)["Policy"]) == self._policy
 
         return _found(matches, "NoSuchBucketPolicy") and matches()
 
     def refuse_plain(self) -> None:
-        self._s3.put_bucket_policy(**self._it, Policy=json.dumps(self._policy))
+        self._s3.put_bucket_policy(**self._bucket, Policy=json.dumps(self._policy))
 
     def forgets(self) -> bool:
         def rules() -> list[dict[str, Any]]:
-            return self._s3.get_bucket_lifecycle_configuration(**self._it)["Rules"]
+            return self._s3.get_bucket_lifecycle_configuration(**self._bucket)["Rules"]
 
         return _found(rules, "NoSuchLifecycleConfiguration") and any(
             rule.get("ID") == _FORGET["ID"] for rule in rules()
         )
 
     def forget(self) -> None:
-        self._s3.put_bucket_lifecycle_configuration(**self._it, LifecycleConfiguration={"Rules": [_FORGET]})
+        self._s3.put_bucket_lifecycle_configuration(**self._bucket, LifecycleConfiguration={"Rules": [_FORGET]})
 
     @property
     def _ownership(self) -> dict[str, Any]:
@@ -203,7 +211,7 @@ class _Bucket:
 
     def _is(self, ask: Callable[..., Any], member: str, wanted: dict[str, Any], *, subset: bool = False) -> bool:
         try:
-            found = ask(**self._it)[member]
+            found = ask(**self._bucket)[member]
         except ClientError as error:
             if error.response["Error"]["Code"] in _NOT_SET:
                 return False
@@ -238,7 +246,7 @@ def _found(ask: Callable[[], Any], code: str) -> bool:
 
 
 def _within(wanted: Any, found: Any) -> bool:
-    """Whether ``found`` says all that ``wanted`` says; AWS may add to it."""
+    """Tell whether ``found`` contains ``wanted``; AWS may add members."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(_within(value, found.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):

@@ -1,7 +1,7 @@
-"""How a new version of a function takes over from the old one: by steps of an alias's weight, each watched.
+"""Rollout of a function version: the alias's weight moves in steps, each checked against the error rate.
 
-Where a stack's ``runtime.rollout`` is ``by-steps``, a deployment publishes a version and leaves the alias ``live``
-where it was. The rollout moves it. All that it knows is read from the alias, so one that was broken off goes on.
+If a stack's ``runtime.rollout`` is ``by-steps``, a deployment publishes a version and does not move the alias ``live``.
+The rollout moves it. The alias holds all state, so an interrupted rollout continues.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ALL = 100
 
 
 class Verdict(StrEnum):
-    """What a look at the new version says."""
+    """Judgement of the new version."""
 
     FINE = "fine"
     FAILING = "failing"
@@ -24,15 +24,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutPlan:
-    """Per cent of the calls that the new version gets, step by step."""
+    """Steps of a rollout, in per cent of the calls."""
 
     step_percent: int  # 1 to 99
     linear: bool  # False: one step, then all of it
     interval_s: float  # between two steps
-    error_percent: float  # of the new version's calls: more, and it goes back
+    error_percent: float  # of the new version's calls: above it, the function rolls back
 
     def after(self, percent: int) -> int:
-        """The weight that follows ``percent``; always more, and ``ALL`` at last."""
+        """Return the weight after ``percent``: always more, and finally ``ALL``."""
         if percent < self.step_percent:
             return self.step_percent
         return min(ALL, percent + self.step_percent) if self.linear else ALL
@@ -40,7 +40,7 @@ class RolloutPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class AliasState:
-    """Where an alias points. ``percent`` of the calls go to ``newest``."""
+    """Versions of an alias. ``percent`` of the calls go to ``newest``, the others to ``stable``."""
 
     function: str
     stable: str
@@ -54,66 +54,67 @@ class AliasState:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutDeps:
-    """Everything a rollout does to the world."""
+    """Side effects of a rollout."""
 
-    look: Callable[[str], AliasState]
-    weigh: Callable[[AliasState, int], None]  # percentage of the newest version; ALL makes the version stable
+    state: Callable[[str], AliasState]
+    set_weight: Callable[[AliasState, int], None]  # percentage of the newest version; ALL makes the version stable
     errors: Callable[
         [AliasState, float], tuple[float, float]
     ]  # failed calls and calls of the newest in a window of seconds
     wait: Callable[[float], None]
-    say: Callable[[AliasState, str], None]
+    report: Callable[[AliasState, str], None]
 
 
 def judge(failed: float, calls: float, plan: RolloutPlan) -> Verdict:
-    """A version that nobody called has not failed."""
+    """Judge the new version by its error rate; a version without calls has not failed."""
     return Verdict.FAILING if calls and failed / calls * 100 > plan.error_percent else Verdict.FINE
 
 
-def roll(function: str, plan: RolloutPlan, deps: RolloutDeps) -> bool:
-    """Move ``function`` to its newest version, or back. True when it is there; each step is looked at first."""
-    standing = deps.look(function)
-    while not standing.settled:
-        if standing.percent:
-            failed, calls = deps.errors(standing, plan.interval_s)
+def roll_out(function: str, plan: RolloutPlan, deps: RolloutDeps) -> bool:
+    """Move a function to its newest version, checking each step. Returns False after a rollback."""
+    state = deps.state(function)
+    while not state.settled:
+        if state.percent:
+            failed, calls = deps.errors(state, plan.interval_s)
             if judge(failed, calls, plan) is Verdict.FAILING:
-                deps.weigh(standing, 0)
-                deps.say(standing, f"back to version {standing.stable}: {failed:g} of {calls:g} calls failed")
+                deps.set_weight(state, 0)
+                deps.report(state, f"back to version {state.stable}: {failed:g} of {calls:g} calls failed")
                 return False
-        percent = plan.after(standing.percent)
-        deps.weigh(standing, percent)
-        deps.say(standing, f"{percent} % of the calls go to version {standing.newest}")
+        percent = plan.after(state.percent)
+        deps.set_weight(state, percent)
+        deps.report(state, f"{percent} % of the calls go to version {state.newest}")
         if percent < ALL:
             deps.wait(plan.interval_s)
-        standing = deps.look(function)
+        state = deps.state(function)
     return True
 
 
-def back(function: str, deps: RolloutDeps) -> bool:
-    """All calls to the stable version again. False when nothing was under way."""
-    standing = deps.look(function)
-    if standing.settled or not standing.percent:
+def roll_back(function: str, deps: RolloutDeps) -> bool:
+    """Send all calls to the stable version again. Returns False if no rollout was under way."""
+    state = deps.state(function)
+    if state.settled or not state.percent:
         return False
-    deps.weigh(standing, 0)
-    deps.say(standing, f"back to version {standing.stable}")
+    deps.set_weight(state, 0)
+    deps.report(state, f"back to version {state.stable}")
     return True
 
 
 class LambdaAliases:
-    """``look`` and ``weigh`` on Lambda. ``client`` is boto3's."""
+    """Lambda aliases. ``client`` is a boto3 client."""
 
     def __init__(self, client: Any) -> None:
         self._lambda = client
 
     def functions(self, prefix: str) -> Iterator[str]:
-        """Functions of a stack that have the alias, by name."""
+        """Yield the names of a stack's functions that have the alias."""
         pages = self._lambda.get_paginator("list_functions").paginate()
         names = sorted(f["FunctionName"] for page in pages for f in page["Functions"])
         for name in names:
             if name.startswith(prefix) and self._has_alias(name):
                 yield name
 
-    def look(self, function: str) -> AliasState:
+    def state(self, function: str) -> AliasState:
+        """Return the versions of a function's alias."""
         alias = self._lambda.get_alias(FunctionName=function, Name=ALIAS)
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         newest = self._newest(function)
@@ -124,11 +125,12 @@ class LambdaAliases:
             percent=round(weights.get(newest, 0) * 100),
         )
 
-    def weigh(self, it: AliasState, percent: int) -> None:
-        version = it.newest if percent == ALL else it.stable
-        weights = {it.newest: percent / 100} if 0 < percent < ALL else {}
+    def set_weight(self, state: AliasState, percent: int) -> None:
+        """Send this percentage of the calls to the newest version; 100 makes the version stable."""
+        version = state.newest if percent == ALL else state.stable
+        weights = {state.newest: percent / 100} if 0 < percent < ALL else {}
         self._lambda.update_alias(
-            FunctionName=it.function,
+            FunctionName=state.function,
             Name=ALIAS,
             FunctionVersion=version,
             RoutingConfig={"AdditionalVersionWeights": weights},
@@ -145,14 +147,14 @@ class LambdaAliases:
 
 
 def error_counter(cloudwatch: Any, now: Callable[[], Any], seconds: Callable[[float], Any]) -> Callable[..., Any]:
-    """``errors`` from Lambda's own metrics of the version, by way of the alias."""
+    """Return a function that counts failed and all calls of the newest version, from Lambda's metrics."""
 
-    def count(it: AliasState, window_s: float) -> tuple[float, float]:
+    def count(state: AliasState, window_s: float) -> tuple[float, float]:
         def query(name: str) -> dict[str, Any]:
             dimensions = {
-                "FunctionName": it.function,
-                "Resource": f"{it.function}:{ALIAS}",
-                "ExecutedVersion": it.newest,
+                "FunctionName": state.function,
+                "Resource": f"{state.function}:{ALIAS}",
+                "ExecutedVersion": state.newest,
             }
             metric = {
                 "Namespace": "AWS/Lambda",
@@ -162,10 +164,10 @@ def error_counter(cloudwatch: Any, now: Callable[[], Any], seconds: Callable[[fl
             return {"Id": name.lower(), "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
 
         end = now()
-        found = cloudwatch.get_metric_data(
+        results = cloudwatch.get_metric_data(
             MetricDataQueries=[query("Errors"), query("Invocations")], StartTime=end - seconds(window_s), EndTime=end
         )["MetricDataResults"]
-        sums = {result["Id"]: sum(result["Values"]) for result in found}
+        sums = {result["Id"]: sum(result["Values"]) for result in results}
         return sums.get("errors", 0.0), sums.get("invocations", 0.0)
 
     return count

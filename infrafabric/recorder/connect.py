@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: always TLS with a verified certificate; an IAM token or the master's secret signs in."""
+"""Connections to PostgreSQL: TLS with a verified certificate, authenticated by IAM token or by the master secret."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CONNECT_S = 10
 
 
 def by_token(env: DatabaseEnvironment) -> psycopg.Connection[Any]:
-    """As ``env.db_user`` with a token that IAM signs: it is good for 15 minutes, the connection for longer."""
+    """Connect as ``env.db_user`` with an IAM token; the token expires after 15 minutes, the connection does not."""
     token = client("rds").generate_db_auth_token(DBHostname=env.db_host, Port=env.db_port, DBUsername=env.db_user)
     return _connect(env, env.db_user, token)
 
 
 def by_secret(env: DatabaseEnvironment, secret_arn: str) -> psycopg.Connection[Any]:
-    """As the master user, whose name and password are the secret's JSON."""
+    """Connect as the master user, whose name and password are the secret's JSON."""
     secret = json.loads(client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"])
     return _connect(env, secret["username"], secret["password"])
 
@@ -43,9 +43,9 @@ def _connect(env: DatabaseEnvironment, user: str, password: str) -> psycopg.Conn
 
 
 class Executor:
-    """Runs statements on one connection, and makes a new one when a failover or an idle cut has ended it.
+    """Executes statements on one connection, and reconnects after a failover or an idle timeout has ended it.
 
-    The statement that met the end raises ``psycopg.OperationalError``; its message comes again.
+    The statement on the ended connection raises ``psycopg.OperationalError``; SQS delivers its message again.
     """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
@@ -53,10 +53,16 @@ class Executor:
         self._connection: psycopg.Connection[Any] | None = None
 
     def __call__(self, statement: str, values: Mapping[str, Any]) -> None:
+        """Execute one statement and commit it.
+
+        Raises:
+            BadRowError: the table never accepts these values.
+            psycopg.Error: any other error; a retry may succeed.
+        """
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         try:
             self._connection.execute(statement.encode(), values)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            said = error.diag.message_primary or str(error)  # the whole would quote the row
-            raise BadRowError(f"{type(error).__name__}: {said}") from None
+            text = error.diag.message_primary or str(error)  # the full error would quote the row
+            raise BadRowError(f"{type(error).__name__}: {text}") from None

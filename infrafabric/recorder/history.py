@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from infrafabric.bus.envelope import Envelope
@@ -11,6 +12,7 @@ from infrafabric.bus.refusal import Reason, Refused
 from infrafabric.bus.stated import stated_sender
 from infrafabric.bus.uris import COORDINATOR, agent_uri
 from infrafabric.bus.verify import verify
+from infrafabric.money import NANO
 from infrafabric.swarm.deps import DeadLetters, RegistrySource
 from infrafabric.swarm.shapes.records import SessionRecord, TaskRecord
 from infrafabric.swarm.shapes.shape import BadShapeError
@@ -19,14 +21,14 @@ _TASK = """
 INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s3_key, evidence_hash, tokens_in,
                           tokens_out, cost_usd, model, message_id, recorded_at)
 VALUES (%(session_id)s, %(task_id)s, %(attempt)s, %(agent)s, %(status)s, %(reason)s, %(s3_key)s, %(evidence_hash)s,
-        %(tokens_in)s, %(tokens_out)s, %(cost_nusd)s / 1e9, %(model)s, %(message_id)s, to_timestamp(%(at_ms)s / 1e3))
+        %(tokens_in)s, %(tokens_out)s, %(cost_usd)s, %(model)s, %(message_id)s, to_timestamp(%(at_ms)s / 1e3))
 ON CONFLICT DO NOTHING
 """
 _SESSION = """
 INSERT INTO sessions (session_id, status, reason, created_at, ended_at, budget_usd, cost_usd, tasks, model, report_key,
                       labels)
 VALUES (%(session_id)s, %(status)s, %(reason)s, to_timestamp(%(created_ms)s / 1e3), to_timestamp(%(ended_ms)s / 1e3),
-        %(budget_nusd)s / 1e9, %(spent_nusd)s / 1e9, %(tasks)s, %(model)s, %(s3_key)s, %(labels)s)
+        %(budget_usd)s, %(spent_usd)s, %(tasks)s, %(model)s, %(s3_key)s, %(labels)s)
 ON CONFLICT (session_id) DO NOTHING
 """
 _STATEMENTS = {"task": _TASK, "session": _SESSION}
@@ -47,7 +49,7 @@ class RecorderDeps:
 
 
 class _BadRecordError(Exception):
-    """Trusted message that is not a record of its sender's own work."""
+    """Trusted message that is not a record of the sender's own work."""
 
 
 class Recorder:
@@ -57,9 +59,9 @@ class Recorder:
         self._deps = deps
 
     def record(self, body: str) -> None:
-        """Write one message, or dead-letter it with its reason if it is not trusted or no table accepts it.
+        """Write a message, or dead-letter an untrusted or unacceptable message with the reason.
 
-        A message that no table accepts would never be accepted, and hold up the rest of its session.
+        A retry of an unacceptable message would never succeed, and hold up the rest of the session.
         """
         deps = self._deps
         try:
@@ -69,9 +71,22 @@ class Recorder:
             return
         try:
             record = _record_of(envelope)
-            deps.execute(_STATEMENTS[record.kind], {**record.write(), "message_id": envelope.message_id})
+            row = {**_with_exact_usd(record.write()), "message_id": envelope.message_id}
+            deps.execute(_STATEMENTS[record.kind], row)
         except (_BadRecordError, BadRowError) as error:
             deps.dead_letters.dead_letter(body, Reason.BAD_CONTENT, str(error))
+
+
+def _with_exact_usd(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members with each amount of nano-USD as an exact amount of USD."""
+    return {
+        **members,
+        **{
+            f"{name.removesuffix('_nusd')}_usd": Decimal(value) / NANO
+            for name, value in members.items()
+            if name.endswith("_nusd")
+        },
+    }
 
 
 def _record_of(envelope: Envelope) -> TaskRecord | SessionRecord:

@@ -1,4 +1,4 @@
-"""Applies the SQL migrations: each once, in order, all or none, and refuses a history that was rewritten."""
+"""SQL migrations: applied once, in order, in one transaction; a migration that was rewritten is refused."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ _LOCK = 7_318_046_511  # any constant of ours: keeps two deployments from migrat
 
 
 class MigrationError(Exception):
-    """The database's history and the files disagree. The message names the migration."""
+    """Migration file that differs from the applied migration; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Migration:
+    """SQL file, applied once."""
+
     name: str
     text: str
 
@@ -27,26 +29,27 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """The migrations that ship with this package, in order."""
+    """Return the migrations of this package, in order."""
     folder = resources.files("infrafabric.recorder") / "migrations"
-    found = (Migration(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return sorted(found, key=lambda migration: migration.name)
+    files = (Migration(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return sorted(files, key=lambda migration: migration.name)
 
 
 def version() -> str:
-    """One digest over all migrations: changes when one is added, so that the deployment runs them again."""
+    """Return a digest of all migrations; the deployment runs the migrator when the digest changes."""
     return hashlib.sha256("".join(m.name + m.digest for m in migrations()).encode()).hexdigest()
 
 
 def apply(connection: Connection[Any], *, writer: str) -> list[str]:
-    """Bring the database up to date, in one transaction; ``writer`` is the recorder's role.
+    """Apply pending migrations in one transaction. Returns their names.
 
-    Returns the names of the migrations applied now.
+    Args:
+        writer: the recorder's database role, which may read and insert history.
 
     Raises:
-        MigrationError: one that was applied before has another content today.
+        MigrationError: a migration that was applied before has another content today.
     """
-    done_now = []
+    applied_now = []
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(
@@ -64,12 +67,12 @@ def apply(connection: Connection[Any], *, writer: str) -> list[str]:
             connection.execute(migration.text.encode())
             done = (migration.name, migration.digest)
             connection.execute("INSERT INTO migrations (name, digest) VALUES (%s, %s)", done)
-            done_now.append(migration.name)
-        _let_write(connection, writer)
-    return done_now
+            applied_now.append(migration.name)
+        _grant_insert(connection, writer)
+    return applied_now
 
 
-def _let_write(connection: Connection[Any], writer: str) -> None:
+def _grant_insert(connection: Connection[Any], writer: str) -> None:
     role = sql.Identifier(writer)
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (writer,)).fetchone():
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))

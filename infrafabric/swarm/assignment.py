@@ -6,7 +6,7 @@ TASKS_PER_EXECUTION = 50  # a replay is quadratic in an execution's operations, 
 
 
 def task_id(index: int) -> str:
-    """Return the id of the task with this index from 0: ``t0001`` for the first, so that ids sort as they count."""
+    """Return the id of task ``index`` (from 0): ``t0001`` for the first. Ids sort in numeric order."""
     return f"t{index + 1:04}"
 
 

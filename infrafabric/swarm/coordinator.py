@@ -73,7 +73,7 @@ class Coordinator:
         return self._conclude(texts, given_up, stop)
 
     def _wrap_up(self) -> dict[str, Any]:
-        """End and report on a session that lost its coordinator."""
+        """End and report on a lost session."""
         order, context = self._order, self._context
         if not context.step(lambda _: self._is_lost(), name="lost"):
             return {"status": "not lost"}
@@ -81,7 +81,7 @@ class Coordinator:
         return self._conclude(order.tasks or planned, {}, "")
 
     def _is_lost(self) -> bool:
-        """Tell whether the session was ended as lost; end it now if it is lost and was not."""
+        """Tell whether the session is lost; end a lost session that is still live."""
         store, session_id = self._deps.store, self._order.session_id
         session = store.get(session_id)
         if session is None:

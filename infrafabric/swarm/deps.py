@@ -39,7 +39,7 @@ class Log(Protocol):
 
 
 class ModelClient(Protocol):
-    """Model that answers prompts, and its prices."""
+    """Model client with prices."""
 
     @property
     def model_id(self) -> str: ...
@@ -49,7 +49,7 @@ class ModelClient(Protocol):
 
 
 class RegistrySource(Protocol):
-    """Registry that is fresh enough to judge the key that a sender states."""
+    """Source of a registry fresh enough to judge a sender's stated key."""
 
     def __call__(self, sender: str, stated_key: str = "", /) -> Registry: ...
 
@@ -82,7 +82,7 @@ class TaskCallbacks(Protocol):
 
 
 class Publisher(Protocol):
-    """IF.bus publisher of one principal."""
+    """IF.bus publisher of a principal."""
 
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage: ...
     def publish(self, message: SignedMessage) -> None: ...
@@ -91,7 +91,7 @@ class Publisher(Protocol):
 
 
 class AgentQueue(Protocol):
-    """SQS queue that the agent consumes."""
+    """SQS queue consumed by the agent."""
 
     def put_back(self, body: str, put_backs: int, delay_s: int) -> None: ...
     def redeliver_after(self, receipt_handle: str, delay_s: int) -> None: ...
@@ -104,7 +104,7 @@ class DeadLetters(Protocol):
 
 
 class ResultObjects(Protocol):
-    """Objects that an agent writes, and claim-checked contents that it reads."""
+    """Objects written by an agent, and claim-checked contents read by an agent."""
 
     def put(self, key: str, body: bytes) -> str: ...
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]: ...

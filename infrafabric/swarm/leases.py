@@ -19,7 +19,7 @@ class LeaseError(Exception):
 
 
 class AlreadyDoneError(LeaseError):
-    """Work that is done: its result, and the SQS message that brought the work."""
+    """Finished work, with the result and the SQS message of the delivery."""
 
     def __init__(self, result: TaskResult, sqs_message_id: str) -> None:
         super().__init__(f"task {result.task_id} was already answered")

@@ -16,22 +16,22 @@ LOST_REASON = "the coordinator was lost: no report by the deadline"
 
 
 def is_lost(session: SessionItem, *, now_ms: int) -> bool:
-    """Tell whether a session has lost its coordinator."""
+    """Tell whether a session is lost."""
     return not session.status.final and now_ms > session.deadline_ms + LOST_AFTER_MS
 
 
 def lost_outcome(session: SessionItem) -> SessionStatus:
-    """Return the final status of a session that has lost its coordinator: the outcome of its done tasks."""
+    """Return the final status of a lost session: the outcome of the done tasks."""
     return outcome(session.tasks_done, session.tasks_total, session.quorum)
 
 
 def end_lost(session: SessionItem, store: LostSessionStore) -> None:
-    """End a session that has lost its coordinator."""
+    """End a lost session."""
     store.end(session.session_id, lost_outcome(session), reason=LOST_REASON)
 
 
 def give_up_lost(session: SessionItem, store: LostSessionStore, wrap_up: Callable[[Order], str]) -> bool:
-    """End a session that has lost its coordinator, and start a second execution that reports on its tasks.
+    """End a lost session, and start a second execution that reports on the tasks.
 
     Returns:
         False if the session has no order: the API did not create it, so there is nothing to report on.

@@ -1,6 +1,6 @@
 """End of a session: its report is stored, then the session ends and a record of it goes to history.
 
-Two steps, so that a paid summary is kept if the second step is interrupted. Both are idempotent.
+Two idempotent steps: a paid summary is kept if the second step is interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORTH_WAITING_MS = 20_000  # with less time left, findings without a summary ar
 
 
 class SessionEnd:
-    """Reports on one session and ends it."""
+    """Reports on a session and ends the session."""
 
     def __init__(self, order: Order, deps: CoordinatorDeps) -> None:
         self._order, self._deps = order, deps
@@ -73,7 +73,7 @@ class SessionEnd:
         return {"status": str(status), "reason": reason, "done": len(documents), "tasks": len(texts)}
 
     def close(self, outcome: Mapping[str, Any]) -> dict[str, Any]:
-        """End the session and record its end. A session that was cancelled meanwhile stays cancelled in its report."""
+        """End and record the session. A session cancelled meanwhile stays cancelled, also in the report."""
         deps, session_id = self._deps, self._order.session_id
         deps.store.end(session_id, SessionStatus(outcome["status"]), reason=outcome["reason"])
         session = deps.store.get(session_id)
@@ -91,7 +91,7 @@ class SessionEnd:
         return ended
 
     def fail(self, texts: Sequence[str], problem: str) -> None:
-        """End a session whose report could not be made, and record its end: history has every session that ended."""
+        """End and record a session without a report: history has every ended session."""
         deps, session_id = self._deps, self._order.session_id
         deps.store.end(session_id, SessionStatus.FAILED, reason=problem)
         session = deps.store.get(session_id)
@@ -105,7 +105,7 @@ class SessionEnd:
         self._record(document, "", b"", reason)
 
     def _ending(self, session: SessionItem | None, tasks: int, done: int) -> tuple[SessionStatus, str]:
-        """Return the session's final status if it has one (cancelled or lost), else the outcome of its tasks."""
+        """Return the session's final status if set (cancelled or lost), otherwise the outcome of the tasks."""
         if session and session.status.final:
             return session.status, session.reason
         return outcome(done, tasks, self._order.quorum), ""

@@ -14,7 +14,7 @@ class SessionExistsError(Exception):
 
 
 class NoOrderError(Exception):
-    """Session without an order: the API did not create it, so nobody may have it worked on."""
+    """Session without an order, not created by the API: no agent may work on such a session."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"session {session_id} has no order")

@@ -22,7 +22,7 @@ INDEX_PARTITION = "sessions"
 def order_partition(session_id: str) -> str:
     """Return the partition of a session's order.
 
-    Only the API may write there, because the watchdog starts any order that it finds.
+    Only the API may write orders, because the watchdog starts every order.
     """
     return f"{ORDER_PARTITION_PREFIX}{session_id}"
 

@@ -103,7 +103,7 @@ class TaskAnswers:
         self._send(job, result, self._signed(job, Performative.REFUSE, result), detail)
 
     def call_back(self, job: Job, result: TaskResult, detail: str) -> None:
-        """Complete the coordinator's callback, and nothing else."""
+        """Complete only the coordinator's callback."""
         if result.done:
             self._deps.callbacks.succeed(job.task.callback_id, result.write())
         else:
@@ -122,7 +122,7 @@ class TaskAnswers:
         )
 
     def _result(self, job: Job, outcome: CallOutcome) -> tuple[TaskResult, bytes]:
-        """Return the result as it travels, and the bytes that its evidence hash covers."""
+        """Return the result's summary, and the stored bytes under the evidence hash."""
         status = TaskStatus(outcome.document["status"])
         stored = json.dumps(outcome.document, ensure_ascii=False, sort_keys=True).encode()
         task, agent = job.task, self._deps.agent

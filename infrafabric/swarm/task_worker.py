@@ -32,7 +32,7 @@ _NO_DEADLINE_MS = 1 << 52
 
 
 class BadRequestError(ValueError):
-    """Trusted message that is not a task from the coordinator; it goes to the dead-letter queue with its reason."""
+    """Trusted message that is not a task from the coordinator; dead-lettered with the reason."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -146,10 +146,10 @@ class TaskWorker:
     # -- repeated deliveries -------------------------------------------------------------------------------------------
 
     def _answered_late_repeat(self, delivery: Delivery) -> bool:
-        """Answer a message past its deadline if it is a repeated delivery whose work is done.
+        """Answer a repeated delivery of finished work past the deadline.
 
-        SQS delivers again the message of an agent that died after its work, when the queue's visibility timeout ends.
-        That is later than the deadline of many a session, and history must receive the result all the same.
+        If an agent dies after the work, SQS delivers the message again when the queue's visibility timeout ends, often
+        later than the session's deadline. History must still receive the result.
         """
         try:
             job = self._job(delivery, parse(delivery.body).timestamp)  # verified, except for its age

@@ -71,7 +71,7 @@ def health(session: SessionItem, *, now_ms: int, stuck_ms: int) -> Health:
 
 
 class Watchdog:
-    """One round over all live sessions."""
+    """Repairs live sessions, in rounds."""
 
     def __init__(self, deps: WatchdogDeps) -> None:
         self._deps = deps
@@ -108,7 +108,7 @@ class Watchdog:
         return {str(state): count[state] for state in Health}
 
     def _try_repair(self, session: SessionItem, state: Health) -> Exception | None:
-        """Repair a session; return the error instead of raising it, so that no session holds up the others."""
+        """Repair a session; return the error instead of raising the error, to not hold up other sessions."""
         try:
             self._repair(session, state)
         except Exception as error:  # noqa: BLE001  raised once all sessions were visited

@@ -110,9 +110,8 @@ from infrafabric.bus.registry import Registry
 from lambdas.agent import handler as agent
 
 def record(name, attributes={}):
-    return {
-        'messageId': name, 'receiptHandle': 'of ' + name, 'body': name, 'attributes': {}, 'messageAttributes': attributes
-    }
+    system = {'messageId': name, 'receiptHandle': 'of ' + name, 'body': name, 'attributes': {}}
+    return {**system, 'messageAttributes': attributes}
 
 class DeadLetters:
     def dead_letter(self, body, reason, detail):

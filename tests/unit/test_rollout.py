@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.operators.rollout import ALL, AliasState, RolloutDeps, RolloutPlan, Verdict, back, judge, roll
+from infrafabric.operators.rollout import ALL, AliasState, RolloutDeps, RolloutPlan, Verdict, judge, roll_back, roll_out
 
 PLAN = RolloutPlan(step_percent=10, linear=False, interval_s=300, error_percent=5)
 plans = st.builds(
@@ -38,11 +38,11 @@ class World:
     @property
     def deps(self) -> RolloutDeps:
         return RolloutDeps(
-            look=lambda _: self.standing,
-            weigh=self.weigh,
+            state=lambda _: self.standing,
+            set_weight=self.weigh,
             errors=self.errors,
             wait=lambda _: self.done.append(("wait", 0)),
-            say=lambda *_: None,
+            report=lambda *_: None,
         )
 
     @property
@@ -64,7 +64,7 @@ def test_a_weight_only_grows_and_ends_at_all(plan, percent):
 @given(plans, st.integers(0, 98))
 def test_each_step_is_waited_for_and_looked_at_before_the_next(plan, already):
     world = World(AliasState(function="f", stable="7", newest="8", percent=already))
-    assert roll("f", plan, world.deps)
+    assert roll_out("f", plan, world.deps)
     assert world.standing.stable == "8"
     assert world.weights == sorted(set(world.weights))
     assert world.weights[-1] == ALL
@@ -78,7 +78,7 @@ def test_each_step_is_waited_for_and_looked_at_before_the_next(plan, already):
 @given(plans, st.integers(1, 99))
 def test_a_version_that_fails_is_taken_back_and_the_old_one_kept(plan, fails_at):
     world = World(fails_at=fails_at)
-    reached = roll("f", plan, world.deps)
+    reached = roll_out("f", plan, world.deps)
     seen_failing = any(what == "look" and percent >= fails_at for what, percent in world.done)
     assert reached is not seen_failing
     if not reached:
@@ -88,27 +88,27 @@ def test_a_version_that_fails_is_taken_back_and_the_old_one_kept(plan, fails_at)
 
 def test_a_canary_takes_one_step_and_then_all():
     world = World()
-    assert roll("f", PLAN, world.deps)
+    assert roll_out("f", PLAN, world.deps)
     assert world.weights == [10, 100]
 
 
 def test_a_linear_release_goes_by_equal_steps():
     world = World()
-    assert roll("f", replace(PLAN, step_percent=25, linear=True), world.deps)
+    assert roll_out("f", replace(PLAN, step_percent=25, linear=True), world.deps)
     assert world.weights == [25, 50, 75, 100]
 
 
 def test_what_is_settled_is_left_alone():
     world = World(AliasState(function="f", stable="8", newest="8", percent=0))
-    assert roll("f", PLAN, world.deps)
+    assert roll_out("f", PLAN, world.deps)
     assert world.done == []
 
 
 def test_going_back_takes_the_share_away_and_says_when_there_was_none():
     world = World(AliasState(function="f", stable="7", newest="8", percent=10))
-    assert back("f", world.deps)
+    assert roll_back("f", world.deps)
     assert world.weights == [0]
-    assert not back("f", world.deps)
+    assert not roll_back("f", world.deps)
 
 
 def test_a_version_that_nobody_called_has_not_failed_and_the_limit_itself_is_fine():

@@ -24,7 +24,7 @@ class ExecutionMode(StrEnum):
 
 
 class TaskSlice(Shape):
-    """Tasks of a session that one execution dispatches."""
+    """Tasks of a session for a single execution."""
 
     texts: Annotated[tuple[str, ...], Field(strict=False)]
     first: int = 0  # index of the first task

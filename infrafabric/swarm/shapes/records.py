@@ -15,7 +15,7 @@ RECORD_LIFETIME_MS = 14 * 86_400_000  # SQS keeps a message 14 days at most
 
 
 class TaskRecord(Shape):
-    """End of one attempt at a task, signed by the agent that made it."""
+    """End of an attempt at a task, signed by the agent."""
 
     kind: Literal["task"] = "task"
     session_id: str

@@ -75,7 +75,7 @@ class SessionItem(Shape):
         )
 
     def as_item(self) -> dict[str, Any]:
-        """Return the item as the table stores it, with its keys."""
+        """Return the stored item, keys included."""
         members = {name: value for name, value in self.write().items() if value is not None}
         for member, names in self.stored_names.items():
             members[names[0]] = members.pop(member)

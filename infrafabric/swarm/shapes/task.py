@@ -6,7 +6,7 @@ from infrafabric.swarm.shapes.shape import Shape
 
 
 class Task(Shape):
-    """One task, and where to report its end."""
+    """Task with the callback for the answer."""
 
     session_id: str
     task_id: str

@@ -145,7 +145,7 @@ def test_nothing_is_invented_unless_asked(fabric, registry_file, key_file, draft
     stdin = json.dumps(message).encode()
     answer = fabric("bus", "sign", "--key", key_file, stdin=stdin)
     assert (answer.status, answer.out) == (1, "")
-    assert "missing-member: the message lacks message_id, schema, timestamp (--fill gives" in answer.error
+    assert "missing-member: the message lacks message_id, schema, timestamp (--fill adds" in answer.error
     filled = fabric("bus", "sign", "--key", key_file, "--fill", stdin=stdin)
     assert fabric("bus", "verify", "--registry", registry_file, stdin=filled.out.encode()).status == 0
 

@@ -60,7 +60,7 @@ def test_a_key_written_in_a_second_way_is_refused(y):
 
 
 def test_a_key_that_is_no_point_of_the_curve_is_refused():
-    with pytest.raises(BadKey, match="no point"):
+    with pytest.raises(BadKey, match="not a point"):
         public_key_bytes(point(2))
 
 
@@ -123,7 +123,7 @@ def test_a_registry_gives_the_key_of_whom_it_knows(signer):
     ("raw", "message"),
     [
         (b"{", "cannot be read: not-json"),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         (b'{"if://agent/h01": "x", "if://agent/h01": "y"}', "cannot be read: duplicate-key"),
         (b'{"h01": "x"}', "registry entry 'h01': a principal is if://agent/<name>"),
         (b'{"if://agent/h01": null}', "registry entry if://agent/h01: a public key is"),

@@ -94,7 +94,7 @@ def pem_of(key: Any, encryption: Any = None) -> bytes:
     [
         (b"", "not a private key in PEM form"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a private key in PEM form"),
-        (pem_of(ec.generate_private_key(ec.SECP256R1())), "another kind"),
+        (pem_of(ec.generate_private_key(ec.SECP256R1())), "not an Ed25519 key"),
         (pem_of(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"secret")), "encrypted"),
     ],
     ids=["empty", "garbage", "P-256", "encrypted"],

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infrafabric.cli.api_client import BySignature
+from infrafabric.cli.api_client import SigV4Authentication
 from infrafabric.cli.main import main
 from infrafabric.cli.redrive import Count, redrive
 
@@ -33,14 +33,14 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str
 @pytest.mark.parametrize(
     ("url", "key", "said"),
     [
-        ("", KEY, "FABRIC_API_URL is not set: it is the stack's output api_url, and FABRIC_API_KEY its api_key"),
-        ("http://x", "", "FABRIC_API_KEY is not set, and there are no AWS credentials to sign with instead"),
-        ("nonsense", KEY, "FABRIC_API_URL = 'nonsense': it must be https://…, the stack's output api_url"),
+        ("", KEY, "FABRIC_API_URL is not set: set it to the stack's output api_url, and FABRIC_API_KEY to its api_key"),
+        ("http://x", "", "FABRIC_API_KEY is not set, and there are no AWS credentials for signing"),
+        ("nonsense", KEY, "FABRIC_API_URL = 'nonsense': set it to the stack's output api_url, https://…"),
         ("ftp://x", KEY, "FABRIC_API_URL = 'ftp://x'"),
         ("http://127.0.0.1:1", KEY, "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused"),
         ("http://[x", KEY, "is not the API of a stack"),
-        ("http://x", "a\nb", "FABRIC_API_KEY holds what no key holds"),
-        ("http://x", "schlüssel", "FABRIC_API_KEY holds what no key holds"),
+        ("http://x", "a\nb", "FABRIC_API_KEY is not an API key"),
+        ("http://x", "schlüssel", "FABRIC_API_KEY is not an API key"),
     ],
 )
 def test_an_environment_that_names_no_api_is_one_line(
@@ -146,15 +146,15 @@ def test_the_region_to_sign_for_is_the_one_that_the_apis_address_names(monkeypat
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    assert BySignature.of_environment("https://x.execute-api.us-west-2.amazonaws.com/v1").region == "us-west-2"
-    assert BySignature.of_environment("https://api.example.org").region == "eu-west-1"
+    assert SigV4Authentication.of_environment("https://x.execute-api.us-west-2.amazonaws.com/v1").region == "us-west-2"
+    assert SigV4Authentication.of_environment("https://api.example.org").region == "eu-west-1"
 
 
 def test_an_answer_that_is_no_json_is_one_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
     api.answer = (200, b"<html>")
     status, error = complaint(capsys, "session", "list")
     assert status == 2
-    assert "is not the API of a stack, whose output api_url is: Expecting value" in error
+    assert "is not the API of a stack: set FABRIC_API_URL to the output api_url (Expecting value" in error
     assert error.count("\n") == 1
 
 
@@ -226,6 +226,5 @@ def test_what_aws_refuses_is_one_line_that_says_how_far_it_came(
     status, error = complaint(capsys, "session", "redrive", "--dlq-url", DLQ, "--queue-url", QUEUE)
     assert status == 2
     assert error == (
-        "fabric session redrive: AWS refused ReceiveMessage: AccessDenied: not for you "
-        "(0 moved before that; run it again)\n"
+        "fabric session redrive: AWS refused ReceiveMessage: AccessDenied: not for you (0 moved before; run it again)\n"
     )

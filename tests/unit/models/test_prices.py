@@ -125,9 +125,9 @@ def test_an_override_can_say_what_long_prompts_cost() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("{", "no JSON"),
-        ("[1]", "no JSON object"),
-        ('{"m": 3}', "'m' is no object"),
+        ("{", "it is not JSON"),
+        ("[1]", "it is not a JSON object"),
+        ('{"m": 3}', "'m' is not an object"),
         (json.dumps({"m": {"input": 1}}), "'m': cache_read is missing, cache_write is missing, output is missing"),
         (json.dumps({"m": {**ROW, "inptu": 1}}), "'m': inptu is unknown"),
         (json.dumps({"m": {**ROW, "input": 0}}), "'m': input = 0"),

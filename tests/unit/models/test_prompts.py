@@ -76,9 +76,9 @@ def test_a_dollar_in_user_text_is_no_variable() -> None:
 
 
 def test_a_missing_or_unknown_variable_is_an_error() -> None:
-    with pytest.raises(prompts.BadTemplateError, match=r"plan/1 needs \['goal', 'tasks'\] and was given \['goal'\]"):
+    with pytest.raises(prompts.BadTemplateError, match=r"plan/1 needs \['goal', 'tasks'\], not \['goal'\]"):
         prompts._fill("plan", goal="g")
-    with pytest.raises(prompts.BadTemplateError, match="was given"):
+    with pytest.raises(prompts.BadTemplateError, match=", not "):
         prompts._fill("plan", goal="g", tasks="3", mood="good")
 
 
