@@ -1,8 +1,8 @@
 """Environment models: the contract between infra and functions, one typed model per function.
 
 The component renders the model into the function's environment variables and the handler reads the model at init, so
-each variable is named in a single place. Field ``queue_url`` is variable ``QUEUE_URL``. No field holds a secret: fields name
-secrets by ARN, and the function that may read a secret fetches it.
+each variable is named in a single place. Field ``queue_url`` is variable ``QUEUE_URL``. No field holds a secret: fields
+name secrets by ARN, and the function that may read a secret fetches it.
 """
 
 from __future__ import annotations
