@@ -49,11 +49,11 @@ def changes(platform: Platform) -> dict[str, Any]:
     }
 
 
-def surroundings(platform: Platform, region: str = REGION) -> types.Surroundings:
-    """What creators of resources need to know of ``platform``."""
+def emulator_context(platform: Platform, region: str = REGION) -> types.EmulatorContext:
+    """Return the connection to the platform's emulator that resource types use."""
     work = platform.scratch / "work"
     work.mkdir(exist_ok=True)
-    return types.Surroundings(
+    return types.EmulatorContext(
         endpoint_url=platform.endpoint_url,
         region=region,
         account_id=ACCOUNT,
@@ -109,8 +109,10 @@ def _put_up(
         name = tree["primary"]["stack"]
         primary = _put_up(platform, name.rpartition("/")[2], primary_changed, {}, report)
         stacks = {name: primary.outputs}
-    at = surroundings(platform, tree["region"])
-    deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, stacks=stacks, report=report)
+    context = emulator_context(platform, tree["region"])
+    deployment = deploy.deploy(
+        program.stack, stack_name=stack, config=config, context=context, stacks=stacks, report=report
+    )
     return Deployed(stack, tree["region"], deployment, primary)
 
 

@@ -61,13 +61,13 @@ def _meant(kind: str, signed: Mapping[str, Any]) -> Any:
     return pulumi.FileAsset(signed["path"]) if "path" in signed else pulumi.StringAsset(signed.get("text", ""))
 
 
-def opened(value: Any) -> Any:
+def without_secret_marks(value: Any) -> Any:
     """The value without its secret marks, but still as it is sent: for a caller that does not know them."""
     if isinstance(value, Mapping):
         if _signed(value) in (SECRET, _OUTPUT):
-            return opened(value.get("value", UNKNOWN))
-        return {name: opened(inner) for name, inner in value.items()}
-    return [opened(inner) for inner in value] if isinstance(value, list) else value
+            return without_secret_marks(value.get("value", UNKNOWN))
+        return {name: without_secret_marks(inner) for name, inner in value.items()}
+    return [without_secret_marks(inner) for inner in value] if isinstance(value, list) else value
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> frozenset[str]:

@@ -97,7 +97,10 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platfor
 @contextmanager
 def asking(platform: local_platform.Platform, region: str = local_platform.REGION) -> Iterator[Engine]:
     """A provider for ``platform``, configured as the program of a stack in ``region`` configures it."""
-    with provider.serving(stack.surroundings(platform)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with (
+        provider.serving(stack.emulator_context(platform)) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(acceptSecrets=True, args=wire.write({"region": region})))
         yield Engine(stub, platform)

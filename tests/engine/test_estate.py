@@ -49,17 +49,19 @@ class Estate:
         config["infrafabric:databasePassword"] = "correct-horse-battery"
         built = packager.build(packager.Target.here())
         with pytest.MonkeyPatch.context() as patch, stack._packages(built.code.parent):
-            patch.setattr(deploy, "_Emulated", lambda at, stacks: _Through(at, stacks, self))
-            at = stack.surroundings(self.platform, self.region)
-            done = deploy.deploy(program.stack, stack_name=self.stack, config=config, at=at, stacks=self.stacks)
+            patch.setattr(deploy, "_Emulated", lambda context, stacks: _Through(context, stacks, self))
+            context = stack.emulator_context(self.platform, self.region)
+            done = deploy.deploy(
+                program.stack, stack_name=self.stack, config=config, context=context, stacks=self.stacks
+            )
         self.outputs = done.outputs
 
 
 class _Through(deploy._Emulated):
     """Hands every resource to the provider instead."""
 
-    def __init__(self, at: Any, stacks: Mapping[str, Mapping[str, Any]], estate: Estate) -> None:
-        super().__init__(at, stacks)
+    def __init__(self, context: Any, stacks: Mapping[str, Mapping[str, Any]], estate: Estate) -> None:
+        super().__init__(context, stacks)
         self.estate = estate
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:

@@ -14,8 +14,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2
 from semver import VersionInfo
 
-from local import types, wire
-from local.types import identity
+from local import wire
 from tests.engine.conftest import Engine, Thing
 
 NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
@@ -270,8 +269,3 @@ def test_another_region_replaces_the_provider(engine: Engine) -> None:
     )
 
     assert list(engine.stub.DiffConfig(request).replaces) == ["region"]
-
-
-def test_every_type_that_can_be_changed_or_removed_can_be_created() -> None:
-    assert set(types.table()) >= {*types.CHANGES, *types.REMOVALS, *types.LOOKS}
-    assert not identity.TAGS & identity.ONLY_TOLD

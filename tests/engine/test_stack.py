@@ -71,7 +71,7 @@ def workspace(whole: local_platform.Platform, tmp_path_factory: pytest.TempPathF
         (folder / linked).symlink_to(stackfile.ROOT / linked, target_is_directory=True)
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     built = packager.build(packager.Target.here())
-    with provider.serving(stack.surroundings(whole)) as port:
+    with provider.serving(stack.emulator_context(whole)) as port:
         environment = {
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": "correct-horse-battery",
