@@ -1,4 +1,4 @@
-"""Faults of the stand-in: asked for by marks in a task, or by rules."""
+"""Fault injection of the fake model server, by marks in a task and by rules."""
 
 from __future__ import annotations
 
