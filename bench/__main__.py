@@ -48,10 +48,10 @@ def measure(console: Console) -> dict[str, Any]:
     found["graph"] = graph.measure()
     with tempfile.TemporaryDirectory() as work, platform.running(Path(work) / "platform") as here:
         say("deployment")
-        deployed = stack.put_up(here)
+        deployed = stack.deploy_stack(here)
         say("agent handler, beside the source document's")
         found["handlers"] = handlers.measure(here, deployed.outputs, Path(work))
-        stack.warm(here, deployed)
+        stack.warm_up(here, deployed)
         found["swarm"] = swarm.measure(here, deployed.outputs, say)
     return found
 

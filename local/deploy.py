@@ -27,7 +27,7 @@ _MAX_PARALLEL = 16  # resources created at the same time; asyncio's default is s
 
 
 @dataclass(frozen=True)
-class Step:
+class DeployStep:
     """Outcome for one resource of the program."""
 
     type: str
@@ -41,7 +41,7 @@ class Step:
 class Deployment:
     """Result of a run of the program: one step per resource, and the stack's outputs."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[DeployStep] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def count(self, outcome: str) -> Counter[str]:
@@ -80,10 +80,10 @@ class _Emulated(Mocks):
         return function(self.context, args.args), []
 
 
-class _Monitor(MockMonitor):
+class _ReportingMonitor(MockMonitor):
     """Monitor that records a step per registered resource, with its URN and parent, and reports the step."""
 
-    def __init__(self, mocks: _Emulated, deployment: Deployment, report: Callable[[Step], None]) -> None:
+    def __init__(self, mocks: _Emulated, deployment: Deployment, report: Callable[[DeployStep], None]) -> None:
         super().__init__(mocks)
         self._emulated, self._deployment, self._report = mocks, deployment, report
 
@@ -91,7 +91,7 @@ class _Monitor(MockMonitor):
         response = super().RegisterResource(request)
         outcome = self._emulated.outcomes.get((request.type, request.name))
         if outcome:
-            step = Step(request.type, request.name, response.urn, request.parent, outcome)
+            step = DeployStep(request.type, request.name, response.urn, request.parent, outcome)
             self._deployment.steps.append(step)
             self._report(step)
         return response
@@ -104,7 +104,7 @@ def deploy(
     config: Mapping[str, str],
     context: types.EmulatorContext,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
-    report: Callable[[Step], None] = lambda _: None,
+    report: Callable[[DeployStep], None] = lambda _: None,
 ) -> Deployment:
     """Run ``program`` as stack ``stack_name`` against the emulator.
 
@@ -130,7 +130,7 @@ def deploy(
         preview=False,
         logger=logging.getLogger("local.deploy"),
         organization="organization",
-        monitor=_Monitor(emulated, deployment, report),
+        monitor=_ReportingMonitor(emulated, deployment, report),
     )
     pulumi.runtime.set_all_config(dict(config))
 

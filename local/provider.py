@@ -163,7 +163,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _type_and_name(request: Any) -> tuple[str, str]:
-    """Return type token and logical name from the URN. (Older engines do not send them as fields.)"""
+    """Return type token and logical name from the URN, as older engines have no fields for both."""
     _, _, types_, name = request.urn.split("::", 3)
     return types_.rpartition("$")[2], name
 

@@ -211,7 +211,7 @@ def find_type(token: str) -> ResourceType:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Return whether an error says that the resource does not exist. (Services use many codes for "not found".)"""
+    """Return whether an error means "not found", for which AWS services use many codes."""
     code = error.response["Error"]["Code"]
     return code == "404" or any(w in code for w in ("NotFound", "NoSuch", "NonExistent", "DoesNotExist", "NotExist"))
 

@@ -10,7 +10,7 @@ from local.types.request import CreatedResource, ResourceRequest
 
 
 @resource("aws:lb/loadBalancer:LoadBalancer")
-class LoadBalancer(ResourceType):
+class LbLoadBalancer(ResourceType):
     """Application Load Balancer."""
 
     def create(self, request: ResourceRequest) -> CreatedResource:

@@ -199,7 +199,7 @@ def _function_name(name_or_arn: str) -> str:
 
 
 def _until_active(client: Any, name: str, within_s: float = 60) -> None:
-    """Wait until the function is active. (boto3's waiter polls once per second: 12 s for a dozen functions.)
+    """Wait until the function is active, with short polls: boto3's waiter needs a second per function.
 
     Raises:
         RuntimeError: the creation failed, or took longer than ``within_s`` seconds.

@@ -98,8 +98,8 @@ def until(look: Callable[[], Any], what: str, within_s: float = WAIT_S) -> Any:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with local_platform.running(tmp_path_factory.mktemp("platform")) as platform:
-        deployed = stack.put_up(platform, changed={"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10})
-        stack.warm(platform, deployed)
+        deployed = stack.deploy_stack(platform, overrides={"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10})
+        stack.warm_up(platform, deployed)
         yield Stage(platform, deployed.outputs)
 
 

@@ -45,10 +45,10 @@ class Estate:
         """Create what does not stand yet, and plan for what does."""
         self.plans.clear()
         given = {"fleet.size": AGENTS, **{path.replace("__", "."): value for path, value in changes.items()}}
-        config = stackfile.read(self.stack, {**stack.changes(self.platform), **given})
+        config = stackfile.read(self.stack, {**stack.local_settings(self.platform), **given})
         config["infrafabric:databasePassword"] = "correct-horse-battery"
         built = packager.build(packager.Target.here())
-        with pytest.MonkeyPatch.context() as patch, stack._packages(built.code.parent):
+        with pytest.MonkeyPatch.context() as patch, stack._package_folder(built.code.parent):
             patch.setattr(deploy, "_Emulated", lambda context, stacks: _Through(context, stacks, self))
             context = stack.emulator_context(self.platform, self.region)
             done = deploy.deploy(

@@ -45,7 +45,7 @@ class Workspace:
 
     def stack(self, name: str, **changes: Any) -> auto.Stack:
         """The stack, its file written anew: ``fleet__size=2`` changes a setting."""
-        wanted = {**stack.changes(self.platform), **{path.replace("__", "."): v for path, v in changes.items()}}
+        wanted = {**stack.local_settings(self.platform), **{path.replace("__", "."): v for path, v in changes.items()}}
         file = self.folder / f"Pulumi.{name}.yaml"
         kept = yaml.safe_load(file.read_text()) if file.exists() else {}  # the salt of its secrets
         config = {key: _value(text) for key, text in stackfile.read(name, wanted).items()}
