@@ -81,9 +81,12 @@ def test_a_shell_without_a_key_signs_and_who_may_not_invoke_is_refused(home: Pat
 
     def shell(key: str, secret: str) -> subprocess.CompletedProcess[str]:
         env = {
-            "FABRIC_API_URL": up["api"]["url"], "PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": up["region"],
-            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
-        }  # fmt: skip
+            "FABRIC_API_URL": up["api"]["url"],
+            "PATH": os.environ["PATH"],
+            "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
         words = [FABRIC, "session", "list", "--json"]
         return subprocess.run(words, capture_output=True, text=True, check=False, env=env, timeout=90)
 

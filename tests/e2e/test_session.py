@@ -185,9 +185,15 @@ def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
     store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
     now, budget = time.time_ns() // 1_000_000, 1_000_000_000
     order = Order(
-        session_id=session_id, goal=None, tasks=("one", "two"), agents=2, created_ms=now - 3_600_000,
-        deadline_ms=now + left_ms, budget_nusd=budget, quorum=1.0,
-    )  # fmt: skip
+        session_id=session_id,
+        goal=None,
+        tasks=("one", "two"),
+        agents=2,
+        created_ms=now - 3_600_000,
+        deadline_ms=now + left_ms,
+        budget_nusd=budget,
+        quorum=1.0,
+    )
     store.create(order, digest="d", model="m")
     store.begin(session_id, tasks=2)
     stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'

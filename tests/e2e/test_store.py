@@ -26,9 +26,15 @@ def store(stage: Stage) -> SessionStore:
 def session(store: SessionStore) -> str:
     now = time.time_ns() // 1_000_000
     order = Order(
-        session_id=f"store-{uuid.uuid4().hex[:8]}", goal=None, tasks=("one",), agents=1, created_ms=now,
-        deadline_ms=now + 60_000, budget_nusd=BUDGET, quorum=1.0,
-    )  # fmt: skip
+        session_id=f"store-{uuid.uuid4().hex[:8]}",
+        goal=None,
+        tasks=("one",),
+        agents=1,
+        created_ms=now,
+        deadline_ms=now + 60_000,
+        budget_nusd=BUDGET,
+        quorum=1.0,
+    )
     store.create(order, digest="d", model="m")
     store.begin(order.session_id, tasks=1)
     return order.session_id
@@ -227,9 +233,15 @@ def test_the_watchdog_sees_sessions_that_have_not_ended_and_when_they_last_moved
 def test_what_a_goal_was_split_into_is_kept_beside_the_order_of_a_session_that_begins(store: SessionStore) -> None:
     now = time.time_ns() // 1_000_000
     order = Order(
-        session_id=f"store-{uuid.uuid4().hex[:8]}", goal="g", tasks=(), agents=2, created_ms=now,
-        deadline_ms=now + 60_000, budget_nusd=BUDGET, quorum=1.0,
-    )  # fmt: skip
+        session_id=f"store-{uuid.uuid4().hex[:8]}",
+        goal="g",
+        tasks=(),
+        agents=2,
+        created_ms=now,
+        deadline_ms=now + 60_000,
+        budget_nusd=BUDGET,
+        quorum=1.0,
+    )
     store.create(order, digest="d", model="m")
     assert store.texts(order) == []
     assert store.begin(order.session_id, tasks=2, planned=["one", "two"])

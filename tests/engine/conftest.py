@@ -75,9 +75,10 @@ class Engine:
             fields |= {"olds": thing.outputs, "old_inputs": thing.inputs}
         sent = {
             name: wire.write(value if (kind, name) in _WITH_CONTENT else _only_hashes(value))
-            if isinstance(value, dict) else value
+            if isinstance(value, dict)
+            else value
             for name, value in fields.items()
-        }  # fmt: skip
+        }
         return getattr(provider_pb2, f"{kind}Request")(urn=thing.urn, **sent)
 
 

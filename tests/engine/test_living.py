@@ -10,25 +10,35 @@ import pytest
 from tests.engine.conftest import Engine
 
 _BEHAVIOR = {
-    "targetOriginId": "app", "allowedMethods": ["GET", "HEAD"], "cachedMethods": ["GET", "HEAD"],
-    "viewerProtocolPolicy": "redirect-to-https", "cachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
-}  # fmt: skip
+    "targetOriginId": "app",
+    "allowedMethods": ["GET", "HEAD"],
+    "cachedMethods": ["GET", "HEAD"],
+    "viewerProtocolPolicy": "redirect-to-https",
+    "cachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+}
 EDGE = {
-    "comment": "before", "enabled": True, "aliases": [], "orderedCacheBehaviors": [],
+    "comment": "before",
+    "enabled": True,
+    "aliases": [],
+    "orderedCacheBehaviors": [],
     "origins": [{"originId": "app", "domainName": "app.infrafabric.example"}],
-    "defaultCacheBehavior": _BEHAVIOR, "viewerCertificate": {"cloudfrontDefaultCertificate": True},
+    "defaultCacheBehavior": _BEHAVIOR,
+    "viewerCertificate": {"cloudfrontDefaultCertificate": True},
     "restrictions": {"geoRestriction": {"restrictionType": "none", "locations": []}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("type_", "inputs", "changes"),
     [
         ("aws:route53/zone:Zone", {"name": "old.example"}, {"name": "new.example"}),
-        ("aws:route53/healthCheck:HealthCheck", {"type": "HTTPS", "fqdn": "api.old.example"},
-         {"fqdn": "api.new.example"}),
+        (
+            "aws:route53/healthCheck:HealthCheck",
+            {"type": "HTTPS", "fqdn": "api.old.example"},
+            {"fqdn": "api.new.example"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_replacement_is_another_one_while_the_old_one_stands(
     engine: Engine, type_: str, inputs: dict[str, Any], changes: dict[str, Any]
 ) -> None:
@@ -39,10 +49,17 @@ def test_a_replacement_is_another_one_while_the_old_one_stands(
 
 def test_a_table_in_another_region_comes_and_goes_with_the_setting(engine: Engine) -> None:
     table = engine.create(
-        "aws:dynamodb/table:Table", "copied",
-        {"name": "copied", "hashKey": "pk", "attributes": [{"name": "pk", "type": "S"}], "streamEnabled": True,
-         "streamViewType": "NEW_AND_OLD_IMAGES", "billingMode": "PAY_PER_REQUEST"},
-    )  # fmt: skip
+        "aws:dynamodb/table:Table",
+        "copied",
+        {
+            "name": "copied",
+            "hashKey": "pk",
+            "attributes": [{"name": "pk", "type": "S"}],
+            "streamEnabled": True,
+            "streamViewType": "NEW_AND_OLD_IMAGES",
+            "billingMode": "PAY_PER_REQUEST",
+        },
+    )
 
     def there() -> list[str]:
         return engine.platform.client("dynamodb", "us-west-2").list_tables()["TableNames"]

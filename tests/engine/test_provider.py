@@ -20,9 +20,14 @@ from tests.engine.conftest import Engine, Thing
 NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
 QUEUE, BUCKET, FUNCTION = "aws:sqs/queue:Queue", "aws:s3/bucket:Bucket", "aws:lambda/function:Function"
 ROLE, POLICY = "aws:iam/role:Role", "aws:s3/bucketPolicy:BucketPolicy"
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-]})  # fmt: skip
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
 
 
 def _archive(folder: Path, digest: str = "one") -> dict[str, Any]:
@@ -38,9 +43,15 @@ def _policy(bucket: str, action: str) -> str:
 def function(engine: Engine, handler: Path) -> Thing:
     role = engine.create(ROLE, "runner", {"name": "runner", "assumeRolePolicy": TRUST})
     inputs = {
-        "name": "worker", "role": role.outputs["arn"], "handler": "index.handler", "runtime": "python3.13",
-        "code": _archive(handler), "memorySize": 256, "timeout": 10, "publish": True,
-    }  # fmt: skip
+        "name": "worker",
+        "role": role.outputs["arn"],
+        "handler": "index.handler",
+        "runtime": "python3.13",
+        "code": _archive(handler),
+        "memorySize": 256,
+        "timeout": 10,
+        "publish": True,
+    }
     return engine.create(FUNCTION, "worker", inputs)
 
 
@@ -62,9 +73,12 @@ def test_a_function_is_looked_at_and_removed_by_an_engine_that_keeps_its_archive
 ) -> None:
     role = engine.create(ROLE, "brief", {"name": "brief", "assumeRolePolicy": TRUST})
     inputs = {
-        "name": "brief", "role": role.outputs["arn"], "handler": "index.handler", "runtime": "python3.13",
+        "name": "brief",
+        "role": role.outputs["arn"],
+        "handler": "index.handler",
+        "runtime": "python3.13",
         "code": _archive(handler),
-    }  # fmt: skip
+    }
     made = engine.create(FUNCTION, "brief", inputs)
 
     said = engine.read(made)
@@ -162,16 +176,25 @@ def test_new_tags_reach_the_service(engine: Engine) -> None:
         ("aws:ec2/vpc:Vpc", {"cidrBlock": "10.0.0.0/16"}, {"cidrBlock": "10.1.0.0/16"}, ["cidrBlock"], False),
         (FUNCTION, {"name": "a", "role": "r"}, {"role": "s"}, [], False),
         ("aws:dynamodb/table:Table", {"name": "a", "hashKey": "x"}, {"hashKey": "y"}, ["hashKey"], True),
-        ("aws:apigateway/requestValidator:RequestValidator", {"name": "a"}, {"validateRequestBody": True},
-         ["validateRequestBody"], True),
+        (
+            "aws:apigateway/requestValidator:RequestValidator",
+            {"name": "a"},
+            {"validateRequestBody": True},
+            ["validateRequestBody"],
+            True,
+        ),
         ("aws:apigateway/requestValidator:RequestValidator", {"name": "a"}, {"tags": {"A": "1"}}, [], False),
         ("aws:xray/group:Group", {"groupName": "a"}, {"filterExpression": "x"}, [], False),
     ],
-)  # fmt: skip
+)
 def test_a_diff_says_what_needs_a_replacement_and_which_comes_first(
-    engine: Engine, type_: str, inputs: dict[str, Any], changes: dict[str, Any], replaces: list[str],
+    engine: Engine,
+    type_: str,
+    inputs: dict[str, Any],
+    changes: dict[str, Any],
+    replaces: list[str],
     old_goes_first: bool,
-) -> None:  # fmt: skip
+) -> None:
     diff = engine.diff(Thing(type_, "thing", inputs, "id", inputs), **changes)
 
     assert (diff.changes, list(diff.replaces)) == (SOME, replaces)
@@ -183,16 +206,28 @@ def test_a_diff_says_what_needs_a_replacement_and_which_comes_first(
     [
         (QUEUE, {"name": "gone"}, lambda it, to: to.client("sqs").delete_queue(QueueUrl=it.id)),
         (BUCKET, {"bucket": "gone"}, lambda it, to: to.client("s3").delete_bucket(Bucket=it.id)),
-        (ROLE, {"name": "gone", "assumeRolePolicy": TRUST},
-         lambda it, to: to.client("iam").delete_role(RoleName=it.id)),
-        ("aws:cloudwatch/logGroup:LogGroup", {"name": "/gone"},
-         lambda it, to: to.client("logs").delete_log_group(logGroupName=it.id)),
-        ("aws:dynamodb/table:Table",
-         {"name": "gone", "billingMode": "PAY_PER_REQUEST", "hashKey": "pk",
-          "attributes": [{"name": "pk", "type": "S"}]},
-         lambda it, to: to.client("dynamodb").delete_table(TableName=it.id)),
+        (
+            ROLE,
+            {"name": "gone", "assumeRolePolicy": TRUST},
+            lambda it, to: to.client("iam").delete_role(RoleName=it.id),
+        ),
+        (
+            "aws:cloudwatch/logGroup:LogGroup",
+            {"name": "/gone"},
+            lambda it, to: to.client("logs").delete_log_group(logGroupName=it.id),
+        ),
+        (
+            "aws:dynamodb/table:Table",
+            {
+                "name": "gone",
+                "billingMode": "PAY_PER_REQUEST",
+                "hashKey": "pk",
+                "attributes": [{"name": "pk", "type": "S"}],
+            },
+            lambda it, to: to.client("dynamodb").delete_table(TableName=it.id),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_read_returns_what_is_known_until_it_is_deleted_behind_our_back(
     engine: Engine, type_: str, inputs: dict[str, Any], behind_its_back: Any
 ) -> None:
