@@ -66,7 +66,7 @@ class Stage:
         return report
 
     def model(self, method: str, path: str, body: Any = None) -> Any:
-        """The stand-in's own controls."""
+        """Call the fake model server's control API."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.platform.model_url + path, data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
