@@ -28,12 +28,12 @@ def measure() -> dict[str, Any]:
     """
     figures = {}
     for stack in ("dev", "prod"):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", _PROGRAM, stack], capture_output=True, text=True, check=False, cwd=_ROOT
         )
-        if done.returncode:
-            raise RuntimeError(f"the program of stack {stack} failed: {done.stderr.strip()[-1500:]}")
-        imported, run, again, resources = done.stdout.split()
+        if result.returncode:
+            raise RuntimeError(f"the program of stack {stack} failed: {result.stderr.strip()[-1500:]}")
+        imported, run, again, resources = result.stdout.split()
         figures[stack] = {
             "import_s": float(imported),
             "run_s": float(run),

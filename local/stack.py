@@ -87,8 +87,8 @@ def deploy_stack(
         pulumi.RunError: the settings are invalid.
         types.CreationFailedError: the emulator refused a resource.
     """
-    built = packager.build(packager.Target.here())
-    with _package_folder(built.code.parent):
+    package = packager.build(packager.Target.here())
+    with _package_folder(package.code.parent):
         deployed = _deploy(platform, stack, overrides or {}, primary_overrides or {}, report)
     platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
     return deployed

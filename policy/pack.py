@@ -55,11 +55,9 @@ def config_of(pack_config: Mapping[str, Any], stack_config: Mapping[str, str]) -
         pack_config: values of ``--policy-pack-config`` for the rule.
         stack_config: the stack's configuration, which the engine passes to the pack.
     """
-    names = {"leastLogDays": "least_log_days"}
-    known = {field.name for field in fields(Config)}
-    overrides = {
-        names.get(key, key): _frozen(value) for key, value in pack_config.items() if names.get(key, key) in known
-    }
+    field_names = {field.name for field in fields(Config)}
+    values = {"least_log_days" if key == "leastLogDays" else key: value for key, value in pack_config.items()}
+    overrides = {name: _frozen(value) for name, value in values.items() if name in field_names}
     settings = stack_config.get(SETTINGS)
     if settings is None:
         return Config(**overrides)

@@ -124,7 +124,7 @@ def _report(checkov: Path, file: Path) -> dict[str, Any]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("BC_", "CKV_", "CHECKOV_"))}
     if not checkov.exists():
         raise ScanError(f"{checkov} does not exist: make validate installs it")
-    done = subprocess.run(  # noqa: S603  fixed arguments
+    result = subprocess.run(  # noqa: S603  fixed arguments
         [str(checkov), "-f", str(file), *_OPTIONS],
         capture_output=True,
         text=True,
@@ -134,7 +134,7 @@ def _report(checkov: Path, file: Path) -> dict[str, Any]:
         timeout=300,
     )
     try:
-        report = json.loads(done.stdout)
+        report = json.loads(result.stdout)
     except json.JSONDecodeError:
-        raise ScanError(f"checkov ended with {done.returncode} and no report:\n{done.stderr[-2000:]}") from None
+        raise ScanError(f"checkov ended with {result.returncode} and no report:\n{result.stderr[-2000:]}") from None
     return report if isinstance(report, dict) else report[0]

@@ -56,8 +56,8 @@ def _tags(resource: Subject) -> Mapping[str, str] | None:
 
 def _complete(resource: Subject, _: Config) -> Iterator[str]:
     tags = _tags(resource)
-    if tags is not None and (missing := [name for name in REQUIRED if name not in list(tags)]):
-        yield f"has no tags {', '.join(missing)}"
+    if tags is not None and (missing_tags := [name for name in REQUIRED if name not in list(tags)]):
+        yield f"has no tags {', '.join(missing_tags)}"
 
 
 def _values(resource: Subject, config: Config) -> Iterator[str]:

@@ -111,10 +111,10 @@ def test_what_is_unknown_in_a_preview_stays_so_and_counts_as_a_change(engine: En
     inputs = {"name": "unborn", "kmsMasterKeyId": wire.UNKNOWN, "policy": secret}
 
     assert engine.create(QUEUE, "unborn", inputs, preview=True).outputs == {**inputs, "id": wire.UNKNOWN}
-    standing = EngineResource(
+    existing = EngineResource(
         QUEUE, "unborn", {"name": "unborn", "policy": "{}"}, "id", {"name": "unborn", "policy": "{}"}
     )
-    assert list(engine.diff(standing, news=inputs).diffs) == ["kmsMasterKeyId", "policy"]
+    assert list(engine.diff(existing, news=inputs).diffs) == ["kmsMasterKeyId", "policy"]
 
 
 def test_a_queue_is_changed_in_place(engine: Engine) -> None:

@@ -73,7 +73,7 @@ def workspace(full_platform: local_platform.Platform, tmp_path_factory: pytest.T
     for linked in ("infra", "policy"):
         (folder / linked).symlink_to(stackfile.ROOT / linked, target_is_directory=True)
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
-    built = packager.build(packager.Target.here())
+    package = packager.build(packager.Target.here())
     with provider.serving(stack.emulator_context(full_platform)) as port:
         environment = {
             "PULUMI_BACKEND_URL": f"file://{state}",
@@ -82,7 +82,7 @@ def workspace(full_platform: local_platform.Platform, tmp_path_factory: pytest.T
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",  # the engine would download the AWS plugin
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_ERROR_OUTPUT_STRING": "true",
-            packages.OVERRIDE: str(built.code.parent),
+            packages.OVERRIDE: str(package.code.parent),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(stackfile.ROOT), os.environ.get("PYTHONPATH")))),
         }
         yield Workspace(folder, state, full_platform, environment)

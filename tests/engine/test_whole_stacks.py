@@ -49,8 +49,8 @@ class ProviderStack:
         overrides = {"fleet.size": AGENTS, **{path.replace("__", "."): value for path, value in changes.items()}}
         config = stackfile.read(self.stack, {**stack.local_settings(self.platform), **overrides})
         config["infrafabric:databasePassword"] = "correct-horse-battery"
-        built = packager.build(packager.Target.here())
-        with pytest.MonkeyPatch.context() as patch, stack._package_folder(built.code.parent):
+        package = packager.build(packager.Target.here())
+        with pytest.MonkeyPatch.context() as patch, stack._package_folder(package.code.parent):
             patch.setattr(deploy, "_Emulated", lambda context, stacks: _ProviderMocks(context, stacks, self))
             context = stack.emulator_context(self.platform, self.region)
             deployment = deploy.deploy(

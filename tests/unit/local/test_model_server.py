@@ -90,7 +90,7 @@ def test_without_a_key_there_is_no_answer(send: Send, server: FakeModelServer) -
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
@@ -119,10 +119,10 @@ def test_without_a_key_there_is_no_answer(send: Send, server: FakeModelServer) -
         ({**ASK, "output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema: Input should be"),
     ],
 )
-def test_a_malformed_request_is_refused_as_the_api_words_it(send: Send, body: Any, said: str) -> None:
+def test_a_malformed_request_is_refused_as_the_api_words_it(send: Send, body: Any, message: str) -> None:
     status, answer = send("POST", "/v1/messages", body)
     assert (status, answer["type"], answer["error"]["type"]) == (400, "error", "invalid_request_error")
-    assert said in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 def test_the_version_header_is_required(send: Send) -> None:
@@ -168,8 +168,8 @@ def test_a_client_that_gives_up_on_a_hanging_model_leaves_no_thread(server: Fake
     raw = json.dumps(ask(f"[[offline:{mark}]]")).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "content-length": str(len(raw))}.items())
     for _ in range(5):
-        with socket.create_connection(("127.0.0.1", server.server_port)) as gone:
-            gone.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+            connection.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
             while not any(row["outcome"] == "hang" for row in server.counts()):
                 threading.Event().wait(0.005)
             server.reset_counts()
@@ -188,12 +188,12 @@ def test_a_client_that_leaves_before_its_answer_is_no_error(
     raw = json.dumps(ask("[[offline:delay=0.1]]")).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "content-length": str(len(raw))}.items())
     for _ in range(3):
-        gone = socket.create_connection(("127.0.0.1", server.server_port))
-        gone.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
-        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave with a reset
+        connection = socket.create_connection(("127.0.0.1", server.server_port))
+        connection.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave with a reset
         while not server.counts():
             threading.Event().wait(0.005)
-        gone.close()
+        connection.close()
         server.reset_counts()
     assert threads_end(before)
     assert "Traceback" not in capfd.readouterr().err
@@ -218,7 +218,7 @@ def test_fifty_clients_are_answered_side_by_side(server: FakeModelServer) -> Non
 
 def test_a_port_that_is_taken_is_one_line(server: FakeModelServer) -> None:
     command = [sys.executable, "-m", "local.model_server", "--port", str(server.server_port)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"model stand-in: port {server.server_port} of 127.0.0.1 cannot be used")
-    assert done.stderr.count("\n") == 1
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"model stand-in: port {server.server_port} of 127.0.0.1 cannot be used")
+    assert result.stderr.count("\n") == 1

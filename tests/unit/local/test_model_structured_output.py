@@ -58,14 +58,14 @@ SCHEMAS = st.recursive(LEAVES, _branches, max_leaves=8)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(SCHEMAS, st.sampled_from([0.0, 0.5, 0.999]))
 def test_a_document_fits_whatever_schema_it_was_built_from(schema: dict[str, Any], share: float) -> None:
-    built = document(
+    instance = document(
         schema,
         random_below=lambda n: int(share * n),
         text_for=lambda name: f"text of {name}",
         length_for=lambda _: 2,
     )
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    jsonschema.Draft202012Validator(schema, format_checker=checker).validate(built)
+    jsonschema.Draft202012Validator(schema, format_checker=checker).validate(instance)
 
 
 def test_bounds_that_the_sdk_moved_into_a_description_are_kept(client: anthropic.Anthropic) -> None:

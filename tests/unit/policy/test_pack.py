@@ -105,5 +105,5 @@ def test_the_rules_run_where_the_program_is_not_installed():
 
 
 def test_the_page_lists_the_rules_as_they_are():
-    written = (ROOT / "docs" / "policy.md").read_text()
-    assert page.with_table(written) == written, "python -m policy.page writes it"
+    page_text = (ROOT / "docs" / "policy.md").read_text()
+    assert page.with_table(page_text) == page_text, "python -m policy.page writes it"

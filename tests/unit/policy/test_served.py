@@ -64,15 +64,15 @@ def test_the_engine_learns_of_every_rule(engine):
 
 
 def test_a_violation_stops_a_deployment(engine):
-    found = analyzed(engine, "aws:rds/instance:Instance", {"storageEncrypted": True, "kmsKeyId": "k", "tags": {}})
-    assert ("database-zones", analyzer_pb2.MANDATORY) in found
+    violations = analyzed(engine, "aws:rds/instance:Instance", {"storageEncrypted": True, "kmsKeyId": "k", "tags": {}})
+    assert ("database-zones", analyzer_pb2.MANDATORY) in violations
 
 
 def test_a_stack_of_resources_is_looked_at_as_a_whole(engine):
     bucket = analyzer_pb2.AnalyzerResource(type="aws:s3/bucket:Bucket", urn="urn:it", name="it")
     bucket.properties.update({"bucket": "mine"})
-    found = engine.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[bucket]))
-    assert "bucket-closed" in {d.policyName for d in found.diagnostics}
+    violations = engine.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[bucket]))
+    assert "bucket-closed" in {d.policyName for d in violations.diagnostics}
 
 
 def test_an_output_that_is_missing_is_an_error_in_an_update_and_only_not_known_yet_in_a_preview(engine):
