@@ -1,8 +1,8 @@
-"""The envelope beside the bare signature: ``python -m bench.envelope [--json]``.
+"""Cost of the message envelope relative to a raw Ed25519 signature: ``python -m bench.envelope [--json]``.
 
-Sign+encode and parse+verify are set against Ed25519 of ``cryptography`` on the bytes that are signed. Ours and theirs
-take turns in rounds of a few milliseconds, shorter than a scheduler's slice, and the fastest round of each counts: what
-else runs on the machine then costs neither.
+The benchmark compares sign+encode and parse+verify with Ed25519 from ``cryptography`` on the same signed bytes. Both
+alternate in rounds of a few milliseconds, shorter than a scheduler's time slice, and the fastest round of each counts,
+so that other processes on the machine affect neither.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.uris import new_message_id
 from infrafabric.bus.verify import verify
 
-TARGET = 0.7  # of the rate of the bare signature
+TARGET = 0.7  # minimum rate, relative to the raw signature
 COORDINATOR, H01 = "if://agent/coordinator", "if://agent/h01"
 AT = 1_764_000_000_000
 
 
 def measure(*, rounds: int = 240, calls: int = 25) -> dict[str, Any]:
-    """Microseconds per call and the ratio of rates (1.0: the envelope costs nothing) for both directions.
+    """Measure microseconds per call and the ratio of rates (1.0: the envelope costs nothing) for both directions.
 
     ``{"message_bytes", "signed_bytes", "target", "sign": {"envelope_us", "raw_us", "ratio", "met"}, "verify": {…}}``
     """
@@ -45,8 +45,8 @@ def measure(*, rounds: int = 240, calls: int = 25) -> dict[str, Any]:
         "message_bytes": len(wire),
         "signed_bytes": len(envelope.signed),
         "target": TARGET,
-        "sign": _beside(lambda: sign(draft, signer), lambda: key.sign(envelope.signed), rounds, calls),
-        "verify": _beside(
+        "sign": _compare(lambda: sign(draft, signer), lambda: key.sign(envelope.signed), rounds, calls),
+        "verify": _compare(
             lambda: verify(wire, registry=registry, now_ms=AT, receiver=H01),
             lambda: public.verify(envelope.signature, envelope.signed),
             rounds,
@@ -56,7 +56,7 @@ def measure(*, rounds: int = 240, calls: int = 25) -> dict[str, Any]:
 
 
 def request() -> dict[str, Any]:
-    """The message of the seed's IF.bus example."""
+    """Return a request for one task, as a draft without signature."""
     return compose(
         performative=Performative.REQUEST,
         sender=COORDINATOR,
@@ -74,7 +74,7 @@ def request() -> dict[str, Any]:
     )
 
 
-def _beside(ours: Callable[[], object], raw: Callable[[], object], rounds: int, calls: int) -> dict[str, Any]:
+def _compare(ours: Callable[[], object], raw: Callable[[], object], rounds: int, calls: int) -> dict[str, Any]:
     times = [(_round_us(ours, calls), _round_us(raw, calls)) for _ in range(rounds)]
     envelope_us, raw_us = (min(column) for column in zip(*times, strict=True))
     ratio = raw_us / envelope_us
@@ -94,20 +94,23 @@ def _round_us(call: Callable[[], object], calls: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.envelope", description="The envelope beside raw Ed25519")
+    """Measure and print a table or JSON. Return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.envelope", description="Cost of the message envelope relative to raw Ed25519"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parser.parse_args()
-    found = measure()
+    figures = measure()
     if args.json:
-        print(json.dumps(found))
+        print(json.dumps(figures))
         return 0
-    table = Table(title=f"IF.bus envelope, {found['message_bytes']} bytes, beside raw Ed25519")
+    table = Table(title=f"IF.bus envelope, {figures['message_bytes']} bytes, relative to raw Ed25519")
     for column in ("", "envelope µs", "raw µs", f"ratio (target ≥ {TARGET})", ""):
         table.add_column(column, justify="right")
-    for name, what in (("sign", "sign + encode"), ("verify", "parse + verify")):
-        row = found[name]
+    for name, label in (("sign", "sign + encode"), ("verify", "parse + verify")):
+        row = figures[name]
         verdict = "met" if row["met"] else "missed"
-        table.add_row(what, str(row["envelope_us"]), str(row["raw_us"]), str(row["ratio"]), verdict)
+        table.add_row(label, str(row["envelope_us"]), str(row["raw_us"]), str(row["ratio"]), verdict)
     Console().print(table)
     return 0
 

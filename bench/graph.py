@@ -1,4 +1,4 @@
-"""The whole graph of a stack under mocks: how long a preview's program takes, without any engine."""
+"""Run time of a stack's program under mocks: the program's share of a preview, without the engine."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def measure() -> dict[str, Any]:
-    """Resources declared by each stack, and seconds in a fresh process: to import, to run, to run once more. The first
-    run loads the SDK's modules of the services that the stack uses; the second shows what is ours."""
-    found = {}
+    """Count the resources of each stack, and measure import, first and second run in a new process, in seconds.
+
+    The first run also imports the SDK's modules for the services of the stack; the second run does not.
+    """
+    figures = {}
     for stack in ("dev", "prod"):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", _PROGRAM, stack], capture_output=True, text=True, check=False, cwd=_ROOT
         )
-        if done.returncode:
-            raise RuntimeError(f"the {stack} graph cannot be measured: {done.stderr.strip()[-1500:]}")
-        imported, run, again, made = done.stdout.split()
-        found[stack] = {
+        if result.returncode:
+            raise RuntimeError(f"the program of stack {stack} failed: {result.stderr.strip()[-1500:]}")
+        imported, run, again, resources = result.stdout.split()
+        figures[stack] = {
             "import_s": float(imported),
             "run_s": float(run),
             "again_s": float(again),
-            "resources": int(made),
+            "resources": int(resources),
         }
-    return found
+    return figures

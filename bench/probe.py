@@ -1,8 +1,8 @@
-"""Runs in a fresh interpreter, as a Lambda environment would: imports a handler, then calls it for each event.
+"""Timer for a handler in a new interpreter, like a Lambda environment: imports the handler, then calls it per event.
 
 ``probe.py PATHS MODULE HANDLER EVENTS``: search paths joined by colons, and a JSON file with the list of events. Prints
-``{"init_s", "first_s", "warm_s": […], "whole_s": […], "modules"}``, where ``warm_s`` is without the time that the model
-calls took; the handler's own output goes to standard error.
+``{"init_s", "first_s", "warm_s": […], "whole_s": […], "modules"}``. ``warm_s`` excludes the time of model calls;
+``whole_s`` includes that time. The handler's own output goes to standard error.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import time
 started = time.perf_counter()
 
 
-class Context:
-    """As much of Lambda's context as handlers use."""
+class FakeLambdaContext:
+    """Part of Lambda's context object that handlers use."""
 
     function_name = "bench"
     memory_limit_in_mb = 512
@@ -22,11 +22,12 @@ class Context:
     aws_request_id = "00000000-0000-0000-0000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
+        """Return five minutes."""
         return 300_000
 
 
-def time_model_calls(asked: list[float]) -> None:
-    """From now on, add to ``asked[0]`` what each call of the SDK takes, for whichever handler makes it."""
+def time_model_calls(model_s: list[float]) -> None:
+    """Patch the SDK: add the seconds of each model call to ``model_s[0]``."""
     from anthropic.resources.messages import Messages
 
     create = Messages.create
@@ -36,12 +37,13 @@ def time_model_calls(asked: list[float]) -> None:
         try:
             return create(*args, **kwargs)  # type: ignore[call-overload]
         finally:
-            asked[0] += time.perf_counter() - before
+            model_s[0] += time.perf_counter() - before
 
     Messages.create = timed  # type: ignore[method-assign]
 
 
 def main() -> None:
+    """Import the handler, call the handler for each event, and print the times."""
     paths, module, name, events_file = sys.argv[1:5]
     sys.path[:0] = paths.split(":")
     out, sys.stdout = sys.stdout, sys.stderr
@@ -54,17 +56,17 @@ def main() -> None:
     with open(events_file) as file:
         events = json.load(file)
     times, whole = [], []
-    asked = [0.0]
+    model_s = [0.0]
     for event in events:
-        asked[0] = 0.0
+        model_s[0] = 0.0
         before = time.perf_counter()
-        answer = handler(event, Context())
+        result = handler(event, FakeLambdaContext())
         whole.append(time.perf_counter() - before)
-        times.append(whole[-1] - asked[0])
+        times.append(whole[-1] - model_s[0])
         if len(times) == 1:
-            time_model_calls(asked)
-        if answer.get("batchItemFailures") or answer.get("statusCode", 200) != 200:
-            raise SystemExit(f"the handler failed: {answer}")
+            time_model_calls(model_s)
+        if result.get("batchItemFailures") or result.get("statusCode", 200) != 200:
+            raise SystemExit(f"the handler failed: {result}")
     json.dump(
         {"init_s": init_s, "first_s": times[0], "warm_s": times[1:], "whole_s": whole[1:], "modules": len(sys.modules)},
         out,

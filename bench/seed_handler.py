@@ -1,6 +1,6 @@
-"""The agent handler of the source document (AWS integration analysis, section 6.2), with today's model in it.
+"""Reference agent handler of the benchmark, from the requirements of the project, with a current model.
 
-It is what ours is measured against, so its flaws stay.
+The agent handler is compared with this code, so this code keeps its flaws.
 """
 
 import json
@@ -21,7 +21,7 @@ sns_client = boto3.client("sns")
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
-    InfraFabric Agent Handler for Lambda
+    InfraFabric Agent Handler for Lambda.
 
     Executes a Haiku agent task and stores results in S3
     """

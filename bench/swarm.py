@@ -1,7 +1,7 @@
-"""Sessions of 10, 100 and 1,000 tasks: makespan, tasks a second, AWS calls and model calls for each task.
+"""Sessions of 10, 100 and 1,000 tasks: makespan, tasks per second, AWS calls and model calls per task.
 
-Beside them, in the same run: the emulator alone (SNS → SQS → an empty function), and a plain loop that makes the same
-mix of AWS calls one after another. Calls are counted at the emulator, so they do not depend on the machine.
+Two baselines run in the same process: the emulator without a swarm (SNS → SQS → empty function), and a sequential loop
+of the same AWS calls. The emulator counts the calls, so the counts do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from local.platform import ACCOUNT, REGION, Platform
 SIZES = (10, 100, 1000)
 CALLS_TARGET, THROUGHPUT_TARGET = 12.0, 0.6
 _FINAL = ("COMPLETE", "PARTIAL", "FAILED", "CANCELLED")
-_LOOK_S, _LONGEST_S, _QUIET_S = 0.25, 600.0, 1.0
-_REPLAYED = 500  # tasks whose calls the plain loop makes
+_POLL_S, _TIMEOUT_S, _QUIET_S = 0.25, 600.0, 1.0
+_REPLAY_TASKS = 500  # number of tasks whose calls the sequential loop repeats
 
 
-def measure(platform: Platform, outputs: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
-    """``{"sessions": {"10": {…}}, "emulator": {…}, "replay": {…}, "throughput": {"ratio", "met"}, …}``"""
-    say("sessions that warm the functions")  # of 100 too: it makes each agent start a second environment
+def measure(platform: Platform, outputs: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure sessions and baselines: ``{"sessions": {"10": {…}}, "emulator": {…}, "throughput": {"ratio", …}, …}``."""
+    progress("sessions that warm the functions")  # 100 tasks start a second environment per agent
     for size in SIZES[:-1]:
         _session(platform, outputs, size)
     sessions = {}
     for size in SIZES:
-        say(f"session of {size} tasks")
+        progress(f"session of {size} tasks")
         sessions[str(size)] = _session(platform, outputs, size)
-    biggest = sessions[str(SIZES[-1])]
-    say("the same calls in a plain loop")  # at once: how fast a shared machine is changes within minutes
-    replay = _replay(platform, outputs, biggest["calls"], SIZES[-1])
-    say("the emulator alone")
+    largest = sessions[str(SIZES[-1])]
+    progress("the same calls in a sequential loop")  # right after: a shared machine's speed changes within minutes
+    replay = _replay(platform, outputs, largest["calls"], SIZES[-1])
+    progress("the emulator without a swarm")
     emulator = _emulator(platform, tasks=200)
-    ratio = biggest["tasks_per_s"] / replay["tasks_per_s"]
-    slower = biggest["s_per_task"] / sessions[str(SIZES[-2])]["s_per_task"]
+    ratio = largest["tasks_per_s"] / replay["tasks_per_s"]
+    slower = largest["s_per_task"] / sessions[str(SIZES[-2])]["s_per_task"]
     return {
         "sessions": sessions,
         "emulator": emulator,
@@ -64,20 +64,22 @@ def measure(platform: Platform, outputs: dict[str, Any], say: Callable[[str], No
 def _session(platform: Platform, outputs: dict[str, Any], tasks: int) -> dict[str, Any]:
     client = ApiClient(outputs["api_url"], ApiKeyAuthentication(outputs["api_key"]))
     session_id = f"bench-{tasks}-{uuid.uuid4().hex[:6]}"
-    _stand_in(platform, "DELETE")
+    _model_requests(platform, "DELETE")
     before, started = Counter(platform.calls()), time.perf_counter()
     body = {"session_id": session_id, "tasks": [f"Describe part {n}" for n in range(tasks)], "budget_usd": 100}
     client.call("POST", "/sessions", body)
-    looks = 0
+    polls = 0
     while (session := client.call("GET", f"/sessions/{session_id}"))["status"] not in _FINAL:
-        looks += 1
-        if time.perf_counter() - started > _LONGEST_S:
-            raise TimeoutError(f"{session_id} has not ended after {_LONGEST_S:.0f} s: {session}")
-        time.sleep(_LOOK_S)
+        polls += 1
+        if time.perf_counter() - started > _TIMEOUT_S:
+            raise TimeoutError(f"{session_id} has not ended after {_TIMEOUT_S:.0f} s: {session}")
+        time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
     calls = _settled(platform) - before
-    calls["dynamodb:GetItem"] -= looks + 1  # our own looking
-    asked = {row["model"]: row["count"] for row in _stand_in(platform, "GET") if row["outcome"] == "answered"}
+    calls["dynamodb:GetItem"] -= polls + 1  # calls of this loop
+    model_calls = {
+        row["model"]: row["count"] for row in _model_requests(platform, "GET") if row["outcome"] == "answered"
+    }
     return {
         "status": session["status"],
         "done": session["tasks"]["done"],
@@ -86,29 +88,29 @@ def _session(platform: Platform, outputs: dict[str, Any], tasks: int) -> dict[st
         "s_per_task": seconds / tasks,
         "calls": dict(sorted((+calls).items())),
         "calls_per_task": sum((+calls).values()) / tasks,
-        "model_calls_per_task": asked.get("claude-haiku-5-5", 0) / tasks,
+        "model_calls_per_task": model_calls.get("claude-haiku-5-5", 0) / tasks,
     }
 
 
 def _settled(platform: Platform) -> Counter[str]:
-    """The calls once nothing more is being recorded behind the session."""
-    seen = Counter(platform.calls())
+    """Wait until the recorder has finished, and return the emulator's counts of calls."""
+    previous = Counter(platform.calls())
     while True:
         time.sleep(_QUIET_S)
         now = Counter(platform.calls())
-        if now == seen:
+        if now == previous:
             return now
-        seen = now
+        previous = now
 
 
-def _stand_in(platform: Platform, method: str) -> Any:
+def _model_requests(platform: Platform, method: str) -> Any:
     request = urllib.request.Request(f"{platform.model_url}/_fabric/requests", method=method)
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
 
 
 def _emulator(platform: Platform, *, tasks: int) -> dict[str, Any]:
-    """Messages through a topic and a queue to a function that does nothing: what any design here pays at least."""
+    """Measure messages through a topic and a queue to an empty function: the upper limit for any design."""
     sns, sqs, functions = (platform.client(service) for service in ("sns", "sqs", "lambda"))
     name = f"bench-empty-{uuid.uuid4().hex[:6]}"
     topic = sns.create_topic(Name=name)["TopicArn"]
@@ -124,12 +126,16 @@ def _emulator(platform: Platform, *, tasks: int) -> dict[str, Any]:
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
     role = platform.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST)["Role"]["Arn"]
-    _let_receive(platform, name, queue)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as code:
+    _grant_receive(platform, name, queue)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
         code.writestr("empty.py", "def handler(event, context):\n    return {}\n")
     functions.create_function(
-        FunctionName=name, Role=role, Runtime="python3.13", Handler="empty.handler", Code={"ZipFile": packed.getvalue()}
+        FunctionName=name,
+        Role=role,
+        Runtime="python3.13",
+        Handler="empty.handler",
+        Code={"ZipFile": archive.getvalue()},
     )
     functions.get_waiter("function_active_v2").wait(FunctionName=name)
     functions.create_event_source_mapping(FunctionName=name, EventSourceArn=queue, BatchSize=1)
@@ -152,7 +158,7 @@ _TRUST = json.dumps(
 )
 
 
-def _let_receive(platform: Platform, role: str, queue: str) -> None:
+def _grant_receive(platform: Platform, role: str, queue: str) -> None:
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     statement = {"Effect": "Allow", "Action": actions, "Resource": queue}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -166,29 +172,29 @@ def _waiting(sqs: Any, url: str) -> int:
 
 
 def _replay(platform: Platform, outputs: dict[str, Any], calls: dict[str, int], tasks: int) -> dict[str, Any]:
-    """The calls that the session made for each task, by one plain boto3 loop, one after another."""
-    make = _calls(platform, outputs)
-    share = {name: count * _REPLAYED / tasks for name, count in calls.items() if name in make}
+    """Repeat the session's calls per task in a sequential boto3 loop."""
+    operations = _calls(platform, outputs)
+    share = {name: count * _REPLAY_TASKS / tasks for name, count in calls.items() if name in operations}
     started = time.perf_counter()
-    owed = dict.fromkeys(share, 0.0)
-    made = 0
-    for _ in range(_REPLAYED):
+    due = dict.fromkeys(share, 0.0)
+    calls_made = 0
+    for _ in range(_REPLAY_TASKS):
         for name, count in share.items():
-            owed[name] += count / _REPLAYED
-            while owed[name] >= 1:
-                make[name]()
-                owed[name] -= 1
-                made += 1
+            due[name] += count / _REPLAY_TASKS
+            while due[name] >= 1:
+                operations[name]()
+                due[name] -= 1
+                calls_made += 1
     seconds = time.perf_counter() - started
     return {
-        "tasks_per_s": _REPLAYED / seconds,
-        "calls_per_s": made / seconds,
-        "left_out": sorted(name for name in calls if name not in make),
+        "tasks_per_s": _REPLAY_TASKS / seconds,
+        "calls_per_s": calls_made / seconds,
+        "left_out": sorted(name for name in calls if name not in operations),
     }
 
 
 def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """One call of each kind, as large as the swarm's own."""
+    """Return a function per AWS operation, with a payload as large as the swarm's."""
     dynamodb, s3, kms, sns, sqs, functions = (
         platform.client(service) for service in ("dynamodb", "s3", "kms", "sns", "sqs", "lambda")
     )
@@ -211,8 +217,8 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
         dynamodb.transact_write_items(TransactItems=[put, add])
 
     def publish() -> None:
-        nobody = {"receiver": {"DataType": "String", "StringValue": "if://agent/nobody"}}
-        entries = [{"Id": str(n), "Message": body, "MessageAttributes": nobody} for n in range(10)]
+        attributes = {"receiver": {"DataType": "String", "StringValue": "if://agent/nobody"}}
+        entries = [{"Id": str(n), "Message": body, "MessageAttributes": attributes} for n in range(10)]
         sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
 
     queue = sqs.create_queue(QueueName=f"replay-{uuid.uuid4().hex[:6]}")["QueueUrl"]
@@ -224,9 +230,9 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
         try:
             functions.send_durable_execution_callback_success(CallbackId="bm9uZQ==", Result=body.encode())
         except functions.exceptions.InvalidParameterValueException:
-            return  # refused at the door, so this yardstick is quicker than the swarm's own call
+            return  # refused without work, so this call is faster than the swarm's
 
-    def look() -> None:
+    def read_item() -> None:
         dynamodb.get_item(TableName=table, Key={"pk": {"S": "replay"}, "sk": {"S": "SESSION"}})
 
     def fetch() -> None:
@@ -235,8 +241,8 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
     return {
         "dynamodb:TransactWriteItems": transact,
         "dynamodb:UpdateItem": transact,
-        "dynamodb:Query": look,
-        "dynamodb:GetItem": look,
+        "dynamodb:Query": read_item,
+        "dynamodb:GetItem": read_item,
         "kms:Sign": lambda: kms.sign(
             KeyId=key, Message=body.encode(), MessageType="RAW", SigningAlgorithm="ED25519_SHA_512"
         ),

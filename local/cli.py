@@ -1,4 +1,4 @@
-"""``fabric local up|down|status`` and ``fabric demo``."""
+"""Commands ``fabric local up|down|status`` and ``fabric demo``: arguments and signals."""
 
 from __future__ import annotations
 
@@ -11,40 +11,38 @@ from typing import Any, NoReturn
 
 
 def register(groups: Any) -> None:
-    """Adds ``fabric local`` to ``fabric``'s parser."""
+    """Add ``fabric local`` to the parser of ``fabric``."""
     group = groups.add_parser("local", help="the platform on this machine", description="The platform on this machine")
     commands = group.add_subparsers(metavar="COMMAND", required=True)
     up = _command(commands, "up", "start the platform, deploy a stack, and keep it running", "up")
-    up.add_argument("--stack", default="dev", help="which Pulumi.<stack>.yaml (default: dev)")
-    up.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="another value for a setting of the stack, such as fleet.size=3; may be given again",
-    )  # fmt: skip
+    up.add_argument("--stack", default="dev", help="name of the stack, as in Pulumi.<stack>.yaml (default: dev)")
+    set_help = "override a setting of the stack, such as fleet.size=3; can be repeated"
+    up.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=set_help)
     _command(commands, "down", "stop the platform", "down")
-    _command(commands, "status", "whether it runs, and where", "status")
+    _command(commands, "status", "show whether the platform runs, and its endpoint", "status")
 
 
 def register_demo(groups: Any) -> None:
-    """Adds ``fabric demo``."""
-    demo = _command(groups, "demo", "deploy the dev stack here, run a ten-agent session, print its report", "demo")
-    demo.add_argument("--goal", help="what the agents find out")
-    demo.add_argument("--agents", type=int, default=10, help="how many agents (default: 10)")
+    """Add ``fabric demo`` to the parser of ``fabric``."""
+    demo = _command(groups, "demo", "deploy the dev stack on this machine, run a session, print the report", "demo")
+    demo.add_argument("--goal", help="goal of the session")
+    demo.add_argument("--agents", type=int, default=10, help="number of agents (default: 10)")
 
 
 def _command(commands: Any, name: str, text: str, function: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
-    parser.set_defaults(run=_late(function))
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    parser.set_defaults(run=_lazy(function))
     return parser
 
 
-def _late(function: str) -> Callable[[argparse.Namespace], int]:
-    """Loads the platform, and with it Pulumi, only when a command runs it."""
+def _lazy(function: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports ``local.commands``, and with it Pulumi, only when the command runs."""
 
     def run(args: argparse.Namespace) -> int:
         from local import commands  # noqa: PLC0415
 
-        be_interruptible()
+        handle_interruptions()
         try:
             return getattr(commands, function)(args)
         except commands.EXPECTED as error:
@@ -54,25 +52,25 @@ def _late(function: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def be_interruptible() -> None:
-    """Being ended is like Ctrl-C: what was started is stopped on the way out. Neither is lost."""
-    signal.signal(signal.SIGTERM, _end)
-    sys.unraisablehook = _interrupt_again
+def handle_interruptions() -> None:
+    """Handle SIGTERM like Ctrl-C, so that a command stops its processes, and never lose either signal."""
+    signal.signal(signal.SIGTERM, _raise_interrupt)
+    sys.unraisablehook = _repeat_interrupt
 
 
-def _end(*_: object) -> NoReturn:
+def _raise_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _interrupt_again(unraisable: Any) -> None:
-    """An interruption that meets a finalizer comes again once that is done.
+def _repeat_interrupt(unraisable: Any) -> None:
+    """Send SIGTERM to the main thread again if a finalizer has swallowed a KeyboardInterrupt.
 
-    Python drops what a finalizer raises, and collecting what a deployment leaves takes long enough to be met. As a
-    signal, because nothing else wakes a thread that waits; and not Ctrl-C's, which a process in the background ignores.
+    Python discards exceptions in finalizers, and the garbage collection after a deployment takes long enough for an
+    interruption to fall into it. Only a signal wakes a waiting thread; SIGINT is ignored by background processes.
     """
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         main = threading.main_thread().ident
-        assert main is not None, "it runs"
+        assert main is not None, "the main thread runs"
         threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGTERM)).start()
     else:
         sys.__unraisablehook__(unraisable)

@@ -1,7 +1,7 @@
-"""Deploys the Pulumi program in this process: its own graph and dependency order, resources made by ``local.types``.
+"""In-process deployment of the Pulumi program to the emulator, without Pulumi's CLI and without a plugin.
 
-Pulumi's mock monitor stands in for the engine: it hands over each resource when all that it needs is known, and what is
-returned here becomes the resource's outputs. No CLI and no plugin take part.
+Pulumi's mock monitor replaces the engine: the monitor passes on each resource as soon as all inputs are known, in the
+program's own dependency order. ``local.types`` creates the resource, and the result becomes the resource's outputs.
 """
 
 from __future__ import annotations
@@ -23,70 +23,67 @@ from local import invokes, types
 from local.wire import clear
 
 PROJECT = "infrafabric"
-_AT_ONCE = 16  # resources made side by side; asyncio alone would take six on two cores
+_MAX_PARALLEL = 16  # resources created at the same time; asyncio's default is six on two cores
 
 
 @dataclass(frozen=True)
-class Step:
-    """One resource of the program as it was dealt with."""
+class DeployStep:
+    """Outcome for one resource of the program."""
 
     type: str
     name: str
     urn: str
     parent: str  # URN; empty for the stack
-    outcome: str  # "created", "recorded" (no way to create it here) or "component"
+    outcome: str  # "created", "recorded" (the emulator does not have the type) or "component"
 
 
 @dataclass
 class Deployment:
-    """What stands once the program has run."""
+    """Result of a run of the program: one step per resource, and the stack's outputs."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[DeployStep] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def count(self, outcome: str) -> Counter[str]:
-        """How many resources had ``outcome``, by type token."""
+        """Count the resources with ``outcome``, by type token."""
         return Counter(step.type for step in self.steps if step.outcome == outcome)
 
 
 class _Emulated(Mocks):
-    """Creates each resource on the emulator."""
+    """Pulumi mocks that create each resource on the emulator."""
 
-    def __init__(self, at: types.Surroundings, stacks: Mapping[str, Mapping[str, Any]]) -> None:
-        self.at = at
+    def __init__(self, context: types.EmulatorContext, stacks: Mapping[str, Mapping[str, Any]]) -> None:
+        self.context = context
         self.stacks = stacks
         self.outcomes: dict[tuple[str, str], str] = {}
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = clear(args.inputs)
-        create = types.table().get(args.typ)
         if args.typ == "pulumi:pulumi:StackReference":
             outputs = dict(self.stacks.get(inputs["name"], {}))
             return inputs["name"], {**inputs, "outputs": outputs, "secretOutputNames": []}
         if not args.custom or args.typ.startswith("pulumi:"):
             self.outcomes[args.typ, args.name] = "component"
             return f"{args.name}-id" if args.custom else None, inputs
-        if create is None:
-            self.outcomes[args.typ, args.name] = "recorded"
-            return f"{args.name}-id", {"arn": f"arn:aws:local:::{args.typ}/{args.name}", **inputs}
+        resource_type = types.find_type(args.typ)
         try:
-            made = create(types.Declared(args.typ, args.name, inputs, self.at))
-        except types.REFUSALS as error:
+            created = resource_type.create(types.ResourceRequest(args.typ, args.name, inputs, self.context))
+        except types.EMULATOR_ERRORS as error:
             raise types.CreationFailedError(f"{args.typ} {args.name} was refused: {error}") from error
-        self.outcomes[args.typ, args.name] = "created"
-        return made.id, {**inputs, **made.outputs}
+        self.outcomes[args.typ, args.name] = "recorded" if isinstance(resource_type, types.RecordedOnly) else "created"
+        return created.id, {**inputs, **created.outputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        answer = invokes.ANSWERS.get(args.token)
-        if answer is None:
-            raise types.CreationFailedError(f"the program invokes {args.token}: give local.invokes an answer for it")
-        return answer(self.at, args.args), []
+        function = invokes.FUNCTIONS.get(args.token)
+        if function is None:
+            raise types.CreationFailedError(invokes.unknown_function(args.token))
+        return function(self.context, args.args), []
 
 
-class _Monitor(MockMonitor):
-    """Reports each resource as it is dealt with, and its place in the tree."""
+class _ReportingMonitor(MockMonitor):
+    """Monitor that records a step per registered resource, with its URN and parent, and reports the step."""
 
-    def __init__(self, mocks: _Emulated, deployment: Deployment, report: Callable[[Step], None]) -> None:
+    def __init__(self, mocks: _Emulated, deployment: Deployment, report: Callable[[DeployStep], None]) -> None:
         super().__init__(mocks)
         self._emulated, self._deployment, self._report = mocks, deployment, report
 
@@ -94,7 +91,7 @@ class _Monitor(MockMonitor):
         response = super().RegisterResource(request)
         outcome = self._emulated.outcomes.get((request.type, request.name))
         if outcome:
-            step = Step(request.type, request.name, response.urn, request.parent, outcome)
+            step = DeployStep(request.type, request.name, response.urn, request.parent, outcome)
             self._deployment.steps.append(step)
             self._report(step)
         return response
@@ -105,32 +102,36 @@ def deploy(
     *,
     stack_name: str,
     config: Mapping[str, str],
-    at: types.Surroundings,
+    context: types.EmulatorContext,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
-    report: Callable[[Step], None] = lambda _: None,
+    report: Callable[[DeployStep], None] = lambda _: None,
 ) -> Deployment:
     """Run ``program`` as stack ``stack_name`` against the emulator.
 
     Args:
-        config: the stack's configuration by full key, objects as JSON (``infra.settings.stackfile.read``).
-        stacks: outputs of the stacks that the program refers to, by full name.
-        report: called for each resource once it stands, from the thread that made it.
+        config: configuration of the stack by full key, objects as JSON (``infra.settings.stackfile.read``).
+        stacks: outputs of the stacks in the program's stack references, by full name.
+        report: called after each resource, in the thread that created the resource.
 
     Raises:
         CreationFailedError: the emulator refused a resource; the rest of the program did not run.
-        pulumi.RunError: the settings do not describe a stack.
+        pulumi.RunError: the settings are invalid.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # before set_mocks, which binds its locks to the current loop
-    loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
+    loop.set_default_executor(ThreadPoolExecutor(_MAX_PARALLEL))
     deployment = Deployment()
-    settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]  a second deployment in this process
-    emulated = _Emulated(at, stacks or {})
-    quiet = logging.getLogger("local.deploy")
+    settings.set_root_resource(None)  # pyright: ignore[reportArgumentType]  an earlier deployment in this process set it
+    emulated = _Emulated(context, stacks or {})
     set_mocks(
-        emulated, project=PROJECT, stack=stack_name, preview=False, logger=quiet, organization="organization",
-        monitor=_Monitor(emulated, deployment, report),
-    )  # fmt: skip
+        emulated,
+        project=PROJECT,
+        stack=stack_name,
+        preview=False,
+        logger=logging.getLogger("local.deploy"),
+        organization="organization",
+        monitor=_ReportingMonitor(emulated, deployment, report),
+    )
     pulumi.runtime.set_all_config(dict(config))
 
     def run() -> None:

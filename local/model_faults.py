@@ -1,4 +1,4 @@
-"""What the stand-in does wrong on demand: marks in a task, and rules set from outside."""
+"""Fault injection for the fake Messages API: by marks in a task, or by rules that a client sets."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ _MARK = re.compile(r"\[\[offline:([^\]]*)\]\]")
 _TASK = re.compile(r"<task>(.*)</task>", re.DOTALL)
 _OPTIONS = {"times", "retry-after", "agent"}
 _RULE_KEYS = {"match", "do", "times", "delay_s", "retry_after_s", "status"}
-_LONGEST_S = 3600.0
+_MAX_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong.
+    """Fault to inject into a response: one of ``KINDS`` with its parameters.
 
-    ``delay_s`` is how long a ``delay`` or a ``hang`` takes: a hang without one lasts until the client leaves, one with
-    it ends by dropping the connection. ``status`` is what an ``error`` answers with.
+    ``delay_s`` is the duration of a ``delay`` or ``hang``. A hang without ``delay_s`` lasts until the client
+    disconnects; a hang with ``delay_s`` ends with a dropped connection. ``status`` is the HTTP status of an ``error``.
+
+    Raises:
+        ValueError: a parameter is out of range.
     """
 
     kind: str
-    times: int | None = None  # None: always
+    times: int | None = None  # number of requests with the fault; None: all
     delay_s: float | None = None
     retry_after_s: float = 0.0
     status: int = 500
-    agent: str = ""  # only when the request is this agent's
+    agent: str = ""  # short name of the only agent with the fault; "": all agents
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"do is one of {', '.join(KINDS)}")
+            raise ValueError(f"do = {self.kind!r}; allowed are {', '.join(KINDS)}")
         if self.times is not None and (not isinstance(self.times, int) or self.times < 1):
-            raise ValueError("times is a whole number from 1")
+            raise ValueError(f"times = {self.times!r}; allowed are whole numbers from 1")
         for name, value in (("delay_s", self.delay_s or 0.0), ("retry_after_s", self.retry_after_s)):
-            if not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
-                raise ValueError(f"{name} is a number from 0 to {_LONGEST_S:.0f}")
+            if not isinstance(value, int | float) or not 0 <= value <= _MAX_S:
+                raise ValueError(f"{name} = {value!r}; allowed are numbers from 0 to {_MAX_S:.0f}")
         if not isinstance(self.status, int) or not 400 <= self.status <= 599:
-            raise ValueError("status is a number from 400 to 599")
+            raise ValueError(f"status = {self.status!r}; allowed are numbers from 400 to 599")
 
 
 @dataclass
-class Rule:
-    """A fault for the requests that a pattern fits, and how many it has fitted."""
+class FaultRule:
+    """Fault for all requests that match a pattern, with the count of matching requests."""
 
     pattern: re.Pattern[str]
     fault: Fault
@@ -55,37 +58,43 @@ class Rule:
 
 @dataclass
 class Faults:
-    """Rules set from outside, and how often each fault has struck."""
+    """Fault rules of a server, with the number of injections per fault. Safe for use by several threads."""
 
-    _rules: list[Rule] = field(default_factory=list)
-    _struck: Counter[str] = field(default_factory=Counter)
+    _rules: list[FaultRule] = field(default_factory=list)
+    _injections: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, rules: Any) -> None:
-        """Rules, as docs/models.md gives them: all of them or, when one is wrong, none.
+        """Add one rule or a list of rules (see docs/models.md, "Faults"). An invalid rule rejects the whole list.
 
         Raises:
-            ValueError: says what a rule is.
+            ValueError: a rule is invalid; the message names the allowed keys or values.
         """
-        made = [_rule(given) for given in (rules if isinstance(rules, list) else [rules])]
+        new_rules = [_rule(rule) for rule in (rules if isinstance(rules, list) else [rules])]
         with self._lock:
-            self._rules += made
+            self._rules += new_rules
 
     def rules(self) -> list[dict[str, Any]]:
+        """Return the rules as ``{"match", "do", "fitted"}``; ``fitted`` counts the requests that matched."""
         with self._lock:
             return [{"match": r.pattern.pattern, "do": r.fault.kind, "fitted": r.fitted} for r in self._rules]
 
     def clear(self) -> None:
+        """Remove all rules and counts."""
         with self._lock:
             self._rules.clear()
-            self._struck.clear()
+            self._injections.clear()
 
     def due(self, text: str) -> Fault | None:
-        """The fault that a request meets, if any: a mark in its task first, then the first rule that fits."""
+        """Return the fault for a request, or None: marks in the request's task come first, then rules in order."""
         task = _TASK.search(text)
         for mark in _MARK.findall(task[1]) if task else []:
             fault = parse(mark)
-            if fault and (not fault.agent or f"agent {fault.agent} " in text) and self._strikes(fault, mark + text):
+            if (
+                fault
+                and (not fault.agent or f"agent {fault.agent} " in text)
+                and self._is_within_times(fault, mark + text)
+            ):
                 return fault
         with self._lock:
             for rule in self._rules:
@@ -95,16 +104,17 @@ class Faults:
                         return rule.fault
         return None
 
-    def _strikes(self, fault: Fault, key: str) -> bool:
+    def _is_within_times(self, fault: Fault, key: str) -> bool:
+        """Count an injection of the fault, and return whether ``fault.times`` allows the injection."""
         if fault.times is None:
             return True
         with self._lock:
-            self._struck[key] += 1
-            return self._struck[key] <= fault.times
+            self._injections[key] += 1
+            return self._injections[key] <= fault.times
 
 
 def parse(mark: str) -> Fault | None:
-    """``throttle=2,retry-after=1,agent=h03`` as a fault; None for what is none, which is then ordinary text."""
+    """Parse a mark such as ``throttle=2,retry-after=1,agent=h03``. Return None for an invalid mark (plain text)."""
     head, *rest = [part.strip() for part in mark.split(",")]
     kind, _, amount = head.partition("=")
     options = {name: value for name, _, value in (part.partition("=") for part in rest)}
@@ -130,11 +140,12 @@ def parse(mark: str) -> Fault | None:
         return None
 
 
-def _rule(given: Any) -> Rule:
-    if not isinstance(given, Mapping) or not given.keys() <= _RULE_KEYS or not isinstance(given.get("match"), str):
-        raise ValueError(f"a rule has match (a regular expression), do, and of {', '.join(sorted(_RULE_KEYS))} any")
-    options = {name: value for name, value in given.items() if name not in ("match", "do")}
+def _rule(value: Any) -> FaultRule:
+    if not isinstance(value, Mapping) or not value.keys() <= _RULE_KEYS or not isinstance(value.get("match"), str):
+        optional = ", ".join(sorted(_RULE_KEYS - {"match", "do"}))
+        raise ValueError(f"a rule is an object with match (a regular expression), do, and optionally {optional}")
+    options = {name: option for name, option in value.items() if name not in ("match", "do")}
     try:
-        return Rule(re.compile(given["match"], re.DOTALL), Fault(kind=given.get("do", ""), **options))
+        return FaultRule(re.compile(value["match"], re.DOTALL), Fault(kind=value.get("do", ""), **options))
     except re.error as error:
-        raise ValueError(f"match = {given['match']!r} is no regular expression: {error}") from None
+        raise ValueError(f"match = {value['match']!r} is not a regular expression: {error}") from None

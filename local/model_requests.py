@@ -1,4 +1,4 @@
-"""What the stand-in understands of a request to the Messages API."""
+"""Requests to the fake Messages API: validation, text and JSON schema."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def problem(body: Any) -> str:
-    """What is wrong with a request, as the API words it; "" when nothing is."""
+def invalid_request_message(body: Any) -> str:
+    """Validate a request body. Return the API's message for the first error, or "" for a valid request."""
     if not isinstance(body, dict):
         return "Input should be a valid dictionary"
     for name in ("model", "messages", "max_tokens"):
@@ -17,26 +17,30 @@ def problem(body: Any) -> str:
         return "model: Input should be a valid string"
     if not isinstance(body["max_tokens"], int) or isinstance(body["max_tokens"], bool) or body["max_tokens"] < 1:
         return "max_tokens: Input should be greater than or equal to 1"
-    return _in_system(body.get("system")) or _in_messages(body["messages"]) or _in_format(body.get("output_config"))
+    return (
+        _system_error(body.get("system"))
+        or _messages_error(body["messages"])
+        or _format_error(body.get("output_config"))
+    )
 
 
-def text_of(body: Mapping[str, Any]) -> str:
-    """System and messages of a request without a problem, as one text."""
+def prompt_text(body: Mapping[str, Any]) -> str:
+    """Return system prompt and messages of a valid request as one text."""
     contents = [body.get("system") or "", *(message["content"] for message in body["messages"])]
     blocks = [block for content in contents for block in ([content] if isinstance(content, str) else content)]
     return "\n".join(block if isinstance(block, str) else str(block.get("text", "")) for block in blocks)
 
 
-def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The JSON schema that the answer has to fit, if one was given."""
+def output_schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the JSON schema that the response must fit, or None for free text."""
     return ((body.get("output_config") or {}).get("format") or {}).get("schema")
 
 
-def _in_system(system: Any) -> str:
-    return _in_content("system", system) if system is not None else ""
+def _system_error(system: Any) -> str:
+    return _content_error("system", system) if system is not None else ""
 
 
-def _in_messages(messages: Any) -> str:
+def _messages_error(messages: Any) -> str:
     if not isinstance(messages, list) or not messages:
         return "messages: at least one message is required"
     for number, message in enumerate(messages):
@@ -44,35 +48,35 @@ def _in_messages(messages: Any) -> str:
             return f"messages.{number}: Input should be a valid dictionary"
         if message.get("role") not in ("user", "assistant"):
             return f"messages.{number}.role: Input should be 'user' or 'assistant'"
-        found = _in_content(f"messages.{number}.content", message.get("content"))
-        if found:
-            return found
+        error = _content_error(f"messages.{number}.content", message.get("content"))
+        if error:
+            return error
     return ""
 
 
-def _in_content(where: str, content: Any) -> str:
+def _content_error(path: str, content: Any) -> str:
     if isinstance(content, str):
         return ""
     if not isinstance(content, list):
-        return f"{where}: Input should be a valid string or list"
+        return f"{path}: Input should be a valid string or list"
     for number, block in enumerate(content):
         if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-            return f"{where}.{number}.type: Field required"
+            return f"{path}.{number}.type: Field required"
         if block["type"] == "text" and not isinstance(block.get("text"), str):
-            return f"{where}.{number}.text: Field required"
+            return f"{path}.{number}.text: Field required"
     return ""
 
 
-def _in_format(config: Any) -> str:
+def _format_error(config: Any) -> str:
     if config is None:
         return ""
     if not isinstance(config, dict):
         return "output_config: Input should be a valid dictionary"
-    wanted = config.get("format")
-    if wanted is None:
+    output_format = config.get("format")
+    if output_format is None:
         return ""
-    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+    if not isinstance(output_format, dict) or output_format.get("type") != "json_schema":
         return "output_config.format.type: Input should be 'json_schema'"
-    if not isinstance(wanted.get("schema"), dict):
+    if not isinstance(output_format.get("schema"), dict):
         return "output_config.format.schema: Input should be a valid dictionary"
     return ""

@@ -1,10 +1,10 @@
-"""The models' stand-in: speaks the Messages API on this machine, answers by rule, and fails on demand.
+"""Fake Anthropic Messages API: the stand-in (stub, mock server) for models on one machine, with fault injection.
 
-``python -m local.model_server --port 8080``. The real SDK talks to it, so its requests, errors and time-outs are the
-real ones. The same request always gets the same answer, and every text says that it comes from no model.
+``python -m local.model_server --port 8080`` serves the real SDK, so requests, errors and timeouts are the real ones.
+Equal requests get equal responses, and every text says that no model wrote the text.
 
-Faults are asked for by marks in the task (``[[offline:throttle=2,retry-after=1]]``) or by rules
-(``POST /_fabric/rules``), see docs/models.md.
+A client injects faults (throttling, overload, errors, delays, hangs, bad output) by marks in the task
+(``[[offline:throttle=2,retry-after=1]]``) or by rules (``POST /_fabric/rules``); see docs/models.md.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from local.model_answers import answer
 from local.model_faults import Fault, Faults
-from local.model_requests import problem, text_of
+from local.model_requests import invalid_request_message, prompt_text
+from local.model_responses import response
 
 _MAX_BODY = 32 * 1024 * 1024  # the Messages API's limit
 _CHUNK = 1024 * 1024
 _MESSAGES, _RULES, _REQUESTS = "/v1/messages", "/_fabric/rules", "/_fabric/requests"
 _BEDROCK, _INVOKE = "/model/", "/invoke"
-_IN_ANSWER = ("refuse", "cutoff", "garbage")
+_CONTENT_FAULTS = ("refuse", "cutoff", "garbage")
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -43,43 +43,50 @@ _TYPES = {
 }
 
 
-class StandIn(ThreadingHTTPServer):
-    """The server and what it remembers: the rules for faults, and how many requests met which end."""
+class FakeModelServer(ThreadingHTTPServer):
+    """HTTP server of the fake Messages API, with its fault rules and its counts of requests by model and outcome."""
 
     daemon_threads = True
     request_queue_size = 256
 
     def __init__(self, port: int, *, latency_s: float = 0.0) -> None:
-        """``port`` of 127.0.0.1; 0 takes a free one, see ``server_port``."""
+        """Listen on ``port`` of 127.0.0.1; 0 selects a free port, see ``server_port``.
+
+        Args:
+            latency_s: added to each response, in seconds.
+        """
         super().__init__(("127.0.0.1", port), _Handler)
         self.faults = Faults()
         self.latency_s = latency_s
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, str]] = Counter()
 
-    def note(self, model: str, end: str) -> None:
+    def count(self, model: str, outcome: str) -> None:
+        """Count a request; ``outcome`` is "answered" or the kind of the injected fault."""
         with self._lock:
-            self._requests[model, end] += 1
+            self._requests[model, outcome] += 1
 
     def counts(self) -> list[dict[str, Any]]:
+        """Return the counts as ``{"model", "outcome", "count"}``, sorted by model and outcome."""
         with self._lock:
             return [{"model": m, "outcome": e, "count": n} for (m, e), n in sorted(self._requests.items())]
 
-    def forget(self) -> None:
+    def reset_counts(self) -> None:
+        """Set all counts to zero."""
         with self._lock:
             self._requests.clear()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is what time-outs look like from here, and no error."""
+        """Print a traceback, except for a client that disconnected: clients disconnect after a timeout."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: StandIn  # pyright: ignore[reportIncompatibleVariableOverride]  socketserver sets the one that made it
+    server: FakeModelServer  # pyright: ignore[reportIncompatibleVariableOverride]  set by socketserver
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    timeout = 60.0  # of silence within a request and between two
+    timeout = 60.0  # seconds without data, within a request and between requests
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -89,15 +96,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == _RULES:
             self._send(200, self.server.faults.rules())
         else:
-            self._not_here()
+            self._not_found()
 
     def do_DELETE(self) -> None:
         if self.path == _REQUESTS:
-            self.server.forget()
+            self.server.reset_counts()
         elif self.path == _RULES:
             self.server.faults.clear()
         else:
-            self._not_here()
+            self._not_found()
             return
         self._send(200, {})
 
@@ -107,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         on_bedrock = self.path.startswith(_BEDROCK) and self.path.endswith(_INVOKE)
         if self.path not in (_MESSAGES, _RULES) and not on_bedrock:
-            self._not_here()
+            self._not_found()
             return
         try:
             body = json.loads(raw)
@@ -122,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._messages(body)
 
     def _body(self) -> bytes | None:
-        """The request's body; None when it was answered already."""
+        """Read the request body. Return None after an error response."""
         length = self.headers.get("content-length") or "0"
         if "transfer-encoding" in self.headers or not length.isdecimal():
             self.close_connection = True
@@ -131,9 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         left = int(length)
         if left <= _MAX_BODY:
             return self.rfile.read(left)
-        while left > 0 and (
-            chunk := self.rfile.read(min(left, _CHUNK))
-        ):  # else the client meets a reset, not an answer
+        # Read the body to its end: a client that still sends would see a connection reset instead of the response.
+        while left > 0 and (chunk := self.rfile.read(min(left, _CHUNK))):
             left -= len(chunk)
         self._error(413, "Request exceeds the maximum size")
         return None
@@ -147,21 +153,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {})
 
     def _messages(self, body: Any) -> None:
-        found = problem(body)
+        error = invalid_request_message(body)
         if "authorization" not in self.headers and "x-api-key" not in self.headers:
             self._error(401, "x-api-key header is required")
         elif self.path == _MESSAGES and "anthropic-version" not in self.headers:
             self._error(400, "anthropic-version: header is required")
-        elif found:
-            self._error(400, found)
+        elif error:
+            self._error(400, error)
         else:
-            fault = self.server.faults.due(text_of(body))
+            fault = self.server.faults.due(prompt_text(body))
             delay_s = (fault.delay_s or 0.0) if fault and fault.kind == "delay" else 0.0
             time.sleep(self.server.latency_s + delay_s)
-            self.server.note(body["model"], fault.kind if fault and fault.kind != "delay" else "answered")
-            self._answer(body, fault)
+            self.server.count(body["model"], fault.kind if fault and fault.kind != "delay" else "answered")
+            self._respond(body, fault)
 
-    def _answer(self, body: Mapping[str, Any], fault: Fault | None) -> None:
+    def _respond(self, body: Mapping[str, Any], fault: Fault | None) -> None:
         if fault and fault.kind == "throttle":
             after = {"retry-after": f"{fault.retry_after_s:g}"} if fault.retry_after_s else {}
             self._error(429, "Too many requests", after)
@@ -172,12 +178,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault and fault.kind == "hang":
             self._hang(math.inf if fault.delay_s is None else fault.delay_s)
         else:
-            self._say(body, fault.kind if fault and fault.kind in _IN_ANSWER else "")
+            self._respond_with_message(body, fault.kind if fault and fault.kind in _CONTENT_FAULTS else "")
 
-    def _say(self, body: Mapping[str, Any], fault: str) -> None:
+    def _respond_with_message(self, body: Mapping[str, Any], fault: str) -> None:
         try:
-            message = answer(body, fault)
-        except (ValueError, TypeError, AttributeError) as error:  # a schema may hold anything
+            message = response(body, fault)
+        except (ValueError, TypeError, AttributeError) as error:  # a client's schema can have any content
             self._error(400, f"{error}")
             return
         if body.get("stream"):
@@ -186,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, message)
 
     def _hang(self, seconds: float) -> None:
-        """Say nothing for so long, or until the client has left; then drop the connection."""
+        """Send nothing for ``seconds`` or until the client disconnects; then drop the connection."""
         self.close_connection = True
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
@@ -220,8 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
 
-    def _not_here(self) -> None:
-        self._error(404, f"{self.path[:60]} is not served here")
+    def _not_found(self) -> None:
+        self._error(404, f"{self.path[:60]} does not exist; the Messages API is at {_MESSAGES}")
 
     def _error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
@@ -241,18 +247,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are counted, not logged: their paths tell nothing."""
+        """Log nothing: requests are counted instead, and their paths are all the same."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m local.model_server", description="The models' stand-in.")
-    parser.add_argument("--port", type=int, required=True, help="of 127.0.0.1")
-    parser.add_argument("--latency-s", type=float, default=0.0, help="how long each answer takes")
-    chosen = parser.parse_args()
+    """Run the server until a signal ends the process. Return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.model_server", description="Fake Anthropic Messages API with fault injection."
+    )
+    parser.add_argument("--port", type=int, required=True, help="port of 127.0.0.1")
+    parser.add_argument("--latency-s", type=float, default=0.0, help="seconds that each response takes")
+    args = parser.parse_args()
     try:
-        server = StandIn(chosen.port, latency_s=max(0.0, chosen.latency_s))
+        server = FakeModelServer(args.port, latency_s=max(0.0, args.latency_s))
     except (OSError, OverflowError) as error:
-        print(f"model stand-in: port {chosen.port} of 127.0.0.1 cannot be used: {error}", file=sys.stderr)
+        print(f"model stand-in: port {args.port} of 127.0.0.1 cannot be used: {error}", file=sys.stderr)
         return 1
     try:
         server.serve_forever()

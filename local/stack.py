@@ -1,4 +1,4 @@
-"""Puts a stack onto a running platform: packages and settings for this machine, the program, the functions."""
+"""Deployment of a stack to a running platform: settings for this machine, packages, resources, warm functions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
 from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 
-# One event source runs so many handlers side by side: two cores gain nothing from more.
-_CONCURRENCY = 2
+_CONCURRENCY = 2  # handlers per event source at the same time; more do not help on two cores
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """A stack on the platform."""
+class DeployedStack:
+    """Stack that is deployed to the platform."""
 
     stack: str
     region: str
     deployment: deploy.Deployment
-    primary: Deployed | None = None  # what it stands by for, on the same platform
+    primary: DeployedStack | None = None  # for a standby: the primary, on the same platform
 
     @property
     def outputs(self) -> dict[str, Any]:
+        """Outputs of the stack's program."""
         return self.deployment.outputs
 
 
-def changes(platform: Platform) -> dict[str, Any]:
-    """Where a stack on this machine differs from the same stack in AWS: by settings only."""
+def local_settings(platform: Platform) -> dict[str, Any]:
+    """Return the settings, by dotted path, in which a stack on this machine differs from the same stack in AWS."""
     return {
         "model.provider": "offline",
         "model.baseUrl": platform.model_url,
@@ -49,11 +49,11 @@ def changes(platform: Platform) -> dict[str, Any]:
     }
 
 
-def surroundings(platform: Platform, region: str = REGION) -> types.Surroundings:
-    """What creators of resources need to know of ``platform``."""
+def emulator_context(platform: Platform, region: str = REGION) -> types.EmulatorContext:
+    """Return the connection to the platform's emulator that resource types use."""
     work = platform.scratch / "work"
     work.mkdir(exist_ok=True)
-    return types.Surroundings(
+    return types.EmulatorContext(
         endpoint_url=platform.endpoint_url,
         region=region,
         account_id=ACCOUNT,
@@ -63,61 +63,66 @@ def surroundings(platform: Platform, region: str = REGION) -> types.Surroundings
     )
 
 
-def put_up(
+def deploy_stack(
     platform: Platform,
     stack: str = "dev",
-    changed: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     *,
-    primary_changed: Mapping[str, Any] | None = None,
-    report: Callable[[deploy.Step], None] = lambda _: None,
-) -> Deployed:
-    """Build the packages, run the program against the emulator, and make the functions answer.
+    primary_overrides: Mapping[str, Any] | None = None,
+    report: Callable[[deploy.DeployStep], None] = lambda _: None,
+) -> DeployedStack:
+    """Build the packages, run the program against the emulator, and start the durable-execution runner.
 
-    A standby is put up after the primary that it reads, as in AWS: both on the one platform, each in its region. What
-    runs sessions is the stack that was asked for, because the runner of durable executions knows one region.
+    The primary of a standby is deployed first, as in AWS: to the same platform, in its own Region. Only ``stack`` can
+    run sessions, as the runner supports one Region.
 
     Args:
-        changed: settings by dotted path (``{"fleet.size": 2}``), beside what this machine makes of a stack.
-        primary_changed: likewise, of the primary that a standby is put up after.
-        report: called for each resource once it stands.
+        overrides: settings by dotted path (``{"fleet.size": 2}``), besides :func:`local_settings`.
+        primary_overrides: settings of a standby's primary.
+        report: called after each resource.
 
     Raises:
-        packager.PackagingError, types.CreationFailedError, pulumi.RunError
+        packager.PackagingError: a package could not be built.
+        processes.ProcessFailedError: the runner did not start.
+        pulumi.RunError: the settings are invalid.
+        types.CreationFailedError: the emulator refused a resource.
     """
-    built = packager.build(packager.Target.here())
-    with _packages(built.code.parent):
-        deployed = _put_up(platform, stack, changed or {}, primary_changed or {}, report)
+    package = packager.build(packager.Target.here())
+    with _package_folder(package.code.parent):
+        deployed = _deploy(platform, stack, overrides or {}, primary_overrides or {}, report)
     platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
     return deployed
 
 
-def _put_up(
+def _deploy(
     platform: Platform,
     stack: str,
-    changed: Mapping[str, Any],
-    primary_changed: Mapping[str, Any],
-    report: Callable[[deploy.Step], None],
-) -> Deployed:
-    # A stack that keeps the password itself has it encrypted in its file, where only the engine can read it.
+    overrides: Mapping[str, Any],
+    primary_overrides: Mapping[str, Any],
+    report: Callable[[deploy.DeployStep], None],
+) -> DeployedStack:
+    # A stack whose settings hold the password has the password encrypted in its file; only the engine can decrypt it.
     config = {
-        **stackfile.read(stack, {**changes(platform), **changed}),
+        **stackfile.read(stack, {**local_settings(platform), **overrides}),
         "infrafabric:databasePassword": secrets.token_urlsafe(24),
     }
     tree = json.loads(config["infrafabric:settings"])
     primary, stacks = None, {}
     if tree.get("primary"):
         name = tree["primary"]["stack"]
-        primary = _put_up(platform, name.rpartition("/")[2], primary_changed, {}, report)
+        primary = _deploy(platform, name.rpartition("/")[2], primary_overrides, {}, report)
         stacks = {name: primary.outputs}
-    at = surroundings(platform, tree["region"])
-    deployment = deploy.deploy(program.stack, stack_name=stack, config=config, at=at, stacks=stacks, report=report)
-    return Deployed(stack, tree["region"], deployment, primary)
+    context = emulator_context(platform, tree["region"])
+    deployment = deploy.deploy(
+        program.stack, stack_name=stack, config=config, context=context, stacks=stacks, report=report
+    )
+    return DeployedStack(stack, tree["region"], deployment, primary)
 
 
-def warm(platform: Platform, deployed: Deployed) -> None:
-    """Start one environment of every function at once: those that start one after another cost seconds.
+def warm_up(platform: Platform, deployed: DeployedStack) -> None:
+    """Start one environment per function, all at the same time: one after another would take seconds.
 
-    An agent answers an empty batch without doing anything, and so does the recorder; the API lists no sessions.
+    Agents and recorder receive an empty batch, which has no effect; the API receives a request for all sessions.
     """
     client = platform.client("lambda", deployed.region)
     outputs = deployed.outputs
@@ -136,13 +141,13 @@ def warm(platform: Platform, deployed: Deployed) -> None:
             job.result()
 
 
-def facts(platform: Platform, deployed: Deployed) -> dict[str, Any]:
-    """What a client of the platform needs to know, in the shape that ``fabric local up --json`` prints.
+def connection(platform: Platform, deployed: DeployedStack) -> dict[str, Any]:
+    """Return addresses, credentials and outputs for clients, as ``fabric local up --json`` prints them.
 
-    Beside a standby there is ``primary``: {"region", "outputs"} of the stack that it stands by for.
+    For a standby the key ``primary`` has ``{"region", "outputs"}`` of its primary.
     """
     primary = deployed.primary
-    beside = {"primary": {"region": primary.region, "outputs": primary.outputs}} if primary else {}
+    primary_info = {"primary": {"region": primary.region, "outputs": primary.outputs}} if primary else {}
     return {
         "endpoint_url": platform.endpoint_url,
         "stack": deployed.stack,
@@ -151,24 +156,25 @@ def facts(platform: Platform, deployed: Deployed) -> dict[str, Any]:
         "api": {"url": deployed.outputs["api_url"], "key": deployed.outputs["api_key"]},
         "database_url": platform.database_url,
         "outputs": deployed.outputs,
-        **beside,
+        **primary_info,
     }
 
 
 @contextmanager
-def _packages(folder: Path) -> Iterator[None]:
-    before = os.environ.get(packages.OVERRIDE)
+def _package_folder(folder: Path) -> Iterator[None]:
+    """Make the program use the packages in ``folder`` until the block ends."""
+    previous = os.environ.get(packages.OVERRIDE)
     os.environ[packages.OVERRIDE] = str(folder)
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             del os.environ[packages.OVERRIDE]
         else:
-            os.environ[packages.OVERRIDE] = before
+            os.environ[packages.OVERRIDE] = previous
 
 
 def _durable_functions(platform: Platform, region: str) -> dict[str, dict[str, int]]:
     pages = platform.client("lambda", region).get_paginator("list_functions").paginate()
-    found = [function for page in pages for function in page["Functions"]]
-    return {f["FunctionName"]: f["DurableConfig"] for f in found if f.get("DurableConfig")}
+    functions = [function for page in pages for function in page["Functions"]]
+    return {f["FunctionName"]: f["DurableConfig"] for f in functions if f.get("DurableConfig")}

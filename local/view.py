@@ -1,4 +1,4 @@
-"""What a person sees while the platform works: rich on a terminal, plain lines elsewhere, silence beside JSON."""
+"""Progress output of the commands: rich on a terminal, plain lines elsewhere, none with JSON output."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from local.deploy import Deployment, Step
+from local.deploy import Deployment, DeployStep
 
 _BAR = 40  # characters of an agent's timeline
 
 
 class View(Protocol):
-    """Progress, as it happens. The document at the end is the caller's to print."""
+    """Interface for progress output. The caller prints a JSON document itself."""
 
-    def part(self, name: str) -> None: ...
-    def step(self, step: Step) -> None: ...
+    def starting(self, name: str) -> None: ...
+    def step(self, step: DeployStep) -> None: ...
     def deployed(self, deployment: Deployment) -> None: ...
     def session(self, session: dict[str, Any]) -> None: ...
     def ended(self, document: dict[str, Any]) -> None: ...
@@ -31,25 +31,25 @@ class View(Protocol):
 
 
 def view_for(as_json: bool) -> View:
-    """JSON takes standard output, so then nothing else is said; otherwise what the terminal can show."""
+    """Return the view for standard output: none with JSON, rich on a terminal, else plain lines."""
     if as_json:
         return Quiet()
     return Rich() if sys.stdout.isatty() else Plain()
 
 
 class Quiet:
-    """Says nothing."""
+    """View without output."""
 
-    def part(self, name: str) -> None: ...
-    def step(self, step: Step) -> None: ...
+    def starting(self, name: str) -> None: ...
+    def step(self, step: DeployStep) -> None: ...
     def deployed(self, deployment: Deployment) -> None: ...
     def session(self, session: dict[str, Any]) -> None: ...
     def ended(self, document: dict[str, Any]) -> None: ...
     def note(self, text: str) -> None: ...
 
 
-def _owner(step: Step, by_urn: dict[str, Step]) -> str:
-    """The outermost component that a resource belongs to, as ``AgentFleet``; parts of a component count as its own."""
+def _owner(step: DeployStep, by_urn: dict[str, DeployStep]) -> str:
+    """Return the type name of a resource's outermost component, such as ``AgentFleet``; "stack" without a component."""
     kind = "stack"
     while step.parent in by_urn:
         step = by_urn[step.parent]
@@ -58,45 +58,45 @@ def _owner(step: Step, by_urn: dict[str, Step]) -> str:
 
 
 def short(token: str) -> str:
-    """``aws:sqs/queue:Queue`` as ``sqs.Queue``."""
+    """Return a short form of a type token: ``sqs.Queue`` for ``aws:sqs/queue:Queue``."""
     module, _, name = token.rpartition(":")
     return f"{module.split(':')[-1].split('/')[0]}.{name}"
 
 
 def by_component(deployment: Deployment) -> dict[str, dict[str, Counter[str]]]:
-    """Component → outcome (created, recorded) → type → how many."""
-    found: dict[str, dict[str, Counter[str]]] = {}
+    """Count the resources by component, outcome ("created" or "recorded") and short type."""
+    counts: dict[str, dict[str, Counter[str]]] = {}
     by_urn = {step.urn: step for step in deployment.steps}
     for step in deployment.steps:
         if step.outcome != "component":
-            kinds = found.setdefault(_owner(step, by_urn), {"created": Counter(), "recorded": Counter()})
+            kinds = counts.setdefault(_owner(step, by_urn), {"created": Counter(), "recorded": Counter()})
             kinds[step.outcome][short(step.type)] += 1
-    return dict(sorted(found.items()))
+    return dict(sorted(counts.items()))
 
 
 class Plain:
-    """A line for whatever is worth one."""
+    """View that prints lines of text."""
 
     def __init__(self) -> None:
-        self._said = ""
+        self._last_line = ""
 
-    def part(self, name: str) -> None:
+    def starting(self, name: str) -> None:
         print(f"starting: {name}", flush=True)
 
-    def step(self, step: Step) -> None: ...
+    def step(self, step: DeployStep) -> None: ...
 
     def deployed(self, deployment: Deployment) -> None:
         for component, kinds in by_component(deployment).items():
-            print(f"created: {component}: {_listed(kinds['created'])}")
+            print(f"created: {component}: {_counts_text(kinds['created'])}")
             if kinds["recorded"]:
-                print(f"recorded only: {component}: {_listed(kinds['recorded'])}")
+                print(f"recorded only: {component}: {_counts_text(kinds['recorded'])}")
         created, recorded = (sum(deployment.count(outcome).values()) for outcome in ("created", "recorded"))
         print(f"resources: {created} created on the emulator, {recorded} recorded only", flush=True)
 
     def session(self, session: dict[str, Any]) -> None:
         line = _progress(session)
-        if line != self._said:
-            self._said = line
+        if line != self._last_line:
+            self._last_line = line
             print(line, flush=True)
 
     def ended(self, document: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ class Plain:
 
 
 class Rich:
-    """A tree that grows, a session that moves, and tables at the end."""
+    """View for terminals: a growing tree of resources, a session's progress, and tables at the end."""
 
     def __init__(self) -> None:
         self._console = Console()
@@ -115,41 +115,41 @@ class Rich:
         self._lock = threading.Lock()
         self._deployment = Deployment()
 
-    def part(self, name: str) -> None:
+    def starting(self, name: str) -> None:
         self._console.print(f"[dim]starting[/] {name}")
 
-    def step(self, step: Step) -> None:
+    def step(self, step: DeployStep) -> None:
         with self._lock:
             self._deployment.steps.append(step)
             self._show(_tree(self._deployment))
 
     def deployed(self, deployment: Deployment) -> None:
         self._show(_tree(deployment))
-        self._rest()
+        self._stop_live()
 
     def session(self, session: dict[str, Any]) -> None:
         self._show(Spinner("dots", Text(_progress(session))))
 
     def ended(self, document: dict[str, Any]) -> None:
-        self._rest()
+        self._stop_live()
         _print_end(self._console, document)
 
     def note(self, text: str) -> None:
         self._console.print(text)
 
-    def _show(self, what: Any) -> None:
+    def _show(self, renderable: Any) -> None:
         if self._live is None:
             self._live = Live(console=self._console, refresh_per_second=10)
             self._live.start()
-        self._live.update(what)
+        self._live.update(renderable)
 
-    def _rest(self) -> None:
+    def _stop_live(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
 
 
-def _listed(kinds: Counter[str]) -> str:
+def _counts_text(kinds: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
@@ -157,9 +157,9 @@ def _tree(deployment: Deployment) -> Tree:
     created, recorded = (sum(deployment.count(outcome).values()) for outcome in ("created", "recorded"))
     tree = Tree(f"[bold]stack[/]  {created} created on the emulator, {recorded} recorded only")
     for component, kinds in by_component(deployment).items():
-        branch = tree.add(f"[cyan]{component}[/]  [dim]{_listed(kinds['created'])}[/]")
+        branch = tree.add(f"[cyan]{component}[/]  [dim]{_counts_text(kinds['created'])}[/]")
         if kinds["recorded"]:
-            branch.add(f"[yellow]recorded only:[/] {_listed(kinds['recorded'])}")
+            branch.add(f"[yellow]recorded only:[/] {_counts_text(kinds['recorded'])}")
     return tree
 
 
@@ -180,9 +180,9 @@ def _print_end(console: Console, document: dict[str, Any]) -> None:
         console.print(f"  {finding['confidence']:.2f}  {finding['agent']}  {finding['text']}", markup=False)
     if len(report["findings"]) > 10:
         console.print(f"  and {len(report['findings']) - 10} more")
-    console.print("\n[bold]Where it lies[/]")
-    for name, place in document["places"].items():
-        console.print(f"  {name:18} {place}", markup=False)
+    console.print("\n[bold]Locations[/]")
+    for name, location in document["places"].items():
+        console.print(f"  {name:18} {location}", markup=False)
 
 
 def _timeline(rows: list[dict[str, Any]]) -> Table:

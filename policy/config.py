@@ -1,4 +1,4 @@
-"""What the rules are told besides a resource: where and what the stack is, and which of them count."""
+"""Configuration of the rules: properties of the stack, allowed regions and sizes, and the compliance profile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 PROFILES = ("soc2", "hipaa", "gdpr")
 SETTINGS = "infrafabric:settings"
-# As infra/settings/tree.py has them (a test holds the two together): the pack runs where infra need not be installed.
+# A copy of the list in infra/settings/tree.py, compared by a test: the pack runs where infra may not be installed.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
 CLASSES = ("nano", "micro", "small", "medium")
 FAMILIES = ("t3", "t3a", "t4g")
@@ -17,26 +17,27 @@ FAMILIES = ("t3", "t3a", "t4g")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One stack, as far as rules look at it."""
+    """Properties and limits of one stack that rules use."""
 
-    environment: str = "prod"  # what is not known is held to more
+    environment: str = "prod"  # the stricter rules apply to a stack without settings
     role: str = "primary"
     region: str = "us-east-1"
     residency: str = "anywhere"
-    regions: tuple[str, ...] = ()  # where anything may be; none named: anywhere that residency allows
-    families: tuple[str, ...] = FAMILIES  # of instances, for what may be paid
-    classes: tuple[str, ...] = CLASSES
-    least_log_days: int = 365  # in prod; what an audit asks for
-    profile: str | None = None  # only the rules that serve it
+    regions: tuple[str, ...] = ()  # allowed for resources; empty: all regions that residency allows
+    families: tuple[str, ...] = FAMILIES  # allowed instance families (cost)
+    classes: tuple[str, ...] = CLASSES  # allowed instance sizes (cost)
+    least_log_days: int = 365  # in prod, for audits
+    profile: str | None = None  # None: all rules; else rules for one of PROFILES only
 
     @property
     def prod(self) -> bool:
+        """Whether the rules for production apply."""
         return self.environment == "prod"
 
     @classmethod
     def of_settings(cls, tree: Mapping[str, Any], **more: Any) -> Config:
-        """As the stack's own settings (``infrafabric:settings``) say, so that nobody has to say it twice."""
-        others = [tree.get("recovery"), tree.get("primary")]
+        """Create the configuration from a stack's settings (``infrafabric:settings``), overridden by ``more``."""
+        other_stacks = [tree.get("recovery"), tree.get("primary")]
         guards = tree.get("guardrails") or {}
         return cls(
             environment=tree.get("environment", "prod"),
@@ -47,9 +48,9 @@ class Config:
                 dict.fromkeys(
                     [
                         tree.get("region", "us-east-1"),
-                        *(one["region"] for one in others if isinstance(one, Mapping)),
+                        *(other["region"] for other in other_stacks if isinstance(other, Mapping)),
                         *guards.get("allowedRegions", ()),
-                        "us-east-1",  # where CloudFront and Route 53 want what is theirs; residency looks again
+                        "us-east-1",  # required by CloudFront and Route 53; the rules for residency check further
                     ]
                 )
             ),
@@ -58,12 +59,12 @@ class Config:
 
     @classmethod
     def of_text(cls, settings: str, **more: Any) -> Config:
-        """As ``of_settings``, of the JSON that a stack's configuration holds."""
+        """Create the configuration from settings as JSON text, overridden by ``more``."""
         return cls.of_settings(json.loads(settings), **more)
 
     @classmethod
     def of_stack(cls, stack: str, **more: Any) -> Config:
-        """As ``Pulumi.<stack>.yaml`` says."""
-        from infra.settings import stackfile  # noqa: PLC0415  the pack's own process needs no infra
+        """Create the configuration from ``Pulumi.<stack>.yaml``, overridden by ``more``."""
+        from infra.settings import stackfile  # noqa: PLC0415  the pack's process must run without infra
 
         return cls.of_text(stackfile.read(stack)[SETTINGS], **more)

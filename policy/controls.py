@@ -1,4 +1,4 @@
-"""Which requirements a rule serves. A rule supports a control; no rule by itself fulfils one."""
+"""Controls of SOC 2, HIPAA and GDPR that rules support. No single rule fulfils a control."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from policy.rule import Controls
 
 
 def _controls(soc2: str = "", hipaa: str = "", gdpr: str = "") -> Controls:
-    written = {"soc2": soc2, "hipaa": hipaa, "gdpr": gdpr}
-    return {profile: tuple(text.split(", ")) for profile, text in written.items() if text}
+    ids = {"soc2": soc2, "hipaa": hipaa, "gdpr": gdpr}
+    return {profile: tuple(text.split(", ")) for profile, text in ids.items() if text}
 
 
 AT_REST = _controls("CC6.1, CC6.7", "§164.312(a)(2)(iv)", "Art. 32(1)(a)")

@@ -1,4 +1,4 @@
-"""IAM's documents, as rules read them."""
+"""IAM policy documents: statements, principals and conditions."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.rule import items
+from policy.rule import as_list
 
-# A statement that lets everybody in still asks who they are.
-_NARROWING = ("aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgID", "aws:SourceAccount", "aws:SourceArn")
+# Condition keys that restrict a statement with principal "*" to known callers.
+_SOURCE_KEYS = ("aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgID", "aws:SourceAccount", "aws:SourceArn")
 
 
 def statements(document: Any, effect: str) -> Iterator[Mapping[str, Any]]:
-    """The statements of a policy that allow, or deny."""
+    """Yield the statements of a JSON policy with ``effect`` "Allow" or "Deny"; none if the document is unknown."""
     if not isinstance(document, str) or not document.startswith("{"):
         return
-    for statement in items(json.loads(document).get("Statement")):
+    for statement in as_list(json.loads(document).get("Statement")):
         if statement.get("Effect") == effect:
             yield statement
 
 
-def everybody(statement: Mapping[str, Any]) -> bool:
-    """Whether the principal is anybody at all."""
+def allows_everyone(statement: Mapping[str, Any]) -> bool:
+    """Return whether a statement's principal is "*"."""
     principal = statement.get("Principal")
-    return "*" in items(principal.get("AWS") if isinstance(principal, Mapping) else principal)
+    return "*" in as_list(principal.get("AWS") if isinstance(principal, Mapping) else principal)
 
 
-def narrowed(statement: Mapping[str, Any]) -> bool:
-    """Whether a condition says whose requests are meant."""
+def has_source_condition(statement: Mapping[str, Any]) -> bool:
+    """Return whether a condition restricts the caller by principal, organisation, account or source ARN."""
     keys = {key for test in statement.get("Condition", {}).values() for key in test}
-    return bool(keys & set(_NARROWING))
+    return bool(keys & set(_SOURCE_KEYS))
 
 
 def refuses_plain_http(document: Any) -> bool:
-    """Whether requests without TLS are denied to everybody."""
+    """Return whether a policy denies all requests without TLS."""
     return any(
-        everybody(statement) and statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
+        allows_everyone(statement)
+        and statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
         for statement in statements(document, "Deny")
     )
 
 
-def called(statement: Mapping[str, Any]) -> str:
+def statement_label(statement: Mapping[str, Any]) -> str:
+    """Return a statement's Sid for a violation's text, or "a statement"."""
     return str(statement.get("Sid", "a statement"))

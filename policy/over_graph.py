@@ -1,4 +1,4 @@
-"""The pack over a captured graph: the same rules, and no engine."""
+"""Evaluation of the rules on a captured graph, without Pulumi's engine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from policy.rules import RULES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broken:
-    """A rule, and the resource that breaks it."""
+class GraphViolation:
+    """Violation of a rule by a resource of a graph."""
 
     rule: Rule
     resource: str
@@ -23,25 +23,26 @@ class Broken:
         return hash((self.rule.name, self.resource, self.text))
 
 
-def violations(graph: Graph, config: Config, rules: Sequence[Rule] = RULES) -> list[Broken]:
-    """Every violation, rule by rule."""
+def violations(graph: Graph, config: Config, rules: Sequence[Rule] = RULES) -> list[GraphViolation]:
+    """Return all violations, ordered by rule."""
     subjects = subjects_of(graph)
     return [
-        Broken(rule=rule, resource=it.name, text=text) for rule in rules for it, text in rule.over(subjects, config)
+        GraphViolation(rule=rule, resource=subject.name, text=text)
+        for rule in rules
+        for subject, text in rule.violations(subjects, config)
     ]
 
 
 def subjects_of(graph: Graph) -> list[Subject]:
-    """What the rules look at: all of AWS's, and the provider that it comes from."""
-    looked_at = (one for one in graph.resources if one.type.startswith("aws:") or one.type == PROVIDER)
-    return [_subject(resource) for resource in looked_at]
+    """Return the resources that rules check: AWS resources and AWS providers."""
+    return [_subject(r) for r in graph.resources if r.type.startswith("aws:") or r.type == PROVIDER]
 
 
 def _subject(resource: Resource) -> Subject:
     return Subject(
         type=resource.type,
         name=resource.name,
-        # Identities, which only the answer knows, tie resources together: a VPC's id, a queue's URL.
+        # Checks of a whole stack connect resources by outputs such as a VPC's ID or a queue's URL.
         props={"id": resource.id, **resource.outputs, **resource.inputs},
         urn=resource.urn,
     )

@@ -1,9 +1,9 @@
-"""The rules as a CrossGuard pack, for the engine to ask during previews and updates."""
+"""The rules as a CrossGuard policy pack for Pulumi's engine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pulumi.runtime
@@ -26,7 +26,7 @@ from policy.rule import PROVIDER, Rule, Subject
 from policy.rules import RULES
 
 NAME = "infrafabric"
-# What --policy-pack-config may say of a rule, beside its enforcementLevel; the rest is the stack's own settings.
+# Keys per rule in the file of --policy-pack-config, besides enforcementLevel. Other values come from the settings.
 _SCHEMA = {
     "profile": {"type": "string", "enum": list(PROFILES)},
     "environment": {"type": "string", "enum": ["dev", "prod"]},
@@ -39,25 +39,29 @@ _SCHEMA = {
 
 
 def serve() -> None:
-    """Answers the engine; does not return."""
+    """Serve the pack to the engine. Does not return."""
     PolicyPack(NAME, policies(), enforcement_level=EnforcementLevel.MANDATORY)
 
 
 def policies(rules: Sequence[Rule] = RULES) -> list[Policy]:
-    """One policy of CrossGuard's for each rule."""
+    """Return one CrossGuard policy per rule."""
     return [_policy(rule) for rule in rules]
 
 
-def config_of(given: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
-    """What the stack's settings say (the engine hands its configuration to the pack), then what the pack's do."""
-    names = {"leastLogDays": "least_log_days"}
-    known = {one.name for one in fields(Config)}
-    more = {names.get(key, key): _frozen(value) for key, value in given.items() if names.get(key, key) in known}
-    settings = environment.get(SETTINGS)
+def config_of(pack_config: Mapping[str, Any], stack_config: Mapping[str, str]) -> Config:
+    """Return the configuration of a rule: the stack's settings, overridden by the pack's configuration.
+
+    Args:
+        pack_config: values of ``--policy-pack-config`` for the rule.
+        stack_config: the stack's configuration, which the engine passes to the pack.
+    """
+    field_names = {field.name for field in fields(Config)}
+    values = {"least_log_days" if key == "leastLogDays" else key: value for key, value in pack_config.items()}
+    overrides = {name: _frozen(value) for name, value in values.items() if name in field_names}
+    settings = stack_config.get(SETTINGS)
     if settings is None:
-        return Config(**more)
-    own = Config.of_text(settings)
-    return Config(**{**{one.name: getattr(own, one.name) for one in fields(Config)}, **more})
+        return Config(**overrides)
+    return replace(Config.of_text(settings), **overrides)
 
 
 def _frozen(value: Any) -> Any:
@@ -68,11 +72,11 @@ def _frozen(value: Any) -> Any:
 
 def _policy(rule: Rule) -> Policy:
     kind = StackValidationPolicy if rule.check_stack else ResourceValidationPolicy
-    ask = _stack(rule) if rule.check_stack else _resource(rule)
+    validate = _stack_validation(rule) if rule.check_stack else _resource_validation(rule)
     return kind(
         name=rule.name,
         description=rule.description,
-        validate=ask,  # pyright: ignore[reportArgumentType]  each kind gets its own
+        validate=validate,  # pyright: ignore[reportArgumentType]  the function's type follows from the kind
         enforcement_level=EnforcementLevel.MANDATORY if rule.mandatory else EnforcementLevel.ADVISORY,
         config_schema=PolicyConfigSchema(properties=dict(_SCHEMA)),
         severity=Severity(rule.severity),
@@ -83,33 +87,33 @@ def _policy(rule: Rule) -> Policy:
     )
 
 
-def _looked_at(type_: str) -> bool:
+def _is_checked(type_: str) -> bool:
     return type_.startswith("aws:") or type_ == PROVIDER
 
 
-def _resource(rule: Rule) -> Any:
+def _resource_validation(rule: Rule) -> Any:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        it = Subject(type=args.resource_type, name=args.name, props=args.props, urn=args.urn)
-        if not _looked_at(it.type) or (rule.types and it.type not in rule.types):
-            return  # before the settings are read: every rule is asked of every resource
-        for text in rule.texts(it, config_of(args.get_config(), pulumi.runtime.get_config_env())):
-            report(f"{it.name} {text}. {rule.remediation}", it.urn)
+        resource = Subject(type=args.resource_type, name=args.name, props=args.props, urn=args.urn)
+        if not _is_checked(resource.type) or (rule.types and resource.type not in rule.types):
+            return  # before the configuration is parsed: the engine calls every rule for every resource
+        for text in rule.resource_violations(resource, config_of(args.get_config(), pulumi.runtime.get_config_env())):
+            report(f"{resource.name} {text}. {rule.remediation}", resource.urn)
 
     return validate
 
 
-def _stack(rule: Rule) -> Any:
+def _stack_validation(rule: Rule) -> Any:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         subjects = [
-            Subject(type=it.resource_type, name=it.name, props=it.props, urn=it.urn)
-            for it in args.resources
-            if _looked_at(it.resource_type)
+            Subject(type=resource.resource_type, name=resource.name, props=resource.props, urn=resource.urn)
+            for resource in args.resources
+            if _is_checked(resource.resource_type)
         ]
         config = config_of(args.get_config(), pulumi.runtime.get_config_env())
         try:
-            for it, text in rule.over(subjects, config):
-                report(f"{it.name} {text}. {rule.remediation}", it.urn)
-        except KeyError as missing:  # an output, of which a provider need not say in a preview that it will be there
+            for resource, text in rule.violations(subjects, config):
+                report(f"{resource.name} {text}. {rule.remediation}", resource.urn)
+        except KeyError as missing:  # an unknown output: in a preview, a provider may leave outputs out
             if not pulumi.runtime.is_dry_run():
                 raise
             args.not_applicable(f"{missing.args[0]} is not known before the update")

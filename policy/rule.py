@@ -1,4 +1,4 @@
-"""What a rule is: a pure function of resources, with everything that a reader of its violation needs to know."""
+"""Rules: pure functions of resources, with description, severity, remediation and supported controls."""
 
 from __future__ import annotations
 
@@ -8,75 +8,83 @@ from typing import Any, Literal
 
 from policy.config import Config
 
-PROVIDER = "pulumi:providers:aws"  # its region is where everything is that names none
+PROVIDER = "pulumi:providers:aws"  # its region is the region of resources without one
 Severity = Literal["low", "medium", "high", "critical"]
 Controls = Mapping[str, tuple[str, ...]]  # by profile: soc2, hipaa, gdpr
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A resource, as far as rules look at it."""
+    """Resource as rules see it."""
 
-    type: str  # aws:sqs/queue:Queue
-    name: str  # logical
-    props: Mapping[str, Any]  # inputs; for a rule over the stack, outputs too
+    type: str  # token, such as aws:sqs/queue:Queue
+    name: str  # logical name
+    props: Mapping[str, Any]  # inputs; in checks of a whole stack, outputs too
     urn: str = ""
 
+    def value(self, *path: str) -> Any:
+        """Return the property at ``path``; None if a key is missing."""
+        return value_at(self.props, *path)
 
-Violation = tuple[Subject, str]
-Check = Callable[[Subject, Config], Iterator[str]]  # texts that go on after the resource's name
+    def has(self, key: str) -> bool:
+        """Return whether a property is set, also to a value that a preview does not know yet."""
+        return is_set(self.props, key)
+
+
+Violation = tuple[Subject, str]  # resource and text
+Check = Callable[[Subject, Config], Iterator[str]]  # yields texts that continue "<resource name> …"
 StackCheck = Callable[[Sequence[Subject], Config], Iterator[Violation]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule. ``check`` looks at a resource at a time, ``check_stack`` at how those of a stack belong together."""
+    """Rule with one check: ``check`` for single resources, or ``check_stack`` for the resources of a whole stack."""
 
     name: str
     description: str
     severity: Severity
     remediation: str
     controls: Controls
-    types: frozenset[str] = frozenset()  # that ``check`` is shown; none named: all
-    mandatory: bool = True  # or advisory
+    types: frozenset[str] = frozenset()  # resource types for ``check``; empty: all types
+    mandatory: bool = True  # False: advisory
     prod_only: bool = False
     check: Check | None = None
     check_stack: StackCheck | None = None
 
-    def counts(self, config: Config) -> bool:
-        """Whether the rule is asked at all of this kind of stack."""
+    def applies_to(self, config: Config) -> bool:
+        """Return whether the rule applies to the stack: its environment and the selected profile."""
         in_profile = config.profile is None or config.profile in self.controls
         return in_profile and (config.prod or not self.prod_only)
 
-    def texts(self, it: Subject, config: Config) -> Iterator[str]:
-        """What is wrong with one resource."""
-        if self.check and self.counts(config) and (not self.types or it.type in self.types):
-            yield from self.check(it, config)
+    def resource_violations(self, resource: Subject, config: Config) -> Iterator[str]:
+        """Yield the texts of one resource's violations."""
+        if self.check and self.applies_to(config) and (not self.types or resource.type in self.types):
+            yield from self.check(resource, config)
 
-    def over(self, subjects: Sequence[Subject], config: Config) -> Iterator[Violation]:
-        """What is wrong with a whole stack: of either kind of check."""
-        if not self.counts(config):
+    def violations(self, subjects: Sequence[Subject], config: Config) -> Iterator[Violation]:
+        """Yield the violations of a stack's resources, by either kind of check."""
+        if not self.applies_to(config):
             return
         if self.check_stack:
             yield from self.check_stack(subjects, config)
-        for it in subjects:
-            yield from ((it, text) for text in self.texts(it, config))
+        for resource in subjects:
+            yield from ((resource, text) for text in self.resource_violations(resource, config))
 
 
-def of(subjects: Sequence[Subject], *kinds: str) -> list[Subject]:
-    """Those of ``s3/bucket:Bucket`` and the like."""
+def of_type(subjects: Sequence[Subject], *kinds: str) -> list[Subject]:
+    """Return the resources of the types ``kinds``, such as ``s3/bucket:Bucket``."""
     tokens = {f"aws:{kind}" for kind in kinds}
-    return [it for it in subjects if it.type in tokens]
+    return [resource for resource in subjects if resource.type in tokens]
 
 
-def given(it: Mapping[str, Any], key: str) -> bool:
-    """Whether ``key`` is set: to a value, or to one that a preview cannot know yet. Asking for that one raises."""
-    return key in list(it)
+def is_set(props: Mapping[str, Any], key: str) -> bool:
+    """Return whether ``key`` is set, also to a value that a preview does not know yet (reading such a value raises)."""
+    return key in list(props)
 
 
-def inner(it: Mapping[str, Any], *path: str) -> Any:
-    """The value at ``path``; None where it ends early."""
-    value: Any = it
+def value_at(props: Mapping[str, Any], *path: str) -> Any:
+    """Return the value at ``path``; None if a key is missing."""
+    value: Any = props
     for key in path:
         if not isinstance(value, Mapping) or key not in list(value):
             return None
@@ -84,8 +92,8 @@ def inner(it: Mapping[str, Any], *path: str) -> Any:
     return value
 
 
-def items(value: Any) -> list[Any]:
-    """A list, or what could have been one of one."""
+def as_list(value: Any) -> list[Any]:
+    """Return a list for a list, a single value or None."""
     if value is None:
         return []
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

@@ -1,7 +1,7 @@
-"""``python -m policy.validate`` (``make validate``): holds every stack's graph against the policy pack and checkov.
+"""Validation of all stacks' graphs by the policy pack and checkov: ``python -m policy.validate``, ``make validate``.
 
-Needs neither an account nor the Pulumi CLI. Ends with 1 when a rule that is mandatory is broken, when checkov finds
-what policy/accepted.yaml does not list, and when the list holds what no longer occurs.
+Validation needs no AWS account and no Pulumi CLI. The exit status is 1 if a mandatory rule is violated, if checkov has
+a finding that policy/accepted.yaml does not list, or if an entry of policy/accepted.yaml has no finding any more.
 """
 
 from __future__ import annotations
@@ -21,61 +21,68 @@ STACKS = ("dev", "prod", "prod-secondary")
 
 
 def main() -> int:
+    """Run policy pack and checkov, and print the result. Return the exit status."""
     parser = argparse.ArgumentParser(prog="make validate", description=__doc__)
-    parser.add_argument("--profile", choices=PROFILES, help="only the rules that serve this profile's controls")
-    parser.add_argument("--checkov", type=Path, default=scan.CHECKOV, help="checkov's program")
-    chosen = parser.parse_args()
+    parser.add_argument("--profile", choices=PROFILES, help="apply only rules that support controls of this profile")
+    parser.add_argument("--checkov", type=Path, default=scan.CHECKOV, help="path of the checkov program")
+    args = parser.parse_args()
     graphs = _graphs()
-    broken = _pack(graphs, chosen.profile)
+    violated = _run_pack(graphs, args.profile)
     try:
-        unknown = _checkov(graphs, chosen.checkov)
+        mismatch = _run_checkov(graphs, args.checkov)
     except scan.ScanError as error:
         print(error, file=sys.stderr)
         return 1
-    return 1 if broken or unknown else 0
+    return 1 if violated or mismatch else 0
 
 
 def _graphs() -> dict[str, Graph]:
     graphs: dict[str, Graph] = {}
     for stack in STACKS:
-        known = {f"organization/{PROJECT}/{name}": graph.exports for name, graph in graphs.items()}
-        graphs[stack] = capture(stack, stacks=known)  # a standby comes after its primary, which is not run again
+        outputs = {f"organization/{PROJECT}/{name}": graph.exports for name, graph in graphs.items()}
+        graphs[stack] = capture(stack, stacks=outputs)  # a standby follows its primary, and reads the primary's outputs
     return graphs
 
 
-def _pack(graphs: Mapping[str, Graph], profile: str | None) -> bool:
-    broken = False
+def _run_pack(graphs: Mapping[str, Graph], profile: str | None) -> bool:
+    """Print all violations. Return whether a mandatory rule is violated."""
+    failed = False
     for stack, graph in graphs.items():
-        found = over_graph.violations(graph, Config.of_stack(stack, profile=profile))
-        mandatory = [one for one in found if one.rule.mandatory]
+        violations = over_graph.violations(graph, Config.of_stack(stack, profile=profile))
+        mandatory = [violation for violation in violations if violation.rule.mandatory]
         print(
             f"{stack}: policy pack over {len(tuple(graph.custom))} resources: {_count(mandatory, 'mandatory')}", end=""
         )
-        print(f", {_count(set(found) - set(mandatory), 'advisory')}")
-        for one in found:
-            print(f"  {'FAILS' if one.rule.mandatory else 'advice'} {one.rule.name}  {one.resource}: {one.text}")
-            print(f"         {one.rule.remediation}")
-        broken = broken or bool(mandatory)
-    return broken
+        print(f", {_count(set(violations) - set(mandatory), 'advisory')}")
+        for violation in violations:
+            rule = violation.rule
+            print(f"  {'FAILS' if rule.mandatory else 'advice'} {rule.name}  {violation.resource}: {violation.text}")
+            print(f"         {rule.remediation}")
+        failed = failed or bool(mandatory)
+    return failed
 
 
-def _checkov(graphs: Mapping[str, Graph], checkov: Path) -> bool:
+def _run_checkov(graphs: Mapping[str, Graph], checkov: Path) -> bool:
+    """Print findings and entries that do not match. Return whether there are any."""
     plans = {stack: plan(graph, Config.of_stack(stack).region) for stack, graph in graphs.items()}
-    found, listed = scan.scan(plans, checkov), scan.accepted()
-    unlisted, stale = scan.compare(found, listed)
-    print(f"checkov: {len(found)} findings, {len(found) - len(unlisted)} of them accepted in policy/accepted.yaml")
-    for one in unlisted:
-        print(f"  FAILS {one.check}  {one.stack}: {one.resource}: {one.title}\n         {one.guide}")
-    for what in stale:
-        print(f"  FAILS policy/accepted.yaml accepts {what}, and nothing needs it any more: take it out")
-    if unlisted:
-        print("  Mend what is found in infra/, or list it in policy/accepted.yaml with the reason why it stays.")
-    return bool(unlisted or stale)
+    findings = scan.scan(plans, checkov)
+    unaccepted, stale = scan.compare(findings, scan.accepted())
+    accepted = len(findings) - len(unaccepted)
+    print(f"checkov: {len(findings)} findings, {accepted} of them accepted in policy/accepted.yaml")
+    for finding in unaccepted:
+        print(
+            f"  FAILS {finding.check}  {finding.stack}: {finding.resource}: {finding.title}\n         {finding.guide}"
+        )
+    for text in stale:
+        print(f"  FAILS policy/accepted.yaml accepts {text}, which checkov does not find: remove the entry")
+    if unaccepted:
+        print("  Fix the resource in infra/, or add the finding to policy/accepted.yaml with a reason.")
+    return bool(unaccepted or stale)
 
 
-def _count(found: Iterable[object], what: str) -> str:
-    number = len(list(found))
-    return f"{number or 'no'} {what} violation{'s' if number != 1 else ''}"
+def _count(violations: Iterable[object], level: str) -> str:
+    number = len(list(violations))
+    return f"{number or 'no'} {level} violation{'s' if number != 1 else ''}"
 
 
 if __name__ == "__main__":

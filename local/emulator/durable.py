@@ -1,7 +1,7 @@
-"""Durable executions on the emulator: AWS's local runner serves them, the emulator's IAM decides who may ask.
+"""Durable executions on the emulator: served by AWS's local runner, authorised by the emulator's IAM.
 
-To a caller nothing differs from AWS: an Invoke of a durable function starts an execution (once for each name), the
-durable API is found under the Lambda endpoint, and a role needs the same permissions on the same ARNs.
+Callers see no difference to AWS: an Invoke of a durable function starts an execution (once per execution name), the
+Lambda endpoint serves the durable API, and a role needs the same permissions on the same ARNs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ministack.core import iam_evaluator, responses
 from ministack.core.router import extract_access_key_id, extract_region
 from ministack.services import lambda_svc
 
-Answer = tuple[int, dict[str, str], bytes]
+HttpResponse = tuple[int, dict[str, str], bytes]
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
 _CALLBACK = re.compile(r"^/2025-12-01/durable-execution-callbacks/(.+)/(succeed|fail|heartbeat)$")
 _EXECUTION = re.compile(r"^/2025-12-01/durable-executions/(.+?)(?:/(checkpoint|state|history|stop))?$")
-_HANDLER_CALL = "x-dex-handler-invoke"  # how the local runner marks an Invoke that must run the handler once
+_HANDLER_CALL = "x-dex-handler-invoke"  # header of an Invoke by the local runner, which runs the handler once
 _CALLBACK_ACTIONS = {
     "succeed": "SendDurableExecutionCallbackSuccess",
     "fail": "SendDurableExecutionCallbackFailure",
@@ -38,7 +38,7 @@ _EXECUTION_ACTIONS = {
     "stop": "StopDurableExecution",
     None: "GetDurableExecution",
 }
-_NO_CALLBACK: Answer = (
+_NO_CALLBACK: HttpResponse = (
     400,
     {"content-type": "application/json", "x-amzn-errortype": "InvalidParameterValueException"},
     b'{"Type": "User", "message": "Invalid callback id"}',
@@ -46,35 +46,36 @@ _NO_CALLBACK: Answer = (
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request, read whole."""
+class HttpCall:
+    """HTTP request with its whole body."""
 
     method: str
-    path: str  # as sent, still quoted: a callback id may hold a slash
+    path: str  # percent-encoded as sent: a callback ID can contain a slash
     query: str
     headers: dict[str, str]
     raw_headers: list[tuple[bytes, bytes]]
     body: bytes
 
     @classmethod
-    def of(cls, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> Call:
+    def of(cls, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> HttpCall:
+        """Create a call from an ASGI scope."""
         text = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.items()}
         raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         return cls(scope["method"], raw_path, scope["query_string"].decode(), text, list(scope["headers"]), body)
 
 
 class DurableRoutes:
-    """Serves the calls that concern durable executions; everything else is left to MiniStack."""
+    """Router for durable executions. All other calls are MiniStack's."""
 
     def __init__(self, endpoint: str) -> None:
         self._runner = urlsplit(endpoint)
         self._function_of: dict[str, str] = {}  # execution ARN → ARN that IAM policies are matched against
 
-    async def try_serve(self, call: Call) -> Answer | None:
-        """The answer, or None when the call is not about a durable execution."""
-        invoked = _INVOKE.match(call.path)
-        if invoked and call.method == "POST":
-            return await self._invoke(unquote(invoked[1]), call)
+    async def try_serve(self, call: HttpCall) -> HttpResponse | None:
+        """Return the response, or None if the call is not for a durable execution."""
+        invocation = _INVOKE.match(call.path)
+        if invocation and call.method == "POST":
+            return await self._invoke(unquote(invocation[1]), call)
         callback, execution = _CALLBACK.match(call.path), _EXECUTION.match(call.path)
         if callback:
             try:
@@ -89,7 +90,7 @@ class DurableRoutes:
         denied = _denied(call, f"lambda:{action}", self._function_of.get(execution_arn, "arn:aws:lambda:::unknown"))
         return denied or await asyncio.to_thread(self._forward, call)
 
-    async def _invoke(self, name: str, call: Call) -> Answer | None:
+    async def _invoke(self, name: str, call: HttpCall) -> HttpResponse | None:
         function = _function(name, call)
         if function is None or not function.get("DurableConfig"):
             return None
@@ -100,7 +101,7 @@ class DurableRoutes:
         denied = _denied(call, "lambda:InvokeFunction", function["Arn as invoked"])
         return denied or await asyncio.to_thread(self._start, function, call)
 
-    def _start(self, function: dict[str, Any], call: Call) -> Answer:
+    def _start(self, function: dict[str, Any], call: HttpCall) -> HttpResponse:
         durable = function["DurableConfig"]
         start = {
             "AccountId": function["FunctionArn"].split(":")[4],
@@ -111,36 +112,37 @@ class DurableRoutes:
             "ExecutionRetentionPeriodDays": durable.get("RetentionPeriodInDays") or 14,
             "Input": call.body.decode() or "{}",
         }
-        status, headers, body = self._ask("POST", "/start-durable-execution", json.dumps(start).encode(), {})
+        status, headers, body = self._send_to_runner("POST", "/start-durable-execution", json.dumps(start).encode(), {})
         if status >= 300:
             return status, headers, body
         arn = json.loads(body)["ExecutionArn"]
         self._function_of[arn] = f"{function['FunctionArn']}/durable-execution/{arn}/{arn}"
         return 202, {"x-amz-durable-execution-arn": arn, "content-type": "application/json"}, b""
 
-    def _forward(self, call: Call) -> Answer:
-        kept = {name: value for name, value in call.headers.items() if name in ("content-type", "accept")}
+    def _forward(self, call: HttpCall) -> HttpResponse:
+        headers = {name: value for name, value in call.headers.items() if name in ("content-type", "accept")}
         target = f"{call.path}?{call.query}" if call.query else call.path
-        return self._ask(call.method, target, call.body, kept)
+        return self._send_to_runner(call.method, target, call.body, headers)
 
-    def _ask(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def _send_to_runner(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> HttpResponse:
         connection = http.client.HTTPConnection(self._runner.hostname or "127.0.0.1", self._runner.port, timeout=60)
         try:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            passed = ("content-type", "x-amzn-errortype")
-            return response.status, {n: v for n, v in response.getheaders() if n.lower() in passed}, response.read()
+            forwarded = ("content-type", "x-amzn-errortype")
+            response_headers = {n: v for n, v in response.getheaders() if n.lower() in forwarded}
+            return response.status, response_headers, response.read()
         finally:
             connection.close()
 
 
-def _function(name: str, call: Call) -> dict[str, Any] | None:
-    """The function's configuration, with the version that ``name`` (a name or ARN, maybe qualified) leads to."""
-    _be_the_caller(call)
+def _function(name: str, call: HttpCall) -> dict[str, Any] | None:
+    """Return a function's configuration and version. ``name`` is a name or an ARN, with or without a qualifier."""
+    _set_caller(call)
     bare, qualifier = name, parse_qs(call.query).get("Qualifier", [""])[0]
     if name.startswith("arn:"):
-        parts = name.split(":")
-        bare, qualifier = parts[6], parts[7] if len(parts) > 7 else qualifier
+        fields = name.split(":")
+        bare, qualifier = fields[6], fields[7] if len(fields) > 7 else qualifier
     elif ":" in name:
         bare, qualifier = name.split(":", 1)
     function = lambda_svc._functions.get(bare)
@@ -159,16 +161,17 @@ def _function(name: str, call: Call) -> dict[str, Any] | None:
     }
 
 
-def _be_the_caller(call: Call) -> None:
+def _set_caller(call: HttpCall) -> None:
+    """Set account and Region of the request in MiniStack, as its own router does."""
     query = parse_qs(call.query, keep_blank_values=True)
     key = extract_access_key_id(call.headers, query)
     responses.set_request_account_id(ministack._request_account_scope(key) if ministack.AUTH else key)
     responses.set_request_region(extract_region(call.headers))
 
 
-def _denied(call: Call, action: str, resource_arn: str) -> Answer | None:
-    """MiniStack's verdict on the caller's signature and policies for ``action``, or None when it is allowed."""
-    _be_the_caller(call)
+def _denied(call: HttpCall, action: str, resource_arn: str) -> HttpResponse | None:
+    """Check the caller's signature and policies for ``action``. Return an error response, or None if allowed."""
+    _set_caller(call)
     query = parse_qs(call.query, keep_blank_values=True)
     iam_evaluator.pin_signed_request(call.method, call.path, query, call.raw_headers)
     iam_evaluator.pin_signed_body(call.body)

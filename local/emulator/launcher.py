@@ -1,14 +1,14 @@
-"""Starts MiniStack so that it stands for AWS as our functions see it. Runs in the emulator's own environment.
+"""Launcher of the AWS emulator MiniStack, patched where MiniStack differs from AWS. Runs in the emulator's own venv.
 
-MiniStack alone differs from Lambda in ways that would make "it ran on my laptop" worth little; each is put right here:
+Differences that would make a local test run worth little, and their patches:
 
-- It runs handlers with its own interpreter and site-packages, so a package missing from the layer would still be found.
-  Here a handler gets an interpreter that sees the standard library, its code and its layers, and nothing else.
-- It unpacks every layer again for every worker. Lambda shares one read-only copy, and so does this.
-- It takes an API key for another region's that has the same value, as a standby's and its primary's have.
-- Its durable executions are incomplete. ``durable.py`` sends those routes to AWS's own local runner, under IAM.
+- MiniStack runs handlers with its own interpreter and site-packages, so that a package missing from the layer is found.
+  The launcher runs handlers with an interpreter that sees the standard library, the handler's code and its layers only.
+- MiniStack unpacks every layer again for every worker. The launcher shares one copy, as Lambda does.
+- MiniStack confuses API keys of equal value in two Regions, such as a standby's and its primary's.
+- MiniStack's durable executions are incomplete. ``durable.py`` forwards their routes to AWS's local runner, under IAM.
 
-It also counts the API calls it serves, by operation, at ``GET /_fabric/calls`` (``DELETE`` starts again from zero).
+The launcher also counts AWS API calls by operation: ``GET /_fabric/calls`` returns the counts, ``DELETE`` resets them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import uvicorn
-from durable import Call, DurableRoutes
+from durable import DurableRoutes, HttpCall
 from ministack import app as ministack
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, lambda_svc
@@ -38,28 +38,28 @@ from ministack.services import apigateway_v1, lambda_svc
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SCOPE = re.compile(rb"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
-_SERVICE_CALL = b"x-dex-handler-invoke"  # Lambda itself runs a durable handler: nobody makes an API call for it
-_READ_WHOLE = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
+_SERVICE_CALL = b"x-dex-handler-invoke"  # header of an invocation by the local runner itself, which is not an API call
+_BUFFERED = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
 
 
 def run_handlers_with(interpreter: str) -> None:
     """Make MiniStack start Python workers with ``interpreter`` instead of its own."""
     detect = lambda_runtime._detect_runtime_binary
 
-    def detect_ours(runtime: str) -> tuple[str, str]:
+    def detect_replacement(runtime: str) -> tuple[str, str]:
         binary, script = detect(runtime)
         return (interpreter if runtime.startswith("python") else binary), script
 
-    lambda_runtime._detect_runtime_binary = detect_ours
+    lambda_runtime._detect_runtime_binary = detect_replacement
 
 
 def share_layers(folder: Path, version: str) -> None:
-    """Unpack each layer once, and hand workers a small layer whose ``.pth`` file points at that copy.
+    """Unpack each layer once, and give workers a small layer whose ``.pth`` file refers to the unpacked copy.
 
-    ``folder`` is kept from run to run: a copy is named after the SHA-256 of its zip, so an old one is never wrong.
+    ``folder`` can be kept between runs: a copy is named after the SHA-256 of its zip archive, so old copies stay valid.
     """
     resolve, lock = lambda_svc._resolve_layer_zip, threading.Lock()
-    pointers: dict[int, tuple[bytes, bytes]] = {}  # by the identity of the zip, which is held so that it stays one
+    pointers: dict[int, tuple[bytes, bytes]] = {}  # by id() of the archive; the reference keeps the id unique
 
     def resolve_shared(attachment: str | dict[str, Any]) -> bytes | None:
         packed = resolve(attachment)
@@ -85,41 +85,41 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
         with zipfile.ZipFile(io.BytesIO(packed)) as layer:
             layer.extractall(fresh)
         try:
-            fresh.rename(copy)  # whole or not at all, also when the platform is killed half-way
+            fresh.rename(copy)  # atomic, also when the platform is killed half-way
         except OSError:
-            shutil.rmtree(fresh)  # another platform on this machine was first
+            shutil.rmtree(fresh)  # another platform on this machine has renamed first
     return copy
 
 
 def authorise_as_aws_does() -> None:
-    """MiniStack asks for permissions that AWS does not have: a batch needs the single action, no more."""
+    """Authorise SNS and SQS batch calls by the single action, as AWS does; MiniStack requires a "…Batch" action."""
     extract = iam_actions.extract_iam_action
 
-    def extract_ours(*args: Any, **kwargs: Any) -> str | None:
+    def extract_replacement(*args: Any, **kwargs: Any) -> str | None:
         action = extract(*args, **kwargs)
         return action.removesuffix("Batch") if action and action.startswith(("sns:", "sqs:")) else action
 
-    iam_actions.extract_iam_action = extract_ours
+    iam_actions.extract_iam_action = extract_replacement
 
 
-def know_a_key_in_each_region() -> None:
-    """MiniStack takes the first API key of a value in any region. In AWS each region may have one of that value."""
+def find_api_keys_by_stage() -> None:
+    """Find the API key whose usage plan has the stage, if several Regions have keys of equal value, as AWS does."""
     check = apigateway_v1._check_api_key
 
-    def check_ours(method: dict[str, Any], api_id: str, stage: str, headers: Any) -> tuple[Any, Any]:
+    def check_replacement(method: dict[str, Any], api_id: str, stage: str, headers: Any) -> tuple[Any, Any]:
         error, key = check(method, api_id, stage, headers)
         value = apigateway_v1._api_key_from_request(headers)
         for _, other in apigateway_v1._api_keys.all_items() if error and value else ():
-            alike = other.get("value") == value and other.get("enabled", True)
-            if alike and apigateway_v1._usage_plans_for_key(other["id"], api_id, stage):
+            equal = other.get("value") == value and other.get("enabled", True)
+            if equal and apigateway_v1._usage_plans_for_key(other["id"], api_id, stage):
                 return None, other
         return error, key
 
-    apigateway_v1._check_api_key = check_ours
+    apigateway_v1._check_api_key = check_replacement
 
 
-class Gate:
-    """The ASGI application in front of MiniStack: counts calls, and takes the durable routes out."""
+class EmulatorApp:
+    """ASGI application in front of MiniStack: counts API calls, and serves durable executions by the local runner."""
 
     def __init__(self, durable: DurableRoutes) -> None:
         self.durable = durable
@@ -131,36 +131,36 @@ class Gate:
         elif scope["path"] == "/_fabric/calls":
             if scope["method"] == "DELETE":
                 self.calls.clear()
-            await _answer(
+            await _send_response(
                 send, 200, {"content-type": "application/json"}, json.dumps(self.calls, sort_keys=True).encode()
             )
         else:
-            # AWS is reached by TLS; on this machine the loopback stands for it, or TLS-only policies would deny all.
-            as_tls = [*scope["headers"], (b"x-forwarded-proto", b"https")]
-            await self._serve({**scope, "headers": as_tls}, receive, send)
+            # Mark requests as TLS, although the loopback has none: TLS-only policies would deny all requests.
+            headers = [*scope["headers"], (b"x-forwarded-proto", b"https")]
+            await self._serve({**scope, "headers": headers}, receive, send)
 
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
-        if not form and not _READ_WHOLE.match(scope["path"]):
+        if not form and not _BUFFERED.match(scope["path"]):
             self._count(scope, headers, b"")
             await ministack.app(scope, receive, send)
             return
         body = await _read(receive)
         self._count(scope, headers, body)
-        answer = await self.durable.try_serve(Call.of(scope, headers, body))
-        if answer is None:
+        response = await self.durable.try_serve(HttpCall.of(scope, headers, body))
+        if response is None:
             await ministack.app(scope, _replay(body, receive), send)
         else:
-            await _answer(send, *answer)
+            await _send_response(send, *response)
 
     def _count(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> None:
-        signed = _SCOPE.search(headers.get(b"authorization", b""))
-        if signed is None or _SERVICE_CALL in headers:
+        scope_match = _SCOPE.search(headers.get(b"authorization", b""))
+        if scope_match is None or _SERVICE_CALL in headers:
             return
         target = headers.get(b"x-amz-target", b"").decode().rpartition(".")[2]
         action = target or (parse_qs(body.decode(errors="replace")).get("Action") or [""])[0]
-        self.calls[f"{signed[1].decode()}:{action or _rest_operation(scope['method'], scope['path'])}"] += 1
+        self.calls[f"{scope_match[1].decode()}:{action or _rest_operation(scope['method'], scope['path'])}"] += 1
 
 
 def _rest_operation(method: str, path: str) -> str:
@@ -171,24 +171,24 @@ def _rest_operation(method: str, path: str) -> str:
 
 
 async def _read(receive: Receive) -> bytes:
-    parts, more = [], True
+    chunks, more = [], True
     while more:
         message = await receive()
-        parts.append(message.get("body", b""))
+        chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> dict[str, Any]:
-        return pending.pop() if pending else await receive()
+    async def receive_again() -> dict[str, Any]:
+        return messages.pop() if messages else await receive()
 
-    return again
+    return receive_again
 
 
-async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
+async def _send_response(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     pairs.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -196,23 +196,24 @@ async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes)
 
 
 def main() -> None:
+    """Patch MiniStack and serve it until a signal ends the process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--handler-python", required=True, help="the interpreter that runs Python handlers")
-    parser.add_argument("--python-version", required=True, help="its version, as in 3.13")
+    parser.add_argument("--port", type=int, required=True, help="port of the emulator")
+    parser.add_argument("--handler-python", required=True, help="interpreter that runs Python handlers")
+    parser.add_argument("--python-version", required=True, help="version of that interpreter, such as 3.13")
     parser.add_argument("--durable-endpoint", required=True, help="URL of AWS's durable-execution local runner")
     parser.add_argument("--layers", type=Path, required=True, help="folder for unpacked layers")
-    chosen = parser.parse_args()
-    run_handlers_with(chosen.handler_python)
+    args = parser.parse_args()
+    run_handlers_with(args.handler_python)
     authorise_as_aws_does()
-    know_a_key_in_each_region()
-    share_layers(chosen.layers, chosen.python_version)
-    gate = Gate(DurableRoutes(chosen.durable_endpoint))
+    find_api_keys_by_stage()
+    share_layers(args.layers, args.python_version)
+    app = EmulatorApp(DurableRoutes(args.durable_endpoint))
 
     uvicorn.run(
-        gate,
+        app,
         host=os.environ["BIND_HOST"],
-        port=chosen.port,
+        port=args.port,
         log_level="warning",
         timeout_keep_alive=75,
         lifespan="on",

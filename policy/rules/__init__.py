@@ -1,4 +1,4 @@
-"""Every rule of the pack, by subject."""
+"""All rules of the policy pack, grouped by subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is dearer than somebody decided."""
+"""Cost rules: instance classes, billing modes, storage limits and lifecycles."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ from collections.abc import Iterator, Sequence
 
 from policy.config import Config
 from policy.controls import CHANGE, MINIMUM
-from policy.rule import Rule, Subject, Violation, given, inner, of
+from policy.rule import Rule, Subject, Violation, of_type
 
 _SIZED = {"aws:rds/instance:Instance": "instanceClass", "aws:ec2/launchTemplate:LaunchTemplate": "instanceType"}
 
 
-def _classes(it: Subject, config: Config) -> Iterator[str]:
-    given_class = str(inner(it.props, _SIZED[it.type]))
-    family, _, size = given_class.removeprefix("db.").partition(".")
+def _classes(resource: Subject, config: Config) -> Iterator[str]:
+    instance_class = str(resource.value(_SIZED[resource.type]))
+    family, _, size = instance_class.removeprefix("db.").partition(".")
     if family not in config.families or size not in config.classes:
         allowed = f"{'/'.join(config.families)} in {'/'.join(config.classes)}"
-        yield f"is a {given_class}; allowed are {allowed}"
+        yield f"has the class {instance_class}; allowed are {allowed}"
 
 
-def _on_demand(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "billingMode") != "PAY_PER_REQUEST":
-        yield "is paid for by provisioned capacity (billingMode)"
+def _on_demand(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("billingMode") != "PAY_PER_REQUEST":
+        yield "has provisioned capacity (billingMode)"
 
 
-def _storage_ends(it: Subject, _: Config) -> Iterator[str]:
-    if not given(it.props, "maxAllocatedStorage"):
+def _storage_limit(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.has("maxAllocatedStorage"):
         return
-    if (most := inner(it.props, "maxAllocatedStorage")) > 1000:
-        yield f"may grow to {most:g} GB by itself (maxAllocatedStorage)"
+    if (limit_gb := resource.value("maxAllocatedStorage")) > 1000:
+        yield f"may grow to {limit_gb:g} GB (maxAllocatedStorage); the limit is 1000"
 
 
 def _gateways(_: Subject, config: Config) -> Iterator[str]:
     if not config.prod:
-        yield "costs more a month than the rest of a dev stack: use network.nat none"
+        yield "costs more per month than the rest of a dev stack (network.nat)"
 
 
 def _lifecycles(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
     kind = "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
-    kept = {it.props["bucket"] for it in of(subjects, kind)}
-    for it in of(subjects, "s3/bucket:Bucket"):
-        if it.props["bucket"] not in kept:
-            yield it, "has no lifecycle: what is in it is kept and paid for, for ever"
+    covered = {resource.props["bucket"] for resource in of_type(subjects, kind)}
+    for resource in of_type(subjects, "s3/bucket:Bucket"):
+        if resource.props["bucket"] not in covered:
+            yield resource, "has no lifecycle: objects are stored and paid for without end"
 
 
 RULES = (
     Rule(
         name="class-allowed",
-        description="Databases and instances are of a class that was agreed on.",
+        description="Databases and instances have an allowed family and size.",
         severity="medium",
-        remediation="Choose a smaller class, or allow it in the pack's configuration (families, classes).",
+        remediation="Choose an allowed class, or add the class to families and classes in the pack's configuration.",
         controls=CHANGE,
         types=frozenset(_SIZED),
         check=_classes,
     ),
     Rule(
         name="table-on-demand",
-        description="Tables are paid for by request.",
+        description="DynamoDB tables are billed per request.",
         severity="low",
         remediation="Set billingMode to PAY_PER_REQUEST.",
         controls=CHANGE,
@@ -66,19 +66,19 @@ RULES = (
     ),
     Rule(
         name="storage-bounded",
-        description="Storage that grows by itself stops at a terabyte.",
+        description="Storage autoscaling of databases ends at 1,000 GB.",
         severity="low",
         remediation="Set database.maxStorageGb to 1000 or less.",
         controls=CHANGE,
         types=frozenset({"aws:rds/instance:Instance"}),
         mandatory=False,
-        check=_storage_ends,
+        check=_storage_limit,
     ),
     Rule(
         name="no-gateway-in-dev",
-        description="dev has no NAT gateway.",
+        description="A dev stack has no NAT gateway.",
         severity="low",
-        remediation="Set network.nat to none; IPv6 has a free way out.",
+        remediation="Set network.nat to none; outbound IPv6 traffic needs no NAT gateway.",
         controls=CHANGE,
         types=frozenset({"aws:ec2/natGateway:NatGateway"}),
         mandatory=False,
@@ -86,7 +86,7 @@ RULES = (
     ),
     Rule(
         name="bucket-lifecycle",
-        description="Every bucket says when what is in it ends, or moves to a cheaper class.",
+        description="Every bucket has a lifecycle that deletes objects or moves them to a cheaper storage class.",
         severity="medium",
         remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls={**MINIMUM, **CHANGE},

@@ -1,4 +1,4 @@
-"""What is kept is encrypted, with a key of ours where the service takes one."""
+"""Encryption at rest, with a customer managed key where the service supports one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from policy.config import Config
 from policy.controls import AT_REST, KEYS
-from policy.rule import Rule, Subject, Violation, given, inner, items, of
+from policy.rule import Rule, Subject, Violation, as_list, is_set, of_type, value_at
 
-# What holds data and takes a key, with the property that names it.
+# Property with the KMS key, by resource type.
 _KEYED = {
     "aws:backup/vault:Vault": "kmsKeyArn",
     "aws:cloudtrail/trail:Trail": "kmsKeyId",
@@ -18,69 +18,71 @@ _KEYED = {
 }
 
 
-def _our_key(it: Subject, _: Config) -> Iterator[str]:
-    if not given(it.props, _KEYED[it.type]):
-        yield f"has no {_KEYED[it.type]}"
+def _customer_key(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.has(_KEYED[resource.type]):
+        yield f"has no {_KEYED[resource.type]}"
 
 
-def _queue(it: Subject, _: Config) -> Iterator[str]:
-    if not given(it.props, "kmsMasterKeyId") and inner(it.props, "sqsManagedSseEnabled") is not True:
+def _queue(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.has("kmsMasterKeyId") and resource.value("sqsManagedSseEnabled") is not True:
         yield "has neither kmsMasterKeyId nor sqsManagedSseEnabled"
 
 
-def _table(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "serverSideEncryption", "enabled") is not True:
-        yield "has no serverSideEncryption with a key"
-    for replica in items(inner(it.props, "replicas")):
-        if not given(replica, "kmsKeyArn"):
-            yield f"has a replica in {inner(replica, 'regionName')} without kmsKeyArn"
+def _table(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("serverSideEncryption", "enabled") is not True:
+        yield "has no serverSideEncryption with a KMS key"
+    for replica in as_list(resource.value("replicas")):
+        if not is_set(replica, "kmsKeyArn"):
+            yield f"has a replica in {value_at(replica, 'regionName')} without kmsKeyArn"
 
 
-def _database(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "storageEncrypted") is not True:
+def _database(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("storageEncrypted") is not True:
         yield "has no storageEncrypted"
-    if not given(it.props, "kmsKeyId"):
+    if not resource.has("kmsKeyId"):
         yield "has no kmsKeyId"
-    if inner(it.props, "performanceInsightsEnabled") is True and not given(it.props, "performanceInsightsKmsKeyId"):
-        yield "keeps its queries (Performance Insights) without performanceInsightsKmsKeyId"
+    if resource.value("performanceInsightsEnabled") is True and not is_set(
+        resource.props, "performanceInsightsKmsKeyId"
+    ):
+        yield "stores queries (Performance Insights) without performanceInsightsKmsKeyId"
 
 
-def _volumes(it: Subject, _: Config) -> Iterator[str]:
-    disks = items(inner(it.props, "blockDeviceMappings"))
+def _volumes(resource: Subject, _: Config) -> Iterator[str]:
+    disks = as_list(resource.value("blockDeviceMappings"))
     if not disks:
-        yield "leaves its disk to the image (blockDeviceMappings), encrypted or not"
+        yield "does not encrypt the disks of its image (blockDeviceMappings)"
     for disk in disks:
-        if str(inner(disk, "ebs", "encrypted")).lower() != "true":
-            yield f"has an unencrypted disk {inner(disk, 'deviceName')}"
+        if str(value_at(disk, "ebs", "encrypted")).lower() != "true":
+            yield f"has an unencrypted disk {value_at(disk, 'deviceName')}"
 
 
 def _buckets(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
     kind = "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
-    locked = {it.props["bucket"] for it in of(subjects, kind)}
-    for it in of(subjects, "s3/bucket:Bucket"):
-        if it.props["bucket"] not in locked:
-            yield it, "has no server-side encryption of its own"
+    encrypted = {resource.props["bucket"] for resource in of_type(subjects, kind)}
+    for resource in of_type(subjects, "s3/bucket:Bucket"):
+        if resource.props["bucket"] not in encrypted:
+            yield resource, "has no encryption configuration"
 
 
-def _rotation(it: Subject, _: Config) -> Iterator[str]:
-    spec = inner(it.props, "customerMasterKeySpec") or "SYMMETRIC_DEFAULT"
-    if spec == "SYMMETRIC_DEFAULT" and inner(it.props, "enableKeyRotation") is not True:
-        yield "is symmetric and has no enableKeyRotation"
+def _rotation(resource: Subject, _: Config) -> Iterator[str]:
+    spec = resource.value("customerMasterKeySpec") or "SYMMETRIC_DEFAULT"
+    if spec == "SYMMETRIC_DEFAULT" and resource.value("enableKeyRotation") is not True:
+        yield "is a symmetric key without enableKeyRotation"
 
 
 RULES = (
     Rule(
         name="our-key",
-        description="Topics, log groups, secrets, trails and backup vaults are encrypted with a key of ours.",
+        description="Topics, log groups, secrets, trails and backup vaults are encrypted with a customer managed key.",
         severity="high",
-        remediation="Pass keys.data_arn as the resource's KMS key.",
+        remediation="Pass the data key (infra.foundation.keys) as the resource's KMS key.",
         controls=AT_REST,
         types=frozenset(_KEYED),
-        check=_our_key,
+        check=_customer_key,
     ),
     Rule(
         name="queue-encrypted",
-        description="Queues are encrypted.",
+        description="SQS queues are encrypted.",
         severity="high",
         remediation="Set sqsManagedSseEnabled, or kmsMasterKeyId.",
         controls=AT_REST,
@@ -89,7 +91,7 @@ RULES = (
     ),
     Rule(
         name="table-encrypted",
-        description="Tables, and their replicas, are encrypted with a KMS key.",
+        description="DynamoDB tables and their replicas are encrypted with a KMS key.",
         severity="high",
         remediation="Set serverSideEncryption.enabled with kmsKeyArn, and kmsKeyArn on each replica.",
         controls=AT_REST,
@@ -98,16 +100,17 @@ RULES = (
     ),
     Rule(
         name="database-encrypted",
-        description="Databases are encrypted with a key of ours, and so is what is kept of their queries.",
+        description="Databases and their Performance Insights data are encrypted with a customer managed key.",
         severity="critical",
-        remediation="Set storageEncrypted, kmsKeyId and performanceInsightsKmsKeyId. It cannot be added later.",
+        remediation="Set storageEncrypted, kmsKeyId and performanceInsightsKmsKeyId; "
+        "RDS cannot encrypt an existing database.",
         controls=AT_REST,
         types=frozenset({"aws:rds/instance:Instance"}),
         check=_database,
     ),
     Rule(
         name="volume-encrypted",
-        description="Disks of instances are encrypted, and the launch template says so.",
+        description="Launch templates encrypt the disks of instances.",
         severity="high",
         remediation="Set blockDeviceMappings[].ebs.encrypted to true.",
         controls=AT_REST,
@@ -116,7 +119,7 @@ RULES = (
     ),
     Rule(
         name="bucket-encrypted",
-        description="Every bucket says how it encrypts.",
+        description="Every bucket has an encryption configuration.",
         severity="high",
         remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls=AT_REST,
@@ -124,7 +127,7 @@ RULES = (
     ),
     Rule(
         name="key-rotates",
-        description="Symmetric keys rotate by themselves.",
+        description="Symmetric KMS keys have automatic rotation.",
         severity="medium",
         remediation="Set enableKeyRotation.",
         controls=KEYS,

@@ -1,4 +1,4 @@
-"""Nothing is reachable from the world but what is public by purpose."""
+"""Exposure to the internet: public addresses, open ports, public buckets and policies, web ACLs."""
 
 from __future__ import annotations
 
@@ -6,100 +6,102 @@ from collections.abc import Iterator, Sequence
 
 from policy.config import Config
 from policy.controls import DEFENCE, EXPOSURE
-from policy.documents import called, everybody, narrowed, statements
-from policy.rule import Rule, Subject, Violation, given, inner, items, of
+from policy.documents import allows_everyone, has_source_condition, statement_label, statements
+from policy.rule import Rule, Subject, Violation, as_list, of_type, value_at
 
 WORLD = {"0.0.0.0/0", "::/0"}
-PUBLIC_PORTS = {80, 443}  # of a load balancer: the redirect, and TLS
-_LOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+PUBLIC_PORTS = {80, 443}  # of load balancers: redirect to HTTPS, and HTTPS
+_BLOCK_SETTINGS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
-def _database(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "publiclyAccessible") is True:
-        yield "has a public address"
+def _database(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("publiclyAccessible") is True:
+        yield "is publicly accessible (publiclyAccessible)"
 
 
-def _ingress_rule(it: Subject, _: Config) -> Iterator[str]:
-    if WORLD & {inner(it.props, "cidrIpv4"), inner(it.props, "cidrIpv6")}:
-        ports = {inner(it.props, "fromPort"), inner(it.props, "toPort")}
+def _ingress_rule(resource: Subject, _: Config) -> Iterator[str]:
+    if WORLD & {resource.value("cidrIpv4"), resource.value("cidrIpv6")}:
+        ports = {resource.value("fromPort"), resource.value("toPort")}
         if not ports <= PUBLIC_PORTS or len(ports) != 1:
-            yield f"lets the world in at port {inner(it.props, 'fromPort')}"
+            yield f"opens port {resource.value('fromPort')} to the internet"
 
 
-def _inline_rules(it: Subject, _: Config) -> Iterator[str]:
-    for door in items(inner(it.props, "ingress")):
-        if WORLD & {*items(inner(door, "cidrBlocks")), *items(inner(door, "ipv6CidrBlocks"))}:
-            yield f"lets the world in at port {inner(door, 'fromPort')}"
+def _inline_rules(resource: Subject, _: Config) -> Iterator[str]:
+    for rule in as_list(resource.value("ingress")):
+        if WORLD & {*as_list(value_at(rule, "cidrBlocks")), *as_list(value_at(rule, "ipv6CidrBlocks"))}:
+            yield f"opens port {value_at(rule, 'fromPort')} to the internet"
 
 
 def _buckets(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    closed = {
-        it.props["bucket"]
-        for it in of(subjects, "s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
-        if all(inner(it.props, lock) is True for lock in _LOCKS)
+    blocked = {
+        resource.props["bucket"]
+        for resource in of_type(subjects, "s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+        if all(resource.value(setting) is True for setting in _BLOCK_SETTINGS)
     }
-    for it in of(subjects, "s3/bucket:Bucket"):
-        if it.props["bucket"] not in closed:
-            yield it, "has no public access block with all four locks"
+    for resource in of_type(subjects, "s3/bucket:Bucket"):
+        if resource.props["bucket"] not in blocked:
+            yield resource, "has no public access block with all four settings"
 
 
-def _own_policy(it: Subject, _: Config) -> Iterator[str]:
-    for statement in statements(inner(it.props, "policy"), "Allow"):
-        if everybody(statement) and not narrowed(statement):
-            yield f"allows everybody in {called(statement)}"
+def _resource_policy(resource: Subject, _: Config) -> Iterator[str]:
+    for statement in statements(resource.value("policy"), "Allow"):
+        if allows_everyone(statement) and not has_source_condition(statement):
+            yield f"allows every principal in {statement_label(statement)}"
 
 
-def _permission(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "principal") == "*":
-        yield "lets everybody invoke a function"
-    elif not given(it.props, "sourceArn") and not given(it.props, "sourceAccount"):
-        yield "lets a service invoke a function for any account (no sourceArn)"
+def _permission(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("principal") == "*":
+        yield "allows every principal to invoke the function"
+    elif not resource.has("sourceArn") and not resource.has("sourceAccount"):
+        yield "allows a service to invoke the function for any account (no sourceArn)"
 
 
-def _instances(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "metadataOptions", "httpTokens") != "required":
-        yield "answers requests for credentials without a token (IMDSv1)"
-    for card in items(inner(it.props, "networkInterfaces")):
-        if str(inner(card, "associatePublicIpAddress")).lower() == "true":
-            yield "gives its instances public addresses"
-    if given(it.props, "keyName"):
-        yield "has a key pair: sessions come through Systems Manager"
+def _instances(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("metadataOptions", "httpTokens") != "required":
+        yield "allows IMDSv1 (metadataOptions.httpTokens)"
+    for interface in as_list(resource.value("networkInterfaces")):
+        if str(value_at(interface, "associatePublicIpAddress")).lower() == "true":
+            yield "gives instances public addresses"
+    if resource.has("keyName"):
+        yield "has an SSH key pair (keyName)"
 
 
 def _shielded(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    shielded = {it.props["resourceArn"] for it in of(subjects, "wafv2/webAclAssociation:WebAclAssociation")}
-    for it in of(subjects, "lb/loadBalancer:LoadBalancer", "apigateway/stage:Stage"):
-        if inner(it.props, "internal") is not True and it.props["arn"] not in shielded:
-            yield it, "is public and has no web ACL"
-    for it in of(subjects, "cloudfront/distribution:Distribution"):
-        if not given(it.props, "webAclId"):
-            yield it, "is public and has no web ACL"
+    shielded = {
+        resource.props["resourceArn"] for resource in of_type(subjects, "wafv2/webAclAssociation:WebAclAssociation")
+    }
+    for resource in of_type(subjects, "lb/loadBalancer:LoadBalancer", "apigateway/stage:Stage"):
+        if resource.value("internal") is not True and resource.props["arn"] not in shielded:
+            yield resource, "is public and has no web ACL"
+    for resource in of_type(subjects, "cloudfront/distribution:Distribution"):
+        if not resource.has("webAclId"):
+            yield resource, "is public and has no web ACL"
 
 
 RULES = (
     Rule(
         name="database-private",
-        description="No database has a public address.",
+        description="Databases are not publicly accessible.",
         severity="critical",
-        remediation="Leave publiclyAccessible out, or set it to false.",
+        remediation="Remove publiclyAccessible, or set publiclyAccessible to false.",
         controls=EXPOSURE,
         types=frozenset({"aws:rds/instance:Instance"}),
         check=_database,
     ),
     Rule(
         name="ingress-closed",
-        description="The world reaches ports 80 and 443 of load balancers, and no other.",
+        description="Security group rules open only ports 80 and 443 to the internet.",
         severity="critical",
-        remediation="Name a security group as the source (referencedSecurityGroupId) instead of addresses.",
+        remediation="Set a security group as the source (referencedSecurityGroupId) instead of addresses.",
         controls=EXPOSURE,
         types=frozenset({"aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"}),
         check=_ingress_rule,
     ),
     Rule(
         name="ingress-apart",
-        description="No security group opens itself to the world with rules of its own.",
+        description="Security groups have no inline rules that open ports to the internet.",
         severity="critical",
-        remediation="Declare rules as resources of their own, where ingress-closed sees them.",
+        remediation="Declare ingress rules as SecurityGroupIngressRule resources, which ingress-closed checks.",
         controls=EXPOSURE,
         types=frozenset({"aws:ec2/securityGroup:SecurityGroup", "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"}),
         check=_inline_rules,
@@ -114,7 +116,7 @@ RULES = (
     ),
     Rule(
         name="policy-names-principals",
-        description="A resource's own policy allows nobody whom it does not name, or narrow by account or source.",
+        description='Resource policies name their principals, or restrict "*" by account, organization or source ARN.',
         severity="critical",
         remediation="Name the principal, or add a condition on aws:PrincipalAccount, aws:SourceArn or the like.",
         controls=EXPOSURE,
@@ -128,31 +130,32 @@ RULES = (
                 "aws:sqs/queuePolicy:QueuePolicy",
             }
         ),
-        check=_own_policy,
+        check=_resource_policy,
     ),
     Rule(
         name="function-invoked-by-ours",
-        description="A service may invoke a function for one source of ours, not for anybody's.",
+        description="Services invoke a function only for a named source ARN or account.",
         severity="high",
-        remediation="Set sourceArn to the API, rule or queue that invokes.",
+        remediation="Set sourceArn to the API, rule or queue that invokes the function.",
         controls=EXPOSURE,
         types=frozenset({"aws:lambda/permission:Permission"}),
         check=_permission,
     ),
     Rule(
         name="instance-hardened",
-        description="Instances want a token for credentials, and have neither key pairs nor public addresses.",
+        description="Instances require IMDSv2, and have neither SSH key pairs nor public addresses.",
         severity="high",
-        remediation="Set metadataOptions.httpTokens to required; leave keyName and associatePublicIpAddress out.",
+        remediation="Set metadataOptions.httpTokens to required; remove keyName (use Session Manager for a shell) and "
+        "associatePublicIpAddress.",
         controls=EXPOSURE,
         types=frozenset({"aws:ec2/launchTemplate:LaunchTemplate"}),
         check=_instances,
     ),
     Rule(
         name="public-shielded",
-        description="In prod, what is public stands behind a web ACL.",
+        description="In prod, public load balancers, API stages and CloudFront distributions have a web ACL.",
         severity="high",
-        remediation="Set api.waf and app.waf, and leave edge its web ACL.",
+        remediation="Set api.waf and app.waf to true; do not remove the web ACL of edge.",
         controls=DEFENCE,
         prod_only=True,
         check_stack=_shielded,

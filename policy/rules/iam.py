@@ -1,4 +1,4 @@
-"""Nobody may do more than the work needs, and nobody holds a credential that lasts."""
+"""IAM: least privilege of policies and roles, and no long-lived credentials."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from policy.config import Config
 from policy.controls import CREDENTIALS, LEAST_PRIVILEGE
-from policy.documents import called, everybody, statements
-from policy.rule import Rule, Subject, Violation, given, inner, items, of
+from policy.documents import allows_everyone, statement_label, statements
+from policy.rule import Rule, Subject, Violation, as_list, of_type
 
 GRANTS = ("iam/rolePolicy:RolePolicy", "iam/policy:Policy", "iam/userPolicy:UserPolicy", "iam/groupPolicy:GroupPolicy")
-# Actions for which AWS knows no narrower resource (Service Authorization Reference).
-UNBOUND = {
+# Actions without resource-level permissions (Service Authorization Reference).
+WITHOUT_RESOURCE = {
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
     "xray:PutTelemetryRecords",
@@ -23,87 +23,91 @@ GITHUB = "token.actions.githubusercontent.com"
 
 
 def _granted(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Mapping[str, Any]]]:
-    """What is allowed by a policy that grants: a boundary grants nothing, and allows widely before it denies."""
-    ceilings = {it.props["permissionsBoundary"] for it in _roles(subjects) if given(it.props, "permissionsBoundary")}
-    for it in of(subjects, *GRANTS):
-        if inner(it.props, "arn") not in ceilings:
-            yield from ((it, statement) for statement in statements(it.props["policy"], "Allow"))
+    """Yield the Allow statements of all policies that grant. A permissions boundary grants nothing, so is left out."""
+    boundaries = {
+        resource.props["permissionsBoundary"] for resource in _roles(subjects) if resource.has("permissionsBoundary")
+    }
+    for resource in of_type(subjects, *GRANTS):
+        if resource.value("arn") not in boundaries:
+            yield from ((resource, statement) for statement in statements(resource.props["policy"], "Allow"))
 
 
 def _roles(subjects: Sequence[Subject]) -> list[Subject]:
-    return of(subjects, "iam/role:Role")
+    return of_type(subjects, "iam/role:Role")
 
 
 def _actions(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    for it, statement in _granted(subjects):
-        wild = [action for action in items(statement.get("Action")) if action == "*" or action.endswith(":*")]
-        if wild or "NotAction" in statement:
-            yield it, f"allows {', '.join(wild) or 'all but some actions'} in {called(statement)}"
+    for resource, statement in _granted(subjects):
+        wildcards = [action for action in as_list(statement.get("Action")) if action == "*" or action.endswith(":*")]
+        if wildcards or "NotAction" in statement:
+            allowed = ", ".join(wildcards) or "all but the listed actions (NotAction)"
+            yield resource, f"allows {allowed} in {statement_label(statement)}"
 
 
 def _resources(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    for it, statement in _granted(subjects):
-        narrower = set(items(statement.get("Action"))) - UNBOUND
-        if narrower and ("*" in items(statement.get("Resource")) or "NotResource" in statement):
-            yield it, f"allows {', '.join(sorted(narrower))} on everything in {called(statement)}"
+    for resource, statement in _granted(subjects):
+        actions = set(as_list(statement.get("Action"))) - WITHOUT_RESOURCE
+        if actions and ("*" in as_list(statement.get("Resource")) or "NotResource" in statement):
+            yield resource, f"allows {', '.join(sorted(actions))} on all resources in {statement_label(statement)}"
 
 
-def _trust(it: Subject, _: Config) -> Iterator[str]:
-    for statement in statements(inner(it.props, "assumeRolePolicy"), "Allow"):
-        if everybody(statement):
-            yield f"may be assumed by anybody ({called(statement)})"
+def _trust(resource: Subject, _: Config) -> Iterator[str]:
+    for statement in statements(resource.value("assumeRolePolicy"), "Allow"):
+        if allows_everyone(statement):
+            yield f"can be assumed by every principal ({statement_label(statement)})"
         if GITHUB in json.dumps(statement.get("Principal")):
-            asked = [
+            values = [
                 value
                 for test in statement.get("Condition", {}).values()
                 for key, value in test.items()
                 if key == f"{GITHUB}:sub"
             ]
-            subs = [sub for value in asked for sub in items(value)]
+            subs = [sub for value in values for sub in as_list(value)]
             if not subs or any(sub.startswith(("repo:*", "*")) for sub in subs):
-                yield "may be assumed by workflows of any repository"
+                yield "can be assumed by GitHub workflows of any repository"
 
 
-def _bounded(it: Subject, _: Config) -> Iterator[str]:
-    if not given(it.props, "permissionsBoundary"):
+def _bounded(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.has("permissionsBoundary"):
         yield "has no permissions boundary"
 
 
-def _lasting(it: Subject, _: Config) -> Iterator[str]:
-    yield f"is a lasting credential ({it.type.rpartition(':')[2]})"
+def _long_lived(resource: Subject, _: Config) -> Iterator[str]:
+    yield f"is a long-lived credential ({resource.type.rpartition(':')[2]})"
 
 
 RULES = (
     Rule(
         name="actions-named",
-        description="Policies name the actions that they allow.",
+        description="IAM policies allow named actions, without wildcards.",
         severity="high",
-        remediation="Grant by the grant_… methods of the component that owns the resource.",
+        remediation="Call the grant_… methods of the component that owns the resource.",
         controls=LEAST_PRIVILEGE,
         check_stack=_actions,
     ),
     Rule(
         name="resources-named",
-        description="Policies name the resources that they allow actions on, where AWS knows a narrower one than all.",
+        description="IAM policies name resources for all actions with resource-level permissions.",
         severity="high",
-        remediation="Name the ARN; or add the action to UNBOUND in policy/rules/iam.py, if AWS knows no narrower one.",
+        remediation="Name the ARN. Only if AWS has no resource-level permission for the action, add the action to "
+        "WITHOUT_RESOURCE in policy/rules/iam.py.",
         controls=LEAST_PRIVILEGE,
         check_stack=_resources,
     ),
     Rule(
         name="trust-named",
-        description="A role is assumed by principals that it names; a workflow by its repository.",
+        description="Roles trust named principals only; for GitHub workflows, a named repository.",
         severity="critical",
-        remediation="Name the service or account; for GitHub a condition on the token's sub with the repository.",
+        remediation="Name the service or account; for GitHub, add a condition on the token's sub with the repository.",
         controls=LEAST_PRIVILEGE,
         types=frozenset({"aws:iam/role:Role"}),
         check=_trust,
     ),
     Rule(
         name="role-bounded",
-        description="In prod every role has a permissions boundary.",
+        description="In prod, every role has a permissions boundary.",
         severity="medium",
-        remediation="Set guardrails.boundary.",
+        remediation="Set guardrails.boundary to true.",
         controls=LEAST_PRIVILEGE,
         types=frozenset({"aws:iam/role:Role"}),
         prod_only=True,
@@ -111,9 +115,9 @@ RULES = (
     ),
     Rule(
         name="no-lasting-credentials",
-        description="There are no users, passwords or access keys: people and workflows assume roles.",
+        description="A stack has no IAM users, passwords, access keys or SSH key pairs.",
         severity="high",
-        remediation="Use IAM Identity Center for people, OIDC for workflows, roles for everything else.",
+        remediation="Use IAM Identity Center for people, OIDC for workflows, and roles for all other callers.",
         controls=CREDENTIALS,
         types=frozenset(
             {
@@ -123,6 +127,6 @@ RULES = (
                 "aws:iam/userLoginProfile:UserLoginProfile",
             }
         ),
-        check=_lasting,
+        check=_long_lived,
     ),
 )

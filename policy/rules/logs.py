@@ -1,4 +1,4 @@
-"""Who did what is written down, kept long enough to be asked, and no longer."""
+"""Logs and audit trails: existence, retention, and tracing."""
 
 from __future__ import annotations
 
@@ -6,124 +6,124 @@ from collections.abc import Iterator, Sequence
 
 from policy.config import Config
 from policy.controls import AUDIT, INTEGRITY, MINIMUM
-from policy.rule import Rule, Subject, Violation, given, inner, of
+from policy.rule import Rule, Subject, Violation, is_set, of_type
 
 _GROUP = frozenset({"aws:cloudwatch/logGroup:LogGroup"})
 
 
-def _ends(it: Subject, _: Config) -> Iterator[str]:
-    if not inner(it.props, "retentionInDays"):
-        yield "keeps its logs for ever (retentionInDays)"
+def _retention(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.value("retentionInDays"):
+        yield "keeps logs without end (retentionInDays)"
 
 
-def _lasts(it: Subject, config: Config) -> Iterator[str]:
-    days = inner(it.props, "retentionInDays") or 0
+def _min_retention(resource: Subject, config: Config) -> Iterator[str]:
+    days = resource.value("retentionInDays") or 0
     if 0 < days < config.least_log_days:
-        yield f"keeps its logs for {days:g} days, less than {config.least_log_days}"
+        yield f"keeps logs for {days:g} days; the minimum is {config.least_log_days}"
 
 
-def _trail(it: Subject, _: Config) -> Iterator[str]:
+def _trail(resource: Subject, _: Config) -> Iterator[str]:
     for switch in ("enableLogFileValidation", "isMultiRegionTrail"):
-        if inner(it.props, switch) is not True:
+        if resource.value(switch) is not True:
             yield f"has no {switch}"
-    if inner(it.props, "enableLogging") is False:
-        yield "is switched off (enableLogging)"
+    if resource.value("enableLogging") is False:
+        yield "is disabled (enableLogging)"
 
 
-def _calls(it: Subject, _: Config) -> Iterator[str]:
-    if not given(it.props, "accessLogSettings"):
+def _api_access_log(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.has("accessLogSettings"):
         yield "writes no access log (accessLogSettings)"
 
 
-def _requests(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "accessLogs", "enabled") is not True:
+def _balancer_access_log(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("accessLogs", "enabled") is not True:
         yield "writes no access log (accessLogs.enabled)"
 
 
-def _flows(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    logged = {it.props["vpcId"] for it in of(subjects, "ec2/flowLog:FlowLog") if given(it.props, "vpcId")}
-    for it in of(subjects, "ec2/vpc:Vpc"):
-        if it.props["id"] not in logged:
-            yield it, "has no flow log"
+def _flow_logs(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
+    logged = {resource.props["vpcId"] for resource in of_type(subjects, "ec2/flowLog:FlowLog") if resource.has("vpcId")}
+    for resource in of_type(subjects, "ec2/vpc:Vpc"):
+        if resource.props["id"] not in logged:
+            yield resource, "has no flow log"
 
 
-def _traced(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "tracingConfig", "mode") != "Active":
+def _traced(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("tracingConfig", "mode") != "Active":
         yield "is not traced (tracingConfig.mode)"
 
 
-def _own_group(it: Subject, _: Config) -> Iterator[str]:
-    if not inner(it.props, "loggingConfig") or not given(it.props["loggingConfig"], "logGroup"):
-        yield "lets Lambda make its log group, without an end or a key (loggingConfig.logGroup)"
+def _own_group(resource: Subject, _: Config) -> Iterator[str]:
+    if not resource.value("loggingConfig") or not is_set(resource.props["loggingConfig"], "logGroup"):
+        yield "has a log group from Lambda, without retention and KMS key (loggingConfig.logGroup)"
 
 
 RULES = (
     Rule(
         name="logs-end",
-        description="Every log group has an end to its logs.",
+        description="Every log group has a retention period.",
         severity="medium",
         remediation="Set retentionInDays.",
         controls=MINIMUM,
         types=_GROUP,
-        check=_ends,
+        check=_retention,
     ),
     Rule(
         name="logs-last",
-        description="In prod logs are kept for a year or more (leastLogDays).",
+        description="In prod, logs are kept for 365 days or more (leastLogDays).",
         severity="medium",
         remediation="Set fleet.logRetentionDays to 365 or more.",
         controls=AUDIT,
         types=_GROUP,
         prod_only=True,
-        check=_lasts,
+        check=_min_retention,
     ),
     Rule(
         name="trail-whole",
-        description="A trail is on, covers all regions, and shows whether it was changed.",
+        description="CloudTrail trails are enabled, cover all Regions, and validate log files.",
         severity="high",
-        remediation="Set enableLogFileValidation and isMultiRegionTrail, and leave enableLogging on.",
+        remediation="Set enableLogFileValidation and isMultiRegionTrail to true; remove enableLogging.",
         controls=AUDIT,
         types=frozenset({"aws:cloudtrail/trail:Trail"}),
         check=_trail,
     ),
     Rule(
         name="api-logged",
-        description="The API writes an access log.",
+        description="API stages write an access log.",
         severity="medium",
         remediation="Set the stage's accessLogSettings.",
         controls=AUDIT,
         types=frozenset({"aws:apigateway/stage:Stage"}),
-        check=_calls,
+        check=_api_access_log,
     ),
     Rule(
         name="balancer-logged",
         description="Load balancers write an access log.",
         severity="medium",
-        remediation="Set accessLogs with the stack's log bucket.",
+        remediation="Set accessLogs to the stack's log bucket, with enabled true.",
         controls=AUDIT,
         types=frozenset({"aws:lb/loadBalancer:LoadBalancer"}),
-        check=_requests,
+        check=_balancer_access_log,
     ),
     Rule(
         name="flows-logged",
         description="Every VPC has a flow log.",
         severity="medium",
-        remediation="Declare a FlowLogs component for the network.",
+        remediation="Declare infra.network.flow_logs.FlowLogs for the network.",
         controls=AUDIT,
-        check_stack=_flows,
+        check_stack=_flow_logs,
     ),
     Rule(
         name="function-log-group",
-        description="A function writes to a log group of ours.",
+        description="Functions write to a log group that the stack declares.",
         severity="medium",
-        remediation="Declare functions with infra.compute.function.",
+        remediation="Declare functions with infra.compute.function.Function.",
         controls={**AUDIT, **MINIMUM},
         types=frozenset({"aws:lambda/function:Function"}),
         check=_own_group,
     ),
     Rule(
         name="function-traced",
-        description="Functions are traced.",
+        description="Functions have X-Ray tracing.",
         severity="low",
         remediation="Set tracingConfig.mode to Active.",
         controls=INTEGRITY,

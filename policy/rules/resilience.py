@@ -1,4 +1,4 @@
-"""What is lost, or deleted by a slip, can be had again."""
+"""Resilience: zones, deletion protection, backups, versions and dead-letter queues."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from policy.config import Config
 from policy.controls import AVAILABILITY, CHANGE, INTEGRITY, RECOVERY
-from policy.rule import Rule, Subject, Violation, given, inner, items, of
+from policy.rule import Rule, Subject, Violation, as_list, of_type, value_at
 
-LEAST_BACKUP_DAYS = 7
+MIN_BACKUP_DAYS = 7
 _DATABASE = frozenset({"aws:rds/instance:Instance"})
 _GUARDED = {
     "aws:dynamodb/table:Table": "deletionProtectionEnabled",
@@ -18,76 +18,81 @@ _GUARDED = {
 }
 
 
-def _zones(it: Subject, config: Config) -> Iterator[str]:
-    standby = config.role == "standby"  # the second copy of its primary's
-    if not standby and inner(it.props, "multiAz") is not True:
-        yield "stands in one zone (multiAz)"
+def _zones(resource: Subject, config: Config) -> Iterator[str]:
+    standby = config.role == "standby"  # a standby's database is itself the copy of the primary's
+    if not standby and resource.value("multiAz") is not True:
+        yield "runs in one Availability Zone (multiAz)"
 
 
-def _guarded(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, _GUARDED[it.type]) is not True:
-        yield f"has no {_GUARDED[it.type]}"
+def _deletion_protection(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value(_GUARDED[resource.type]) is not True:
+        yield f"has no {_GUARDED[resource.type]}"
 
 
-def _backups(it: Subject, _: Config) -> Iterator[str]:
-    days = inner(it.props, "backupRetentionPeriod") or 0
-    if days < LEAST_BACKUP_DAYS:
-        yield f"keeps backups for {days:g} days, less than {LEAST_BACKUP_DAYS}"
+def _backups(resource: Subject, _: Config) -> Iterator[str]:
+    days = resource.value("backupRetentionPeriod") or 0
+    if days < MIN_BACKUP_DAYS:
+        yield f"keeps backups for {days:g} days; the minimum is {MIN_BACKUP_DAYS}"
 
 
-def _last_snapshot(it: Subject, _: Config) -> Iterator[str]:
-    follows = given(it.props, "replicateSourceDb")  # RDS takes none of it: what it holds is its source's
-    skips = inner(it.props, "skipFinalSnapshot") is True
-    if skips and not follows:
-        yield "is deleted without a last snapshot (skipFinalSnapshot)"
-    if follows and not skips:
-        yield "follows another, and RDS deletes no replica with a last snapshot (skipFinalSnapshot)"
+def _final_snapshot(resource: Subject, _: Config) -> Iterator[str]:
+    is_replica = resource.has("replicateSourceDb")  # RDS takes no final snapshot of a replica
+    skips = resource.value("skipFinalSnapshot") is True
+    if skips and not is_replica:
+        yield "is deleted without a final snapshot (skipFinalSnapshot)"
+    if is_replica and not skips:
+        yield "is a replica, which RDS cannot delete with a final snapshot (skipFinalSnapshot)"
 
 
-def _point_in_time(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "pointInTimeRecovery", "enabled") is not True:
+def _point_in_time(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("pointInTimeRecovery", "enabled") is not True:
         yield "has no point-in-time recovery"
-    for replica in items(inner(it.props, "replicas")):
-        if inner(replica, "pointInTimeRecovery") is not True:
-            yield f"has a replica in {inner(replica, 'regionName')} without point-in-time recovery"
+    for replica in as_list(resource.value("replicas")):
+        if value_at(replica, "pointInTimeRecovery") is not True:
+            yield f"has a replica in {value_at(replica, 'regionName')} without point-in-time recovery"
 
 
 def _versions(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
     versioned = {
-        it.props["bucket"]
-        for it in of(subjects, "s3/bucketVersioning:BucketVersioning")
-        if inner(it.props, "versioningConfiguration", "status") == "Enabled"
+        resource.props["bucket"]
+        for resource in of_type(subjects, "s3/bucketVersioning:BucketVersioning")
+        if resource.value("versioningConfiguration", "status") == "Enabled"
     }
-    for it in of(subjects, "s3/bucket:Bucket"):
-        if it.props["bucket"] not in versioned:
-            yield it, "keeps no versions"
+    for resource in of_type(subjects, "s3/bucket:Bucket"):
+        if resource.props["bucket"] not in versioned:
+            yield resource, "has no versioning"
 
 
-def _emptied(it: Subject, _: Config) -> Iterator[str]:
-    if inner(it.props, "forceDestroy") is True:
-        yield "is emptied when it is deleted (forceDestroy)"
+def _force_destroy(resource: Subject, _: Config) -> Iterator[str]:
+    if resource.value("forceDestroy") is True:
+        yield "is deleted together with its objects (forceDestroy)"
 
 
 def _dead_letters(subjects: Sequence[Subject], _: Config) -> Iterator[Violation]:
-    """Beside an event source: what a queue cannot get rid of ends somewhere, and that queue is the last."""
-    queues = of(subjects, "sqs/queue:Queue")
-    redriven = [it for it in queues if given(it.props, "redrivePolicy")]
-    last = {json.loads(it.props["redrivePolicy"]).get("deadLetterTargetArn") for it in redriven}
-    fed = {inner(it.props, "eventSourceArn") for it in of(subjects, "lambda/eventSourceMapping:EventSourceMapping")}
-    for it in queues:
-        if not given(it.props, "redrivePolicy") and it.props["arn"] in fed - last:
-            yield it, "feeds a function and has no dead-letter queue"
+    """Check queues of event source mappings; a queue that is itself a dead-letter queue needs none."""
+    queues = of_type(subjects, "sqs/queue:Queue")
+    with_dlq = [resource for resource in queues if resource.has("redrivePolicy")]
+    dead_letter_queues = {
+        json.loads(resource.props["redrivePolicy"]).get("deadLetterTargetArn") for resource in with_dlq
+    }
+    sources = {
+        resource.value("eventSourceArn")
+        for resource in of_type(subjects, "lambda/eventSourceMapping:EventSourceMapping")
+    }
+    for resource in queues:
+        if not resource.has("redrivePolicy") and resource.props["arn"] in sources - dead_letter_queues:
+            yield resource, "triggers a function and has no dead-letter queue"
 
 
-def _kept_keys(it: Subject, _: Config) -> Iterator[str]:
-    if (days := inner(it.props, "deletionWindowInDays")) is not None and days < 14:
-        yield f"can be gone {days:g} days after a slip (deletionWindowInDays)"
+def _deletion_window(resource: Subject, _: Config) -> Iterator[str]:
+    if (days := resource.value("deletionWindowInDays")) is not None and days < 14:
+        yield f"can be deleted within {days:g} days (deletionWindowInDays); the minimum is 14"
 
 
 RULES = (
     Rule(
         name="database-zones",
-        description="In prod a primary's database stands in two zones.",
+        description="In prod, the database of a primary is Multi-AZ.",
         severity="high",
         remediation="Set database.multiAz to true.",
         controls=AVAILABILITY,
@@ -97,17 +102,17 @@ RULES = (
     ),
     Rule(
         name="deletion-guarded",
-        description="In prod databases, tables and load balancers refuse to be deleted.",
+        description="In prod, databases, tables and load balancers have deletion protection.",
         severity="high",
-        remediation="Set the resource's deletion protection; database.deletionProtection for the database.",
+        remediation="Enable the resource's deletion protection; for the database, set database.deletionProtection.",
         controls=RECOVERY,
         types=frozenset(_GUARDED),
         prod_only=True,
-        check=_guarded,
+        check=_deletion_protection,
     ),
     Rule(
         name="database-backed-up",
-        description="In prod databases keep backups for a week or more.",
+        description="In prod, databases keep backups for 7 days or more.",
         severity="high",
         remediation="Set database.backupDays to 7 or more.",
         controls=RECOVERY,
@@ -117,18 +122,17 @@ RULES = (
     ),
     Rule(
         name="database-last-snapshot",
-        description="In prod a database leaves a snapshot when it is deleted, unless it is a replica.",
+        description="In prod, the deletion of a database takes a final snapshot, except for replicas.",
         severity="high",
-        remediation="Set skipFinalSnapshot to false, with a finalSnapshotIdentifier that does not change; true for a "
-        "replica.",
+        remediation="Set skipFinalSnapshot to false, with a constant finalSnapshotIdentifier; to true for a replica.",
         controls=RECOVERY,
         types=_DATABASE,
         prod_only=True,
-        check=_last_snapshot,
+        check=_final_snapshot,
     ),
     Rule(
         name="table-point-in-time",
-        description="Tables, and their replicas, can be taken back to any second of the last weeks.",
+        description="DynamoDB tables and their replicas have point-in-time recovery.",
         severity="high",
         remediation="Set pointInTimeRecovery.enabled, and pointInTimeRecovery on each replica.",
         controls=RECOVERY,
@@ -137,7 +141,7 @@ RULES = (
     ),
     Rule(
         name="bucket-versioned",
-        description="Buckets keep versions.",
+        description="Buckets have versioning.",
         severity="medium",
         remediation="Declare buckets with infra.foundation.bucket.Bucket.",
         controls=INTEGRITY,
@@ -145,30 +149,30 @@ RULES = (
     ),
     Rule(
         name="bucket-kept",
-        description="In prod a bucket that holds something cannot be deleted.",
+        description="In prod, a bucket with objects cannot be deleted.",
         severity="high",
-        remediation="Leave forceDestroy out, or set it to false.",
+        remediation="Remove forceDestroy, or set forceDestroy to false.",
         controls=RECOVERY,
         types=frozenset({"aws:s3/bucket:Bucket"}),
         prod_only=True,
-        check=_emptied,
+        check=_force_destroy,
     ),
     Rule(
         name="dead-letters",
-        description="A queue that feeds a function has a dead-letter queue.",
+        description="Queues that trigger a function have a dead-letter queue.",
         severity="medium",
-        remediation="Declare queues with infra.messaging.queue.",
+        remediation="Declare queues with infra.messaging.queue.Queue.",
         controls=INTEGRITY,
         check_stack=_dead_letters,
     ),
     Rule(
         name="key-kept",
-        description="In prod a key that was scheduled for deletion can be saved for two weeks or more.",
+        description="In prod, the deletion of a KMS key can be cancelled for 14 days or more.",
         severity="high",
-        remediation="Leave deletionWindowInDays out (30 days), or set it to 14 or more.",
+        remediation="Remove deletionWindowInDays (default: 30 days), or set deletionWindowInDays to 14 or more.",
         controls={**RECOVERY, **CHANGE},
         types=frozenset({"aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey"}),
         prod_only=True,
-        check=_kept_keys,
+        check=_deletion_window,
     ),
 )

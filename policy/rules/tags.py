@@ -1,4 +1,4 @@
-"""What a resource is, whose, and what it holds: on the resource itself."""
+"""Tags: required keys, and values that match the stack."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from policy.config import Config
 from policy.controls import INVENTORY
-from policy.rule import Rule, Subject, inner, items
+from policy.rule import Rule, Subject, as_list, value_at
 
-WANTED = ("Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass")
+REQUIRED = ("Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass")
 CLASSES = ("none", "internal", "confidential", "secret")
-# Types that take tags; of another type that has some, they are looked at as well.
+# Types that must have tags. Tags on resources of other types are checked as well.
 TAKES_TAGS = frozenset(
     f"aws:{kind}"
     for kind in (
@@ -47,42 +47,43 @@ TAKES_TAGS = frozenset(
 )
 
 
-def _tags(it: Subject) -> Mapping[str, str] | None:
-    if "tags" not in list(it.props):
-        return {} if it.type in TAKES_TAGS else None
-    tags = it.props["tags"]  # a group of Auto Scaling has a list of them
-    return tags if isinstance(tags, Mapping) else {one["key"]: one["value"] for one in items(tags)}
+def _tags(resource: Subject) -> Mapping[str, str] | None:
+    if "tags" not in list(resource.props):
+        return {} if resource.type in TAKES_TAGS else None
+    tags = resource.props["tags"]  # an Auto Scaling group has a list of tags
+    return tags if isinstance(tags, Mapping) else {tag["key"]: tag["value"] for tag in as_list(tags)}
 
 
-def _complete(it: Subject, _: Config) -> Iterator[str]:
-    tags = _tags(it)
-    if tags is not None and (missing := [name for name in WANTED if name not in list(tags)]):
-        yield f"lacks the tags {', '.join(missing)}"
+def _complete(resource: Subject, _: Config) -> Iterator[str]:
+    tags = _tags(resource)
+    if tags is not None and (missing_tags := [name for name in REQUIRED if name not in list(tags)]):
+        yield f"has no tags {', '.join(missing_tags)}"
 
 
-def _true(it: Subject, config: Config) -> Iterator[str]:
-    tags = _tags(it) or {}
-    if (environment := inner(tags, "Environment")) not in (None, config.environment):
-        yield f"says Environment {environment} in a stack of {config.environment}"
-    if (holds := inner(tags, "DataClass")) not in (None, *CLASSES):
-        yield f"says DataClass {holds}, which is none of {', '.join(CLASSES)}"
+def _values(resource: Subject, config: Config) -> Iterator[str]:
+    tags = _tags(resource) or {}
+    if (environment := value_at(tags, "Environment")) not in (None, config.environment):
+        yield f"has the tag Environment={environment}; the stack's is {config.environment}"
+    if (data_class := value_at(tags, "DataClass")) not in (None, *CLASSES):
+        yield f"has the tag DataClass={data_class}; allowed are {', '.join(CLASSES)}"
 
 
 RULES = (
     Rule(
         name="tagged",
-        description="Every resource that takes tags has all six: whose it is, what for, and what it holds.",
+        description="Every taggable resource has the tags Project, Environment, Component, ManagedBy, CostCenter and "
+        "DataClass.",
         severity="medium",
-        remediation="Pass tags=place.tags(component, DataClass.X, what).",
+        remediation="Pass tags from the method tags() of the stack's context (infra.naming.context).",
         controls=INVENTORY,
         check=_complete,
     ),
     Rule(
         name="tags-true",
-        description="Tags say the stack's own environment and a class of data that audits know.",
+        description="The tag Environment is the stack's, and the tag DataClass has an allowed value.",
         severity="low",
-        remediation="Pass tags=place.tags(component, DataClass.X, what).",
+        remediation="Pass tags from the method tags() of the stack's context (infra.naming.context).",
         controls=INVENTORY,
-        check=_true,
+        check=_values,
     ),
 )

@@ -66,7 +66,7 @@ class Stage:
         return report
 
     def model(self, method: str, path: str, body: Any = None) -> Any:
-        """The stand-in's own controls."""
+        """Call the fake model server's control API."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.platform.model_url + path, data, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -98,8 +98,8 @@ def until(look: Callable[[], Any], what: str, within_s: float = WAIT_S) -> Any:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with local_platform.running(tmp_path_factory.mktemp("platform")) as platform:
-        deployed = stack.put_up(platform, changed={"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10})
-        stack.warm(platform, deployed)
+        deployed = stack.deploy_stack(platform, overrides={"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10})
+        stack.warm_up(platform, deployed)
         yield Stage(platform, deployed.outputs)
 
 

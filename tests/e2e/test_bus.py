@@ -46,9 +46,15 @@ def session(stage: Stage) -> str:
     """A session that runs, for messages to belong to."""
     now = time.time_ns() // 1_000_000
     order = Order(
-        session_id="by-hand", goal=None, tasks=("one",), agents=1, created_ms=now, deadline_ms=now + 600_000,
-        budget_nusd=10**9, quorum=1.0,
-    )  # fmt: skip
+        session_id="by-hand",
+        goal=None,
+        tasks=("one",),
+        agents=1,
+        created_ms=now,
+        deadline_ms=now + 600_000,
+        budget_nusd=10**9,
+        quorum=1.0,
+    )
     store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
     store.create(order, digest="by hand", model="none")
     store.begin("by-hand", tasks=1)
@@ -58,9 +64,14 @@ def session(stage: Stage) -> str:
 def request(session_id: str, **changes: Any) -> dict[str, Any]:
     now = time.time_ns() // 1_000_000
     content = {
-        "session_id": session_id, "task_id": f"t{uuid.uuid4().int % 9000 + 1000}", "attempt": 0, "text": "by hand",
-        "goal": "", "callback_id": "bm9uZQ==", "budget_nusd": 10**9,
-    }  # fmt: skip
+        "session_id": session_id,
+        "task_id": f"t{uuid.uuid4().int % 9000 + 1000}",
+        "attempt": 0,
+        "text": "by hand",
+        "goal": "",
+        "callback_id": "bm9uZQ==",
+        "budget_nusd": 10**9,
+    }
     given: dict[str, Any] = {
         "performative": Performative.REQUEST,
         "sender": COORDINATOR,

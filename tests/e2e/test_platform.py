@@ -18,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 
-from local.processes import outlasting
+from local.processes import still_running
 from tests.e2e.conftest import Stage, until
 
 FABRIC = Path(sys.executable).parent / "fabric"
@@ -81,9 +81,12 @@ def test_a_shell_without_a_key_signs_and_who_may_not_invoke_is_refused(home: Pat
 
     def shell(key: str, secret: str) -> subprocess.CompletedProcess[str]:
         env = {
-            "FABRIC_API_URL": up["api"]["url"], "PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": up["region"],
-            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
-        }  # fmt: skip
+            "FABRIC_API_URL": up["api"]["url"],
+            "PATH": os.environ["PATH"],
+            "AWS_DEFAULT_REGION": up["region"],
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
         words = [FABRIC, "session", "list", "--json"]
         return subprocess.run(words, capture_output=True, text=True, check=False, env=env, timeout=90)
 
@@ -128,7 +131,7 @@ def test_down_leaves_nothing_listening(home: Path, up: dict[str, Any]) -> None:
     parts = json.loads(fabric(home, "local", "status", "--json").stdout)["parts"]
     running = [psutil.Process(pid) for pid in parts.values()]
     assert fabric(home, "local", "down").stdout == "stopped\n"
-    assert outlasting(running, 0) == []
+    assert still_running(running, 0) == []
     for url in (up["endpoint_url"], up["database_url"]):
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", urlsplit(url).port)) != 0
@@ -148,7 +151,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "")
-    alive = outlasting(started, 10)
+    alive = still_running(started, 10)
     assert not alive, [process.cmdline() for process in alive]
 
 

@@ -20,12 +20,12 @@ SMALL = {"fleet.size": 1}
 @dataclass(frozen=True)
 class Pair:
     standby: Stage
-    deployed: stack.Deployed
+    deployed: stack.DeployedStack
     session: dict[str, Any]
     report: dict[str, Any]
 
     @property
-    def primary(self) -> stack.Deployed:
+    def primary(self) -> stack.DeployedStack:
         assert self.deployed.primary
         return self.deployed.primary
 
@@ -34,7 +34,7 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two stacks with one agent each, and a session that the standby has worked."""
     with local_platform.running(tmp_path_factory.mktemp("standby")) as platform:
-        deployed = stack.put_up(platform, "prod-secondary", SMALL, primary_changed=SMALL)
+        deployed = stack.deploy_stack(platform, "prod-secondary", SMALL, primary_overrides=SMALL)
         stage = Stage(platform, deployed.outputs)
         stage.start(session_id="moved", tasks=["Describe the move"])
         session = stage.ended("moved")

@@ -1,4 +1,4 @@
-"""A resource provider before an empty emulator, and the engine's side of the conversation with it."""
+"""Fixtures: a resource provider for an empty emulator, and a client that calls the provider like Pulumi's engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from local import platform as local_platform
 from local import provider, stack, wire
 
-# Where the engine sends archives with their content; everywhere else it sends what identifies them, the hash
+# Fields in which the engine sends archives with their content; in all other fields it sends only the hash
 # (ElideAssetContents in pulumi's pkg/resource/plugin/provider_plugin.go).
 _WITH_CONTENT = {("Check", "news"), ("Create", "properties"), ("Update", "news")}
 
 
 @dataclass
-class Thing:
-    """A resource as the engine remembers it."""
+class EngineResource:
+    """Resource in the engine's state."""
 
     type: str
     name: str
@@ -32,53 +32,59 @@ class Thing:
 
     @property
     def urn(self) -> str:
+        """URN below a parent, as the engine sends it."""
         return f"urn:pulumi:dev::infrafabric::infrafabric:test:Parent${self.type}::{self.name}"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Asks the provider as Pulumi's engine does."""
+    """Client of the provider that sends requests as Pulumi's engine does."""
 
     stub: Any
     platform: local_platform.Platform
 
-    def check(self, thing: Thing) -> dict[str, Any]:
-        return wire.read(self.stub.Check(self._request("Check", thing, news=thing.inputs)).inputs)
+    def check(self, resource: EngineResource) -> dict[str, Any]:
+        return wire.read(self.stub.Check(self._request("Check", resource, news=resource.inputs)).inputs)
 
-    def create(self, type_: str, name: str, inputs: Mapping[str, Any], *, preview: bool = False) -> Thing:
-        thing = Thing(type_, name, dict(inputs))
-        thing.inputs = self.check(thing)
-        made = self.stub.Create(self._request("Create", thing, properties=thing.inputs, preview=preview))
-        thing.id, thing.outputs = made.id, wire.read(made.properties)
-        return thing
+    def create(self, type_: str, name: str, inputs: Mapping[str, Any], *, preview: bool = False) -> EngineResource:
+        resource = EngineResource(type_, name, dict(inputs))
+        resource.inputs = self.check(resource)
+        response = self.stub.Create(self._request("Create", resource, properties=resource.inputs, preview=preview))
+        resource.id, resource.outputs = response.id, wire.read(response.properties)
+        return resource
 
-    def diff(self, thing: Thing, *, news: Mapping[str, Any] | None = None, **changes: Any) -> Any:
-        """Against ``news``, or the inputs as they were with some changed."""
-        wanted = {**(thing.inputs if news is None else news), **changes}
-        return self.stub.Diff(self._request("Diff", thing, id=thing.id, news=wanted, before=True))
+    def diff(self, resource: EngineResource, *, news: Mapping[str, Any] | None = None, **changes: Any) -> Any:
+        """Request the difference to ``news`` (default: the old inputs), with ``changes``."""
+        inputs = {**(resource.inputs if news is None else news), **changes}
+        return self.stub.Diff(self._request("Diff", resource, id=resource.id, news=inputs, before=True))
 
-    def update(self, thing: Thing, *, preview: bool = False, **changes: Any) -> Thing:
-        news = {**thing.inputs, **changes}
-        request = self._request("Update", thing, id=thing.id, news=news, preview=preview, before=True)
+    def update(self, resource: EngineResource, *, preview: bool = False, **changes: Any) -> EngineResource:
+        news = {**resource.inputs, **changes}
+        request = self._request("Update", resource, id=resource.id, news=news, preview=preview, before=True)
         outputs = wire.read(self.stub.Update(request).properties)
-        return Thing(thing.type, thing.name, news, thing.id, outputs)
+        return EngineResource(resource.type, resource.name, news, resource.id, outputs)
 
-    def read(self, thing: Thing) -> Any:
-        return self.stub.Read(self._request("Read", thing, id=thing.id, properties=thing.outputs, inputs=thing.inputs))
+    def read(self, resource: EngineResource) -> Any:
+        return self.stub.Read(
+            self._request("Read", resource, id=resource.id, properties=resource.outputs, inputs=resource.inputs)
+        )
 
-    def delete(self, thing: Thing) -> None:
-        self.stub.Delete(self._request("Delete", thing, id=thing.id, properties=thing.outputs, old_inputs=thing.inputs))
+    def delete(self, resource: EngineResource) -> None:
+        self.stub.Delete(
+            self._request("Delete", resource, id=resource.id, properties=resource.outputs, old_inputs=resource.inputs)
+        )
 
     @staticmethod
-    def _request(kind: str, thing: Thing, *, before: bool = False, **fields: Any) -> Any:
+    def _request(kind: str, resource: EngineResource, *, before: bool = False, **fields: Any) -> Any:
         if before:
-            fields |= {"olds": thing.outputs, "old_inputs": thing.inputs}
-        sent = {
+            fields |= {"olds": resource.outputs, "old_inputs": resource.inputs}
+        messages = {
             name: wire.write(value if (kind, name) in _WITH_CONTENT else _only_hashes(value))
-            if isinstance(value, dict) else value
+            if isinstance(value, dict)
+            else value
             for name, value in fields.items()
-        }  # fmt: skip
-        return getattr(provider_pb2, f"{kind}Request")(urn=thing.urn, **sent)
+        }
+        return getattr(provider_pb2, f"{kind}Request")(urn=resource.urn, **messages)
 
 
 def _only_hashes(value: Any) -> Any:
@@ -95,9 +101,12 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platfor
 
 
 @contextmanager
-def asking(platform: local_platform.Platform, region: str = local_platform.REGION) -> Iterator[Engine]:
-    """A provider for ``platform``, configured as the program of a stack in ``region`` configures it."""
-    with provider.serving(stack.surroundings(platform)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+def engine_for(platform: local_platform.Platform, region: str = local_platform.REGION) -> Iterator[Engine]:
+    """Serve a provider for ``platform``, configured for a stack in ``region``, until the block ends."""
+    with (
+        provider.serving(stack.emulator_context(platform)) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(acceptSecrets=True, args=wire.write({"region": region})))
         yield Engine(stub, platform)
@@ -105,20 +114,20 @@ def asking(platform: local_platform.Platform, region: str = local_platform.REGIO
 
 @pytest.fixture(scope="session")
 def engine(emulator: local_platform.Platform) -> Iterator[Engine]:
-    with asking(emulator) as engine:
+    with engine_for(emulator) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platform.Platform]:
-    """A platform that functions can run on, for one module alone: names are taken, and tests look for what is left."""
+def full_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_platform.Platform]:
+    """Platform that can run functions, for one module only: names are unique, and tests list remaining resources."""
     with local_platform.running(tmp_path_factory.mktemp("platform")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def handler(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that a function can be made from."""
+    """Folder with the code of a function."""
     folder = tmp_path_factory.mktemp("code")
     (folder / "index.py").write_text("def handler(event, context):\n    return event\n")
     return folder

@@ -203,7 +203,7 @@ def test_no_stack_breaks_a_rule(stack):
 @pytest.mark.parametrize(("rule", "kind", "wrong"), WRONG, ids=[f"{n}-{case[0]}" for n, case in enumerate(WRONG)])
 def test_a_rule_sees_what_breaks_it(subjects, rule, kind, wrong):
     stack, name = broken(subjects, kind, wrong)
-    found = list(NAMED[rule].over(stack, PROD))
+    found = list(NAMED[rule].violations(stack, PROD))
     assert [it.name for it, _ in found] == [name]
     assert found[0][1]
 
@@ -212,7 +212,7 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
     feeding = next(it for it in subjects if it.type.endswith(":EventSourceMapping")).props["eventSourceArn"]
     queue = next(it for it in subjects if it.type == "aws:sqs/queue:Queue" and it.props["arn"] == feeding)
     bare = replace(queue, props={key: value for key, value in queue.props.items() if key != "redrivePolicy"})
-    found = NAMED["dead-letters"].over([bare if it is queue else it for it in subjects], PROD)
+    found = NAMED["dead-letters"].violations([bare if it is queue else it for it in subjects], PROD)
     assert [it.name for it, _ in found] == [queue.name]
 
 
@@ -238,7 +238,7 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
 )  # fmt: skip
 def test_a_rule_sees_what_no_stack_of_ours_has(rule, type_, props, told):
     wrong = Subject(type=type_, name="wrong", props=props)
-    assert [it.name for it, _ in NAMED[rule].over([wrong], told)] == ["wrong"]
+    assert [it.name for it, _ in NAMED[rule].violations([wrong], told)] == ["wrong"]
 
 
 def test_no_rule_is_without_a_case_that_breaks_it():
@@ -251,19 +251,19 @@ def test_no_rule_is_without_a_case_that_breaks_it():
 )
 def test_a_policy_that_takes_plain_http_is_seen_at_what_it_belongs_to(subjects, kind):
     stack, _ = broken(subjects, kind, without_refusal)
-    assert len(list(NAMED["tls-only"].over(stack, PROD))) == 1
+    assert len(list(NAMED["tls-only"].violations(stack, PROD))) == 1
 
 
 def test_a_public_access_block_with_an_open_lock_is_none(subjects):
     stack, _ = broken(subjects, "s3/bucketPublicAccessBlock:BucketPublicAccessBlock", put("ignorePublicAcls", False))
-    assert len(list(NAMED["bucket-closed"].over(stack, PROD))) == 1
+    assert len(list(NAMED["bucket-closed"].violations(stack, PROD))) == 1
 
 
 def test_a_boundary_may_allow_widely_because_it_grants_nothing(subjects):
     boundary = next(it for it in subjects if it.name == "boundary-policy")
     roles_of_others = [it for it in subjects if it.type != "aws:iam/role:Role"]
-    assert boundary.name not in {it.name for it, _ in NAMED["actions-named"].over(subjects, PROD)}
-    assert [it.name for it, _ in NAMED["actions-named"].over(roles_of_others, PROD)] == [boundary.name]
+    assert boundary.name not in {it.name for it, _ in NAMED["actions-named"].violations(subjects, PROD)}
+    assert [it.name for it, _ in NAMED["actions-named"].violations(roles_of_others, PROD)] == [boundary.name]
 
 
 def test_a_stack_in_the_eu_keeps_every_rule(european):
@@ -276,16 +276,16 @@ def test_a_stack_in_the_eu_keeps_every_rule(european):
 
 def test_what_only_prod_must_have_is_not_asked_of_dev(subjects):
     stack, _ = broken(subjects, DATABASE, put("multiAz", False))
-    assert list(NAMED["database-zones"].over(stack, replace(PROD, environment="dev"))) == []
+    assert list(NAMED["database-zones"].violations(stack, replace(PROD, environment="dev"))) == []
 
 
 def test_a_standby_is_the_second_copy_and_may_stand_in_one_zone(subjects):
     stack, _ = broken(subjects, DATABASE, put("multiAz", False))
-    assert list(NAMED["database-zones"].over(stack, replace(PROD, role="standby"))) == []
+    assert list(NAMED["database-zones"].violations(stack, replace(PROD, role="standby"))) == []
 
 
 def test_a_profile_asks_the_rules_that_serve_it():
-    asked = {name: {r.name for r in RULES if r.counts(replace(PROD, profile=name))} for name in PROFILES}
+    asked = {name: {r.name for r in RULES if r.applies_to(replace(PROD, profile=name))} for name in PROFILES}
     assert "class-allowed" in asked["soc2"]
     assert "class-allowed" not in asked["hipaa"] | asked["gdpr"]
     assert "eu-models" in asked["gdpr"]

@@ -1,4 +1,4 @@
-"""What ``make validate`` relies on: checkov sees through the plan what is wrong with a graph."""
+"""Checkov on a weakened graph: the Terraform plan of ``make validate`` shows the defects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from infra.graph import Graph, terraform
 from policy import scan
 
 
-def weakened(graph: Graph, type_: str, gone: str | None, **changes: Any) -> Graph:
-    """The graph without what ends in ``gone``, and with changed inputs on all of ``type_``."""
-    kept = [r for r in graph.resources if not (gone and r.type.endswith(gone))]
-    changed = [replace(r, inputs={**r.inputs, **changes}) if r.type == f"aws:{type_}" else r for r in kept]
+def weakened(graph: Graph, type_: str, removed_type: str | None, **changes: Any) -> Graph:
+    """Return the graph without resource types that end in ``gone``, and with changed inputs on all of ``type_``."""
+    remaining = [r for r in graph.resources if not (removed_type and r.type.endswith(removed_type))]
+    changed = [replace(r, inputs={**r.inputs, **changes}) if r.type == f"aws:{type_}" else r for r in remaining]
     return replace(graph, resources=tuple(changed))
 
 
@@ -22,8 +22,8 @@ def weakened(graph: Graph, type_: str, gone: str | None, **changes: Any) -> Grap
 def test_checkov_sees_through_the_plan_what_is_wrong_with_a_graph(dev):
     bad = weakened(dev.graph("dev"), "rds/instance:Instance", ":BucketPublicAccessBlock", storageEncrypted=False)
     bad = weakened(bad, "sqs/queue:Queue", ":BucketVersioning", sqsManagedSseEnabled=False)
-    found = scan.scan({"dev": terraform.plan(bad, "us-east-1")})
-    unlisted = {(one.check, one.resource) for one in scan.compare(found, scan.accepted())[0]}
+    findings = scan.scan({"dev": terraform.plan(bad, "us-east-1")})
+    unlisted = {(finding.check, finding.resource) for finding in scan.compare(findings, scan.accepted())[0]}
     assert unlisted >= {
         ("CKV_AWS_16", "aws_db_instance.database-instance"),  # encryption
         ("CKV_AWS_21", "aws_s3_bucket.storage-results-bucket"),  # versioning: by reference

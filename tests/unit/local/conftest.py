@@ -1,4 +1,4 @@
-"""The models' stand-in on a free port, and clients of it."""
+"""Fake model server on a free port, and clients of the server."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import anthropic
 import pytest
 
 from infrafabric.models import prompts
-from local.model_server import StandIn
+from local.model_server import FakeModelServer
 
 HEADERS = {"x-api-key": "offline", "anthropic-version": "2026-10-21", "content-type": "application/json"}
 ASK = {"model": "claude-haiku-5-5", "max_tokens": 500, "messages": [{"role": "user", "content": "Hello"}]}
 
 
 @pytest.fixture(scope="module")
-def _server() -> Iterator[StandIn]:
-    server = StandIn(0)
+def _server() -> Iterator[FakeModelServer]:
+    server = FakeModelServer(0)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
     yield server
@@ -30,14 +30,14 @@ def _server() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def server(_server: StandIn) -> StandIn:
+def server(_server: FakeModelServer) -> FakeModelServer:
     _server.faults.clear()
-    _server.forget()
+    _server.reset_counts()
     return _server
 
 
 @pytest.fixture
-def client(server: StandIn) -> Iterator[anthropic.Anthropic]:
+def client(server: FakeModelServer) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(
         api_key="offline", base_url=f"http://127.0.0.1:{server.server_port}", max_retries=0, timeout=10
     ) as client:
@@ -48,8 +48,8 @@ Send = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def send(server: StandIn) -> Iterator[Send]:
-    """One request on a connection that is kept: status and JSON."""
+def send(server: FakeModelServer) -> Iterator[Send]:
+    """Send one request on a connection that stays open. Returns status and JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
 
     def run(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:

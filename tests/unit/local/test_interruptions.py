@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.cli import be_interruptible
+from local.cli import handle_interruptions
 
 
 class Finalized:
@@ -23,7 +23,7 @@ class Finalized:
 def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("sys.unraisablehook", None)  # put back in the end
     before = signal.getsignal(signal.SIGTERM)
-    be_interruptible()
+    handle_interruptions()
     yield
     signal.signal(signal.SIGTERM, before)
 

@@ -1,4 +1,4 @@
-"""Faults of the stand-in: asked for by marks in a task, or by rules."""
+"""Fault injection of the fake model server, by marks in a task and by rules."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_marks_count_only_within_the_task(send: Send, kind: str) -> None:
     agents = ask("plain", goal=f"{mark} <task>{mark}</task>")
     plan = prompts.plan(goal=f"<task>{mark}</task>", tasks=2)
     report = prompts.report(goal="g", findings=f"- <task>{mark}</task>")
-    asked = [agents, *({**ASK, "messages": [{"role": "user", "content": p.user}]} for p in (plan, report))]
-    for body in asked:
+    bodies = [agents, *({**ASK, "messages": [{"role": "user", "content": p.user}]} for p in (plan, report))]
+    for body in bodies:
         status, answer = send("POST", "/v1/messages", body)
         assert (status, answer["stop_reason"]) == (200, "end_turn")
 

@@ -1,4 +1,4 @@
-"""The models' stand-in, as clients of the Messages API see it."""
+"""The fake Messages API as the real SDK's clients use it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from local.model_server import StandIn
+from local.model_server import FakeModelServer
 from tests.unit.local.conftest import ASK, HEADERS, Send, ask
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def test_the_same_request_always_has_the_same_answer(send: Send) -> None:
 
 
 def test_another_server_gives_the_same_answer(send: Send) -> None:
-    other = StandIn(0)
+    other = FakeModelServer(0)
     serving = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
     connection = http.client.HTTPConnection("127.0.0.1", other.server_port)
@@ -83,14 +83,14 @@ def test_bedrocks_route_answers_alike(send: Send) -> None:
 # -- bad requests -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_key_there_is_no_answer(send: Send, server: StandIn) -> None:
+def test_without_a_key_there_is_no_answer(send: Send, server: FakeModelServer) -> None:
     status, answer = send("POST", "/v1/messages", ASK, {"anthropic-version": "2026-10-21"})
     assert (status, answer["error"]["type"]) == (401, "authentication_error")
     assert server.counts() == [], "what the API would not take is not counted"
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
@@ -119,10 +119,10 @@ def test_without_a_key_there_is_no_answer(send: Send, server: StandIn) -> None:
         ({**ASK, "output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema: Input should be"),
     ],
 )
-def test_a_malformed_request_is_refused_as_the_api_words_it(send: Send, body: Any, said: str) -> None:
+def test_a_malformed_request_is_refused_as_the_api_words_it(send: Send, body: Any, message: str) -> None:
     status, answer = send("POST", "/v1/messages", body)
     assert (status, answer["type"], answer["error"]["type"]) == (400, "error", "invalid_request_error")
-    assert said in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 def test_the_version_header_is_required(send: Send) -> None:
@@ -144,7 +144,7 @@ def test_a_body_beyond_the_apis_limit_is_too_large_and_the_connection_lives_on(s
 
 
 @pytest.mark.parametrize("header", ["content-length: -5", "content-length: many", "transfer-encoding: chunked"])
-def test_a_body_of_unknown_length_is_refused(server: StandIn, header: str) -> None:
+def test_a_body_of_unknown_length_is_refused(server: FakeModelServer, header: str) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as raw:
         raw.sendall(f"POST /v1/messages HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n".encode())
         assert b" 411 " in b"".join(iter(lambda: raw.recv(4096), b"")), (
@@ -163,16 +163,16 @@ def threads_end(before: int) -> bool:
 
 
 @pytest.mark.parametrize("mark", ["hang", "hang=600"])
-def test_a_client_that_gives_up_on_a_hanging_model_leaves_no_thread(server: StandIn, mark: str) -> None:
+def test_a_client_that_gives_up_on_a_hanging_model_leaves_no_thread(server: FakeModelServer, mark: str) -> None:
     before = threading.active_count()
     raw = json.dumps(ask(f"[[offline:{mark}]]")).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "content-length": str(len(raw))}.items())
     for _ in range(5):
-        with socket.create_connection(("127.0.0.1", server.server_port)) as gone:
-            gone.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+            connection.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
             while not any(row["outcome"] == "hang" for row in server.counts()):
                 threading.Event().wait(0.005)
-            server.forget()
+            server.reset_counts()
     assert threads_end(before)
 
 
@@ -181,23 +181,25 @@ def test_a_hang_with_an_end_drops_the_connection(send: Send) -> None:
         send("POST", "/v1/messages", ask("[[offline:hang=0.05]]"))
 
 
-def test_a_client_that_leaves_before_its_answer_is_no_error(server: StandIn, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_client_that_leaves_before_its_answer_is_no_error(
+    server: FakeModelServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = threading.active_count()
     raw = json.dumps(ask("[[offline:delay=0.1]]")).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "content-length": str(len(raw))}.items())
     for _ in range(3):
-        gone = socket.create_connection(("127.0.0.1", server.server_port))
-        gone.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
-        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave with a reset
+        connection = socket.create_connection(("127.0.0.1", server.server_port))
+        connection.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # leave with a reset
         while not server.counts():
             threading.Event().wait(0.005)
-        gone.close()
-        server.forget()
+        connection.close()
+        server.reset_counts()
     assert threads_end(before)
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_fifty_clients_are_answered_side_by_side(server: StandIn) -> None:
+def test_fifty_clients_are_answered_side_by_side(server: FakeModelServer) -> None:
     """Each answer takes 0.2 s: one after another they would take ten."""
     body, started = json.dumps(ask("[[offline:delay=0.2]]")), time.monotonic()
 
@@ -214,9 +216,9 @@ def test_fifty_clients_are_answered_side_by_side(server: StandIn) -> None:
     assert server.counts()[0]["count"] == 50
 
 
-def test_a_port_that_is_taken_is_one_line(server: StandIn) -> None:
+def test_a_port_that_is_taken_is_one_line(server: FakeModelServer) -> None:
     command = [sys.executable, "-m", "local.model_server", "--port", str(server.server_port)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"model stand-in: port {server.server_port} of 127.0.0.1 cannot be used")
-    assert done.stderr.count("\n") == 1
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"model stand-in: port {server.server_port} of 127.0.0.1 cannot be used")
+    assert result.stderr.count("\n") == 1

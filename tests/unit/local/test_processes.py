@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from local.processes import Part, outlasting, stop
+from local.processes import PlatformProcess, still_running, stop
 
 NEGLECTFUL = """
 import subprocess, sys, time
@@ -23,9 +23,9 @@ def test_a_process_that_ended_and_was_not_asked_how_does_not_run() -> None:
     with subprocess.Popen([sys.executable, "-c", NEGLECTFUL], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))
-        assert outlasting([child], 0) == [child]
+        assert still_running([child], 0) == [child]
         child.kill()
-        assert outlasting([child], 30) == []
+        assert still_running([child], 30) == []
         assert child.status() == psutil.STATUS_ZOMBIE, "its parent lives and does not ask"
         parent.kill()
 
@@ -34,5 +34,5 @@ def test_a_part_is_stopped_with_what_it_started() -> None:
     with subprocess.Popen([sys.executable, "-c", NEGLECTFUL], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         family = [psutil.Process(parent.pid), psutil.Process(int(parent.stdout.readline()))]
-        stop([Part("neglectful", parent.pid, Path("unused"))])
-        assert outlasting(family, 0) == []
+        stop([PlatformProcess("neglectful", parent.pid, Path("unused"))])
+        assert still_running(family, 0) == []

@@ -12,7 +12,7 @@ import pytest
 from infrafabric.environment import ModelEnvironment
 from infrafabric.models import Model, errors, open_model, prompts, schemas
 from infrafabric.models.prompts import Prompt
-from local.model_server import StandIn
+from local.model_server import FakeModelServer
 
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 
@@ -30,17 +30,17 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _stand_in() -> Iterator[StandIn]:
-    server = StandIn(0)
+def _stand_in() -> Iterator[FakeModelServer]:
+    server = FakeModelServer(0)
     with _serving(server):
         yield server
 
 
 @pytest.fixture
-def stand_in(_stand_in: StandIn) -> StandIn:
+def stand_in(_stand_in: FakeModelServer) -> FakeModelServer:
     """Without rules and with nothing counted."""
     _stand_in.faults.clear()
-    _stand_in.forget()
+    _stand_in.reset_counts()
     return _stand_in
 
 
@@ -50,7 +50,7 @@ def model_at(url: str, model_id: str = HAIKU) -> Model:
 
 
 @pytest.fixture
-def model(stand_in: StandIn) -> Model:
+def model(stand_in: FakeModelServer) -> Model:
     return model_at(f"http://127.0.0.1:{stand_in.server_port}")
 
 
@@ -95,5 +95,5 @@ def failure(model: Model, task: str, *, timeout_s: float = 10, max_tokens: int =
     return raised.value
 
 
-def calls(stand_in: StandIn) -> int:
+def calls(stand_in: FakeModelServer) -> int:
     return sum(row["count"] for row in stand_in.counts())

@@ -15,7 +15,7 @@ from infrafabric import models
 from infrafabric.environment import ModelEnvironment
 from infrafabric.models import Model, errors, open_model, prompts, schemas
 from infrafabric.models.usage import Usage
-from local.model_server import StandIn
+from local.model_server import FakeModelServer
 from tests.unit.models.conftest import HAIKU, asked, calls, failure, prompt_of
 
 SECRET, KEY = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key", "sk-ant-very-secret"
@@ -85,7 +85,7 @@ def test_a_system_text_is_cached_from_the_least_length_that_the_api_caches() -> 
 # -- keys and providers -----------------------------------------------------------------------------------------------
 
 
-def open_anthropic(stand_in: StandIn, key: str) -> Model:
+def open_anthropic(stand_in: FakeModelServer, key: str) -> Model:
     env = ModelEnvironment(
         model_provider="anthropic",
         model_id=HAIKU,
@@ -95,7 +95,7 @@ def open_anthropic(stand_in: StandIn, key: str) -> Model:
     return open_model(env, fetch_secret={SECRET: key}.__getitem__)
 
 
-def test_the_key_is_read_from_its_secret_and_its_line_end_does_not_matter(stand_in: StandIn) -> None:
+def test_the_key_is_read_from_its_secret_and_its_line_end_does_not_matter(stand_in: FakeModelServer) -> None:
     answer = open_anthropic(stand_in, f"{KEY}\n").ask(
         prompt_of("x"), prompts.agent_answer(), max_tokens=1000, timeout_s=10
     )
@@ -103,13 +103,13 @@ def test_the_key_is_read_from_its_secret_and_its_line_end_does_not_matter(stand_
 
 
 @pytest.mark.parametrize("mark", ["error=401", "error=403", "throttle", "error", "garbage", "hang=0"])
-def test_no_message_holds_the_key(stand_in: StandIn, mark: str) -> None:
+def test_no_message_holds_the_key(stand_in: FakeModelServer, mark: str) -> None:
     error = failure(open_anthropic(stand_in, KEY), f"[[offline:{mark}]]")
     assert KEY not in f"{error!r}{error.__cause__!r}"
 
 
 @pytest.mark.parametrize("key", ["", "  \n", "sk-ant very secret", "sk-ant\nvery", "sk-änt", "sk-ant\x00"])
-def test_what_cannot_be_a_key_is_refused_without_being_quoted(stand_in: StandIn, key: str) -> None:
+def test_what_cannot_be_a_key_is_refused_without_being_quoted(stand_in: FakeModelServer, key: str) -> None:
     error = failure(open_anthropic(stand_in, key), "x")
     assert isinstance(error, errors.NotAllowed)
     assert "API_KEY_SECRET_ARN" in str(error)
@@ -117,14 +117,14 @@ def test_what_cannot_be_a_key_is_refused_without_being_quoted(stand_in: StandIn,
     assert calls(stand_in) == 0
 
 
-def test_warming_without_a_key_leaves_the_error_to_whoever_asks(stand_in: StandIn) -> None:
+def test_warming_without_a_key_leaves_the_error_to_whoever_asks(stand_in: FakeModelServer) -> None:
     model = open_anthropic(stand_in, "")
     model.warm()
     assert isinstance(failure(model, "x"), errors.NotAllowed)
 
 
 @pytest.fixture
-def on_bedrock(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Model:
+def on_bedrock(stand_in: FakeModelServer, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
@@ -134,7 +134,7 @@ def on_bedrock(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Model:
     return open_model(env, fetch_secret=lambda arn: pytest.fail("Bedrock needs no key"))
 
 
-def test_bedrock_is_asked_with_the_role_alone(on_bedrock: Model, stand_in: StandIn) -> None:
+def test_bedrock_is_asked_with_the_role_alone(on_bedrock: Model, stand_in: FakeModelServer) -> None:
     assert asked(on_bedrock, "Describe the hull").findings
     assert stand_in.counts() == [{"model": f"eu.anthropic.{HAIKU}-v1:0", "outcome": "answered", "count": 1}]
 
@@ -171,7 +171,7 @@ def test_importing_models_does_not_import_the_sdk() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_threads_that_warm_and_ask_at_once_share_one_client(stand_in: StandIn) -> None:
+def test_threads_that_warm_and_ask_at_once_share_one_client(stand_in: FakeModelServer) -> None:
     fetched: list[str] = []
 
     def fetch(arn: str) -> str:

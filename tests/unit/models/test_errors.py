@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from infrafabric.models import Model, errors
-from local.model_server import StandIn
+from local.model_server import FakeModelServer
 from tests.unit.models.conftest import HAIKU, calls, failure, model_at, prompt_of
 
 Answering = Callable[[Sequence[bytes]], str]
@@ -42,7 +42,7 @@ Answering = Callable[[Sequence[bytes]], str]
     ],
 )
 def test_each_end_of_a_call_has_its_error(
-    model: Model, stand_in: StandIn, mark: str, kind: type[errors.ModelError], billed: bool | None
+    model: Model, stand_in: FakeModelServer, mark: str, kind: type[errors.ModelError], billed: bool | None
 ) -> None:
     error = failure(model, f"A private matter [[offline:{mark}]]")
     assert type(error) is kind

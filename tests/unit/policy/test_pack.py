@@ -1,4 +1,4 @@
-"""The pack as the engine sees it: every rule is in it, and answers as it does over a graph."""
+"""The CrossGuard pack in this process: policies, configuration, and the table in docs/policy.md."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ROOT = Path(__file__).resolve().parents[3]
 POLICIES = {policy.name: policy for policy in pack.policies()}
 
 
-def ask(name, type_, props, config=None):
-    """What the policy reports of one resource, asked as the engine asks."""
+def validate(name, type_, props, config=None):
+    """Return the violations that a policy reports for one resource, as (message, URN)."""
     options = PolicyResourceOptions(False, [], None, [], None, [], None)  # pyright: ignore[reportArgumentType]
     args = ResourceValidationArgs(type_, unknown_checking_proxy(props), "urn:it", "it", options, None, config)
-    said = []
+    violations = []
     policy = POLICIES[name]
     assert isinstance(policy, ResourceValidationPolicy)
-    policy.validate(args, lambda message, urn=None: said.append((message, urn)))
-    return said
+    policy.validate(args, lambda message, urn=None: violations.append((message, urn)))
+    return violations
 
 
 def test_the_pack_holds_every_rule_as_strict_as_it_is():
@@ -61,7 +61,7 @@ def test_no_two_rules_share_a_name():
 
 
 def test_a_violation_names_the_resource_and_the_way_out():
-    assert ask("queue-encrypted", "aws:sqs/queue:Queue", {"name": "a"}) == [
+    assert validate("queue-encrypted", "aws:sqs/queue:Queue", {"name": "a"}) == [
         (
             "it has neither kmsMasterKeyId nor sqsManagedSseEnabled. Set sqsManagedSseEnabled, or kmsMasterKeyId.",
             "urn:it",
@@ -70,19 +70,19 @@ def test_a_violation_names_the_resource_and_the_way_out():
 
 
 def test_a_key_that_a_preview_cannot_know_yet_is_a_key():
-    assert ask("our-key", "aws:sns/topic:Topic", {"kmsMasterKeyId": UNKNOWN_STRING_VALUE}) == []
+    assert validate("our-key", "aws:sns/topic:Topic", {"kmsMasterKeyId": UNKNOWN_STRING_VALUE}) == []
 
 
 def test_another_type_is_not_asked():
-    assert ask("queue-encrypted", "aws:sns/topic:Topic", {}) == []
-    assert ask("tagged", "infrafabric:messaging:Bus", {"tags": {}}) == []
+    assert validate("queue-encrypted", "aws:sns/topic:Topic", {}) == []
+    assert validate("tagged", "infrafabric:messaging:Bus", {"tags": {}}) == []
 
 
 def test_the_packs_configuration_goes_before_the_stacks_settings():
     settings = json.dumps({"environment": "dev", "region": "eu-west-1", "residency": "eu"})
     assert pack.config_of({}, {"infrafabric:settings": settings}).environment == "dev"
-    told = pack.config_of({"environment": "prod", "leastLogDays": 90.0}, {"infrafabric:settings": settings})
-    assert (told.environment, told.least_log_days, told.residency) == ("prod", 90, "eu")
+    overridden = pack.config_of({"environment": "prod", "leastLogDays": 90.0}, {"infrafabric:settings": settings})
+    assert (overridden.environment, overridden.least_log_days, overridden.residency) == ("prod", 90, "eu")
 
 
 def test_a_stack_that_says_nothing_is_held_to_what_prod_is():
@@ -92,9 +92,9 @@ def test_a_stack_that_says_nothing_is_held_to_what_prod_is():
 
 def test_a_profile_from_the_packs_configuration_leaves_other_rules_out():
     database = ("class-allowed", "aws:rds/instance:Instance", {"instanceClass": "db.r8g.large"})
-    assert len(ask(*database, {"profile": "soc2"})) == 1
-    assert ask(*database, {"profile": "gdpr"}) == []
-    assert ask(*database, {"families": ["r8g"], "classes": ["large"]}) == []
+    assert len(validate(*database, {"profile": "soc2"})) == 1
+    assert validate(*database, {"profile": "gdpr"}) == []
+    assert validate(*database, {"families": ["r8g"], "classes": ["large"]}) == []
 
 
 def test_the_rules_run_where_the_program_is_not_installed():
@@ -105,5 +105,5 @@ def test_the_rules_run_where_the_program_is_not_installed():
 
 
 def test_the_page_lists_the_rules_as_they_are():
-    written = (ROOT / "docs" / "policy.md").read_text()
-    assert page.with_table(written) == written, "python -m policy.page writes it"
+    page_text = (ROOT / "docs" / "policy.md").read_text()
+    assert page.with_table(page_text) == page_text, "python -m policy.page writes it"

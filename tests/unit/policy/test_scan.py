@@ -1,4 +1,4 @@
-"""What checkov finds against what was accepted: nothing unlisted passes, and nothing stays listed for ever."""
+"""Comparison of checkov's findings with policy/accepted.yaml, and errors of the scan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from policy.scan import Accepted, Finding, ScanError, accepted, compare, scan
+from policy.scan import Accepted, CheckovFinding, ScanError, accepted, compare, scan
 
 REASON = "a reason that is long enough to be one"
 
@@ -16,15 +16,15 @@ def entry(check="CKV_1", resource="aws_sqs_queue.*", *stacks):
     return Accepted.model_validate({"checks": [check], "resources": [resource], "stacks": stacks, "reason": REASON})
 
 
-FOUND = Finding("dev", "CKV_1", "aws_sqs_queue.bus-h01-queue")
+FOUND = CheckovFinding("dev", "CKV_1", "aws_sqs_queue.bus-h01-queue")
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Finding("dev", "CKV_2", FOUND.resource),
-        Finding("dev", FOUND.check, "aws_sns_topic.bus-topic"),
-        Finding("prod", FOUND.check, FOUND.resource),
+        CheckovFinding("dev", "CKV_2", FOUND.resource),
+        CheckovFinding("dev", FOUND.check, "aws_sns_topic.bus-topic"),
+        CheckovFinding("prod", FOUND.check, FOUND.resource),
     ],
 )
 def test_a_finding_that_no_entry_covers_is_unlisted(other):
@@ -32,7 +32,7 @@ def test_a_finding_that_no_entry_covers_is_unlisted(other):
 
 
 def test_an_entry_without_stacks_is_for_all_of_them():
-    everywhere = [Finding(stack, FOUND.check, FOUND.resource) for stack in ("dev", "prod")]
+    everywhere = [CheckovFinding(stack, FOUND.check, FOUND.resource) for stack in ("dev", "prod")]
     assert compare(everywhere, [entry()]) == ([], [])
 
 
@@ -55,12 +55,12 @@ def test_an_entry_gives_a_reason():
 
 
 def test_the_committed_list_is_readable_and_covers_no_type_of_resource_in_general():
-    for one in accepted():
-        assert all(pattern.startswith("aws_") for pattern in one.resources)
+    for accepted_entry in accepted():
+        assert all(pattern.startswith("aws_") for pattern in accepted_entry.resources)
 
 
-def report(tmp_path, text):
-    """A checkov that answers with ``text``."""
+def fake_checkov(tmp_path, text):
+    """Write a checkov program that prints ``text``."""
     program = tmp_path / "checkov"
     program.write_text(f"#!/bin/sh\ncat <<'EOF'\n{text}\nEOF\n")
     program.chmod(0o700)
@@ -71,14 +71,14 @@ PLAN = {"planned_values": {"root_module": {"resources": [{}, {}]}}}
 
 
 def test_a_checkov_that_skipped_resources_is_not_believed(tmp_path):
-    seen = {"summary": {"resource_count": 1, "passed": 9, "parsing_errors": 0}, "results": {"failed_checks": []}}
+    report = {"summary": {"resource_count": 1, "passed": 9, "parsing_errors": 0}, "results": {"failed_checks": []}}
     with pytest.raises(ScanError, match="did not read all 2 resources of dev"):
-        scan({"dev": PLAN}, report(tmp_path, json.dumps(seen)))
+        scan({"dev": PLAN}, fake_checkov(tmp_path, json.dumps(report)))
 
 
 def test_a_checkov_that_says_nothing_readable_is_an_error(tmp_path):
     with pytest.raises(ScanError, match="no report"):
-        scan({"dev": PLAN}, report(tmp_path, "Traceback"))
+        scan({"dev": PLAN}, fake_checkov(tmp_path, "Traceback"))
 
 
 def test_a_checkov_that_is_not_there_says_how_to_get_it(tmp_path):

@@ -1,4 +1,4 @@
-"""The pack in a process of its own, asked over gRPC as the engine asks it."""
+"""The policy pack in its own process, called over gRPC as the engine calls it."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @contextmanager
-def asking(*, dry_run: bool) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
-    """What the engine holds: a channel to the pack, started as the language host starts it (RunPlugin in pulumi's
-    sdk/python/cmd/pulumi-language-python/main.go) and told the stack's settings."""
-    told = {
+def serving(*, dry_run: bool) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    """Start the pack with a stack's settings, and yield a stub for it, as the engine has one.
+
+    The command is the language host's (RunPlugin in pulumi's sdk/python/cmd/pulumi-language-python/main.go).
+    """
+    variables = {
         "PULUMI_CONFIG": '{"infrafabric:settings": "{\\"environment\\": \\"prod\\", \\"region\\": \\"us-east-1\\"}"}',
-        "PULUMI_PROJECT": "infrafabric", "PULUMI_STACK": "prod", "PULUMI_DRY_RUN": str(dry_run).lower(),
-    }  # fmt: skip
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | told
+        "PULUMI_PROJECT": "infrafabric",
+        "PULUMI_STACK": "prod",
+        "PULUMI_DRY_RUN": str(dry_run).lower(),
+    }
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(ROOT / "policy")]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT / "policy", env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT / "policy", env=environment)
     try:
-        assert started.stdout
-        port = int(started.stdout.readline())
+        assert process.stdout
+        port = int(process.stdout.readline())
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield analyzer_pb2_grpc.AnalyzerStub(channel)
     finally:
-        started.kill()
-        started.wait()
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
-    with asking(dry_run=False) as stub:
+    with serving(dry_run=False) as stub:
         yield stub
 
 
 def analyzed(engine, type_, props):
-    written = struct_pb2.Struct()
-    written.update(props)
-    request = analyzer_pb2.AnalyzeRequest(type=type_, properties=written, urn="urn:it", name="it")
+    properties = struct_pb2.Struct()
+    properties.update(props)
+    request = analyzer_pb2.AnalyzeRequest(type=type_, properties=properties, urn="urn:it", name="it")
     return {(d.policyName, d.enforcementLevel) for d in engine.Analyze(request).diagnostics}
 
 
@@ -60,15 +64,15 @@ def test_the_engine_learns_of_every_rule(engine):
 
 
 def test_a_violation_stops_a_deployment(engine):
-    found = analyzed(engine, "aws:rds/instance:Instance", {"storageEncrypted": True, "kmsKeyId": "k", "tags": {}})
-    assert ("database-zones", analyzer_pb2.MANDATORY) in found
+    violations = analyzed(engine, "aws:rds/instance:Instance", {"storageEncrypted": True, "kmsKeyId": "k", "tags": {}})
+    assert ("database-zones", analyzer_pb2.MANDATORY) in violations
 
 
 def test_a_stack_of_resources_is_looked_at_as_a_whole(engine):
     bucket = analyzer_pb2.AnalyzerResource(type="aws:s3/bucket:Bucket", urn="urn:it", name="it")
     bucket.properties.update({"bucket": "mine"})
-    found = engine.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[bucket]))
-    assert "bucket-closed" in {d.policyName for d in found.diagnostics}
+    violations = engine.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[bucket]))
+    assert "bucket-closed" in {d.policyName for d in violations.diagnostics}
 
 
 def test_an_output_that_is_missing_is_an_error_in_an_update_and_only_not_known_yet_in_a_preview(engine):
@@ -77,9 +81,9 @@ def test_an_output_that_is_missing_is_an_error_in_an_update_and_only_not_known_y
 
     with pytest.raises(grpc.RpcError, match="url"):
         engine.AnalyzeStack(whole)
-    with asking(dry_run=True) as preview:
-        said = {one.policy_name: one.reason for one in preview.AnalyzeStack(whole).not_applicable}
-    assert said["tls-only"] == "url is not known before the update"
+    with serving(dry_run=True) as preview:
+        reasons = {policy.policy_name: policy.reason for policy in preview.AnalyzeStack(whole).not_applicable}
+    assert reasons["tls-only"] == "url is not known before the update"
 
 
 def test_what_the_stack_says_of_itself_reaches_the_rules(engine):

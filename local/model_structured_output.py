@@ -1,4 +1,4 @@
-"""Builds a document that fits a JSON schema, from the schema alone."""
+"""Structured output of the fake Messages API: builds a JSON document that fits a JSON schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The SDK moves what the API does not check into the description, as in "{minimum: 0, maximum: 1}".
+# The SDK moves constraints that the API does not check into the description, as in "{minimum: 0, maximum: 1}".
 _HINTS = re.compile(r"\{([^{}]+)\}\s*$")
 _HINT = re.compile(r"(\w+): (-?\d+(?:\.\d+)?)(?:, |$)")
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems")
@@ -25,37 +25,41 @@ _FORMATS = {
     "ipv6": "2001:db8::1",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-_SHORT_FROM = 4  # from this depth on only what is required: a schema may hold itself
-_DEEPEST = 32
-_STEPS = 100  # so many different numbers are given, unless bounds leave fewer
+_REQUIRED_ONLY_DEPTH = 4  # from this depth on only required properties: a schema may contain itself
+_MAX_DEPTH = 32
+_STEPS = 100  # count of different numbers for a property, unless its bounds leave fewer
 
 
 def document(
-    schema: Mapping[str, Any], *, draw: Callable[[int], int], write: Callable[[str], str], length: Callable[[str], int]
+    schema: Mapping[str, Any],
+    *,
+    random_below: Callable[[int], int],
+    text_for: Callable[[str], str],
+    length_for: Callable[[str], int],
 ) -> Any:
-    """A document that fits ``schema``.
+    """Build a document that fits ``schema``.
 
     Args:
-        draw: 0 … n - 1, for numbers.
-        write: the text for a name.
-        length: how many entries the list of a name gets, within what the schema allows.
+        random_below: returns a number from 0 to n - 1 for n, used to choose numbers.
+        text_for: returns the text for a property's name.
+        length_for: returns the number of entries for a list's name, before the schema's limits apply.
 
     Raises:
-        ValueError: the schema cannot be satisfied, or says so in a way that is not understood here.
+        ValueError: the schema cannot be satisfied, or uses a keyword in an unsupported way.
     """
-    return _Builder(schema, draw, write, length).build(schema, "", 0)
+    return _DocumentBuilder(schema, random_below, text_for, length_for).build(schema, "", 0)
 
 
 @dataclass(frozen=True)
-class _Builder:
+class _DocumentBuilder:
     root: Mapping[str, Any]
-    draw: Callable[[int], int]
-    write: Callable[[str], str]
-    length: Callable[[str], int]
+    random_below: Callable[[int], int]
+    text_for: Callable[[str], str]
+    length_for: Callable[[str], int]
 
     def build(self, schema: Any, name: str, depth: int) -> Any:
-        if depth > _DEEPEST:
-            raise ValueError("output_config.format.schema: it requires itself, so no document fits it")
+        if depth > _MAX_DEPTH:
+            raise ValueError("output_config.format.schema: the schema requires itself, so no document fits")
         schema = _with_hints(self._resolved(schema, depth))
         if "const" in schema:
             return schema["const"]
@@ -66,7 +70,7 @@ class _Builder:
             return self._first(choices, name, depth)
         kind = schema.get("type", "object" if "properties" in schema else "string")
         if isinstance(kind, list):
-            return self._first([{**schema, "type": one} for one in kind], name, depth)
+            return self._first([{**schema, "type": alternative} for alternative in kind], name, depth)
         makers = {
             "object": self._object,
             "array": self._array,
@@ -77,13 +81,17 @@ class _Builder:
             "null": lambda *_: None,
         }
         if kind not in makers:
-            raise ValueError(f"output_config.format.schema: type {str(kind)[:40]!r} is unknown")
+            raise ValueError(
+                f"output_config.format.schema: type {str(kind)[:40]!r} is unknown; known are {', '.join(makers)}"
+            )
         return makers[kind](schema, name, depth)
 
     def _resolved(self, schema: Any, depth: int) -> Mapping[str, Any]:
-        """``schema`` with references followed and ``allOf`` merged."""
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
-            raise ValueError("output_config.format.schema: a schema is an object, and may not refer to itself only")
+        """Return ``schema`` with references followed and ``allOf`` merged."""
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+            raise ValueError(
+                "output_config.format.schema: a schema must be an object and must not be a reference to itself"
+            )
         if "$ref" in schema:
             target: Any = self.root
             for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
@@ -100,8 +108,8 @@ class _Builder:
         return merged
 
     def _first(self, choices: list[Any], name: str, depth: int) -> Any:
-        """The first choice that a document fits; deep down null comes first, so that a list that holds itself ends."""
-        if depth >= _SHORT_FROM:
+        """Build the first alternative that a document fits; deep down try null first, to end recursive lists."""
+        if depth >= _REQUIRED_ONLY_DEPTH:
             choices = sorted(
                 choices, key=lambda choice: not isinstance(choice, Mapping) or choice.get("type") != "null"
             )
@@ -116,12 +124,16 @@ class _Builder:
         properties = schema.get("properties") or {}
         required = schema.get("required") or []
         others = schema.get("additionalProperties") or {}
-        wanted = [name for name in {**properties, **dict.fromkeys(required)} if depth < _SHORT_FROM or name in required]
-        return {name: self.build(properties.get(name, others), name, depth + 1) for name in wanted}
+        names = [
+            name
+            for name in {**properties, **dict.fromkeys(required)}
+            if depth < _REQUIRED_ONLY_DEPTH or name in required
+        ]
+        return {name: self.build(properties.get(name, others), name, depth + 1) for name in names}
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
-        least, most = int(schema.get("minItems", 0)), schema.get("maxItems", math.inf)
-        count = least if depth >= _SHORT_FROM else int(min(max(self.length(name), least), most))
+        fewest, most = int(schema.get("minItems", 0)), schema.get("maxItems", math.inf)
+        count = fewest if depth >= _REQUIRED_ONLY_DEPTH else int(min(max(self.length_for(name), fewest), most))
         return [self.build(schema.get("items", {}), f"{name}.{number + 1}", depth + 1) for number in range(count)]
 
     def _number(self, schema: Mapping[str, Any], _: str, __: int) -> float:
@@ -134,30 +146,31 @@ class _Builder:
         if last * step >= schema.get("exclusiveMaximum", math.inf):
             last -= 1
         if first > last:
-            raise ValueError("output_config.format.schema: no number lies within its bounds")
-        value = (first + self.draw(last - first + 1)) * step
+            raise ValueError("output_config.format.schema: no number lies within the bounds")
+        value = (first + self.random_below(last - first + 1)) * step
         return round(value) if whole else min(max(round(value, 10), low), high)
 
     def _string(self, schema: Mapping[str, Any], name: str, _: int) -> str:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
-        text = self.write(name)[: schema.get("maxLength")]
+        text = self.text_for(name)[: schema.get("maxLength")]
         return text.ljust(schema.get("minLength", 0), ".")
 
 
 def _with_hints(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = _HINTS.search(str(schema.get("description", "")))
-    if not found:
+    """Return ``schema`` with the constraints from its description; keywords of the schema itself win."""
+    match = _HINTS.search(str(schema.get("description", "")))
+    if not match:
         return schema
     hints: dict[str, Any] = {}
-    for name, value in _HINT.findall(found[1]):
+    for name, value in _HINT.findall(match[1]):
         if name in (*_BOUNDS, *_LENGTHS):
             hints[name] = float(value) if "." in value else int(value)
     return {**hints, **schema}
 
 
 def _bounds(schema: Mapping[str, Any]) -> tuple[float, float]:
-    """The least and the greatest number, the excluded ones among them; half to one where nothing is said."""
+    """Return the lower and upper bound, exclusive bounds included. Without bounds: 0.5 and 1; integers 0 and 100."""
     low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
     high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
     if low == -math.inf and high == math.inf:

@@ -1,7 +1,7 @@
-"""Gives the local PostgreSQL what its wheel was built without: TLS, and no way in without it.
+"""TLS proxy for the local PostgreSQL, whose wheel is built without TLS.
 
-The wheel's server listens on a Unix socket only; this process listens on 127.0.0.1, answers libpq's SSLRequest, and
-refuses a client that starts in clear, as ``rds.force_ssl`` does.
+The server listens on a Unix socket only. The proxy listens on 127.0.0.1, accepts libpq's SSLRequest, and refuses
+clients without TLS, as ``rds.force_ssl`` does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import struct
 from pathlib import Path
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-_FIRST_S = 10.0  # a client that says nothing for so long is let go
+_FIRST_MESSAGE_S = 10.0  # timeout for a client's first message
 
 
 def refusal() -> bytes:
-    """PostgreSQL's FATAL message for a connection without encryption, as RDS words it."""
+    """Return PostgreSQL's FATAL message for a connection without TLS, in the words of RDS."""
     fields = (
         b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry: connections without encryption are refused (rds.force_ssl)\0\0"
     )
@@ -35,7 +35,7 @@ async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket: Path, tls: ssl.SSLContext) -> None:
     with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError):
-        if await asyncio.wait_for(reader.readexactly(8), _FIRST_S) != _SSL_REQUEST:
+        if await asyncio.wait_for(reader.readexactly(8), _FIRST_MESSAGE_S) != _SSL_REQUEST:
             writer.write(refusal())
             await writer.drain()
             writer.close()
@@ -48,7 +48,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, soc
 
 
 async def run(port: int, socket: Path, certificate: Path, key: Path) -> None:
-    """Serve until cancelled."""
+    """Accept TLS connections on 127.0.0.1:``port`` and forward each to ``socket`` until cancelled."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     tls.load_cert_chain(certificate, key)
@@ -58,12 +58,13 @@ async def run(port: int, socket: Path, certificate: Path, key: Path) -> None:
 
 
 def main() -> None:
+    """Run the proxy until a signal ends the process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     for name in ("socket", "certificate", "key"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    chosen = parser.parse_args()
-    asyncio.run(run(chosen.port, chosen.socket, chosen.certificate, chosen.key))
+    args = parser.parse_args()
+    asyncio.run(run(args.port, args.socket, args.certificate, args.key))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a second region, another domain or an edge changes about a stack that stands."""
+"""Changes of existing resources: replicas in a second Region, another domain, CloudFront distributions."""
 
 from __future__ import annotations
 
@@ -10,25 +10,35 @@ import pytest
 from tests.engine.conftest import Engine
 
 _BEHAVIOR = {
-    "targetOriginId": "app", "allowedMethods": ["GET", "HEAD"], "cachedMethods": ["GET", "HEAD"],
-    "viewerProtocolPolicy": "redirect-to-https", "cachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
-}  # fmt: skip
+    "targetOriginId": "app",
+    "allowedMethods": ["GET", "HEAD"],
+    "cachedMethods": ["GET", "HEAD"],
+    "viewerProtocolPolicy": "redirect-to-https",
+    "cachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+}
 EDGE = {
-    "comment": "before", "enabled": True, "aliases": [], "orderedCacheBehaviors": [],
+    "comment": "before",
+    "enabled": True,
+    "aliases": [],
+    "orderedCacheBehaviors": [],
     "origins": [{"originId": "app", "domainName": "app.infrafabric.example"}],
-    "defaultCacheBehavior": _BEHAVIOR, "viewerCertificate": {"cloudfrontDefaultCertificate": True},
+    "defaultCacheBehavior": _BEHAVIOR,
+    "viewerCertificate": {"cloudfrontDefaultCertificate": True},
     "restrictions": {"geoRestriction": {"restrictionType": "none", "locations": []}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("type_", "inputs", "changes"),
     [
         ("aws:route53/zone:Zone", {"name": "old.example"}, {"name": "new.example"}),
-        ("aws:route53/healthCheck:HealthCheck", {"type": "HTTPS", "fqdn": "api.old.example"},
-         {"fqdn": "api.new.example"}),
+        (
+            "aws:route53/healthCheck:HealthCheck",
+            {"type": "HTTPS", "fqdn": "api.old.example"},
+            {"fqdn": "api.new.example"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_replacement_is_another_one_while_the_old_one_stands(
     engine: Engine, type_: str, inputs: dict[str, Any], changes: dict[str, Any]
 ) -> None:
@@ -39,19 +49,26 @@ def test_a_replacement_is_another_one_while_the_old_one_stands(
 
 def test_a_table_in_another_region_comes_and_goes_with_the_setting(engine: Engine) -> None:
     table = engine.create(
-        "aws:dynamodb/table:Table", "copied",
-        {"name": "copied", "hashKey": "pk", "attributes": [{"name": "pk", "type": "S"}], "streamEnabled": True,
-         "streamViewType": "NEW_AND_OLD_IMAGES", "billingMode": "PAY_PER_REQUEST"},
-    )  # fmt: skip
+        "aws:dynamodb/table:Table",
+        "copied",
+        {
+            "name": "copied",
+            "hashKey": "pk",
+            "attributes": [{"name": "pk", "type": "S"}],
+            "streamEnabled": True,
+            "streamViewType": "NEW_AND_OLD_IMAGES",
+            "billingMode": "PAY_PER_REQUEST",
+        },
+    )
 
-    def there() -> list[str]:
+    def replica_tables() -> list[str]:
         return engine.platform.client("dynamodb", "us-west-2").list_tables()["TableNames"]
 
     copied = engine.update(table, replicas=[{"regionName": "us-west-2"}])
-    assert there() == ["copied"]
+    assert replica_tables() == ["copied"]
 
     engine.update(copied, replicas=None)
-    assert there() == []
+    assert replica_tables() == []
 
 
 def test_a_secret_is_copied_once_a_second_region_asks_for_it(engine: Engine) -> None:
@@ -59,8 +76,8 @@ def test_a_secret_is_copied_once_a_second_region_asks_for_it(engine: Engine) -> 
 
     engine.update(secret, replicas=[{"region": "us-west-2"}])
 
-    told = engine.platform.client("secretsmanager", "us-west-2").describe_secret(SecretId="copied")
-    assert told["PrimaryRegion"] == engine.platform.client("sts").meta.region_name
+    description = engine.platform.client("secretsmanager", "us-west-2").describe_secret(SecretId="copied")
+    assert description["PrimaryRegion"] == engine.platform.client("sts").meta.region_name
 
 
 def test_the_policy_of_a_copied_key_is_changed_in_place(engine: Engine) -> None:
@@ -73,16 +90,18 @@ def test_the_policy_of_a_copied_key_is_changed_in_place(engine: Engine) -> None:
     assert list(engine.diff(copy, policy=policy).replaces) == []
     engine.update(copy, policy=policy)
 
-    said = engine.platform.client("kms", "us-west-2").get_key_policy(KeyId=copy.id, PolicyName="default")["Policy"]
-    assert json.loads(said) == json.loads(policy)
+    policy_text = engine.platform.client("kms", "us-west-2").get_key_policy(KeyId=copy.id, PolicyName="default")[
+        "Policy"
+    ]
+    assert json.loads(policy_text) == json.loads(policy)
 
 
 def test_an_edge_is_changed_in_place(engine: Engine) -> None:
-    """A replacement with the same names would be refused, and by the old reference be the old one."""
+    """A replacement with the same names would be refused; with the same caller reference, AWS returns the old one."""
     edge = engine.create("aws:cloudfront/distribution:Distribution", "edge", EDGE)
 
     assert list(engine.diff(edge, comment="after").replaces) == []
     after = engine.update(edge, comment="after")
 
-    said = engine.platform.client("cloudfront").get_distribution_config(Id=edge.id)["DistributionConfig"]
-    assert (said["Comment"], after.outputs["arn"]) == ("after", edge.outputs["arn"])
+    config = engine.platform.client("cloudfront").get_distribution_config(Id=edge.id)["DistributionConfig"]
+    assert (config["Comment"], after.outputs["arn"]) == ("after", edge.outputs["arn"])

@@ -1,12 +1,12 @@
-"""What stands on the emulator, by its own account."""
+"""Resources that exist on the emulator, listed through the AWS APIs."""
 
 from __future__ import annotations
 
 from local.platform import Platform
 
 
-def left_behind(platform: Platform) -> dict[str, list[str]]:
-    """Names of everything that a stack's removal should have taken away, by kind. Keys only wait to be deleted."""
+def remaining_resources(platform: Platform) -> dict[str, list[str]]:
+    """Return the names of all resources by kind, except KMS keys that are scheduled for deletion."""
     ec2, kms = platform.client("ec2"), platform.client("kms")
     keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
     return {

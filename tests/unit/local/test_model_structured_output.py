@@ -1,4 +1,4 @@
-"""Structured output of the stand-in: whatever the schema, the document fits it."""
+"""Structured output of the fake model server: every document fits its JSON schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from local.model_documents import document
+from local.model_structured_output import document
 from tests.unit.local.conftest import ASK, Send
 
 NAMES = st.sampled_from(["text", "tasks", "sources", "summary", "boat"])
@@ -58,9 +58,14 @@ SCHEMAS = st.recursive(LEAVES, _branches, max_leaves=8)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(SCHEMAS, st.sampled_from([0.0, 0.5, 0.999]))
 def test_a_document_fits_whatever_schema_it_was_built_from(schema: dict[str, Any], share: float) -> None:
-    made = document(schema, draw=lambda n: int(share * n), write=lambda name: f"text of {name}", length=lambda _: 2)
+    instance = document(
+        schema,
+        random_below=lambda n: int(share * n),
+        text_for=lambda name: f"text of {name}",
+        length_for=lambda _: 2,
+    )
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    jsonschema.Draft202012Validator(schema, format_checker=checker).validate(made)
+    jsonschema.Draft202012Validator(schema, format_checker=checker).validate(instance)
 
 
 def test_bounds_that_the_sdk_moved_into_a_description_are_kept(client: anthropic.Anthropic) -> None:
