@@ -156,8 +156,8 @@ def _check_float(value: float) -> None:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        names: set[str] = set()
+        twice = next(name for name, _ in pairs if name in names or names.add(name))
         raise Refused(Reason.DUPLICATE_KEY, f"member {quoted_value(twice)} occurs more than once in one object")
     return members
 

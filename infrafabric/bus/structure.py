@@ -134,9 +134,9 @@ def _check_members(
 
 
 def _check_names(
-    found: Mapping[str, Any], required: frozenset[str], at_most: frozenset[str], where: str, hint: str = ""
+    members: Mapping[str, Any], required: frozenset[str], at_most: frozenset[str], where: str, hint: str = ""
 ) -> None:
-    names = found.keys()
+    names = members.keys()
     if not names >= required:
         missing = sorted(required - names)
         raise Refused(Reason.MISSING_MEMBER, f"{where} lacks {', '.join(missing)}")

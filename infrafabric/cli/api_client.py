@@ -75,12 +75,12 @@ class SigV4Authentication:
 
         try:
             session = boto3.Session()
-            credentials, named = session.get_credentials(), _REGION.search(url)
+            credentials, region_in_url = session.get_credentials(), _REGION.search(url)
         except BotoCoreError as error:  # such as a missing profile
             raise ApiError(
                 f"FABRIC_API_KEY is not set, and no AWS credentials can be loaded for signing: {error}"
             ) from None
-        region = named[1] if named else session.region_name
+        region = region_in_url[1] if region_in_url else session.region_name
         if credentials is None:
             raise ApiError(
                 "FABRIC_API_KEY is not set, and there are no AWS credentials for signing: set FABRIC_API_KEY to the "

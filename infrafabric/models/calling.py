@@ -146,19 +146,19 @@ def _unanswered(error: anthropic.APIConnectionError, timeout_s: float) -> errors
 
 def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelError:
     status = error.status_code
-    said = f"the model API answered {status}"
+    text = f"the model API answered {status}"
     if status in (429, 503, 529):
-        return errors.Throttled(said, retry_after_s=_retry_after_s(error.response.headers))
+        return errors.Throttled(text, retry_after_s=_retry_after_s(error.response.headers))
     if status in (408, 504):
-        return errors.TimedOut(said)
+        return errors.TimedOut(text)
     if status >= 500:
-        return errors.Unreachable(said)
+        return errors.Unreachable(text)
     if status in _ADVICE:
         kind, advice = _ADVICE[status]
-        return kind(f"{said}: {advice}")
+        return kind(f"{text}: {advice}")
     if status == 404:
-        return errors.BadRequest(f"{said}: unknown model {model!r}: change model.agentId or model.coordinatorId")
-    return errors.BadRequest(f"{said} ({error.type or 'no type'})")
+        return errors.BadRequest(f"{text}: unknown model {model!r}: change model.agentId or model.coordinatorId")
+    return errors.BadRequest(f"{text} ({error.type or 'no type'})")
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float:

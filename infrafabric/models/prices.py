@@ -108,9 +108,9 @@ class Prices:
         on_bedrock = _BEDROCK.match(model_id)
         price = self.table.get(_VERSION.sub("", on_bedrock["model"] if on_bedrock else model_id, count=1))
         if price is None:
-            known = ", ".join(sorted(self.table))
+            models = ", ".join(sorted(self.table))
             raise BadPricesError(
-                f"model {model_id!r} has no price, so no budget could be kept: known are {known}; "
+                f"model {model_id!r} has no price, so no budget could be kept: priced are {models}; "
                 "add it with PRICE_TABLE (JSON, USD per million tokens)"
             )
         regional = on_bedrock and on_bedrock["geography"] != "global"
@@ -145,17 +145,17 @@ def _price(model: str, row: Any) -> Price:
     if not isinstance(row, dict):
         _bad(f"{model!r} is not an object")
     has_long = any(name in row for name in _LONG_NAMES)
-    wanted = {*_NAMES, *(_LONG_NAMES if has_long else ())}
-    wrong = [f"{name} is missing" if name in wanted else f"{name} is unknown" for name in sorted(wanted ^ set(row))]
+    required = {*_NAMES, *(_LONG_NAMES if has_long else ())}
+    wrong = [f"{name} is missing" if name in required else f"{name} is unknown" for name in sorted(required ^ set(row))]
     if wrong:
         _bad(f"{model!r}: {', '.join(wrong)}")
-    found = {name: _pico(model, name, row[name]) for name in row if name != "long_from"}
-    if found["input"] == 0:
+    rates_by_name = {name: _pico(model, name, row[name]) for name in row if name != "long_from"}
+    if rates_by_name["input"] == 0:
         _bad(f"{model!r}: input = 0: a model that costs nothing could not be kept within a budget")
-    rates = Rates(*(found[name] for name in _NAMES))
+    rates = Rates(*(rates_by_name[name] for name in _NAMES))
     if not has_long:
         return Price(rates=rates)
-    long_from, long_input, long_output = row["long_from"], found["long_input"], found["long_output"]
+    long_from, long_input, long_output = row["long_from"], rates_by_name["long_input"], rates_by_name["long_output"]
     if not isinstance(long_from, Decimal) or not 0 < long_from <= _LONGEST_PROMPT or long_from % 1:
         _bad(f"{model!r}: long_from = {long_from}: a whole number of tokens, 1 to {_LONGEST_PROMPT:,}")
     if long_input < rates.input or long_output < rates.output:

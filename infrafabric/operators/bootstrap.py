@@ -93,15 +93,15 @@ class _Key:
         return self._kms.describe_key(KeyId=STATE_KEY_ALIAS)["KeyMetadata"]["Arn"]
 
     def exists(self) -> bool:
-        return _found(lambda: self.arn, "NotFoundException")
+        return _exists(lambda: self.arn, "NotFoundException")
 
     def make(self) -> None:
-        made = self._kms.create_key(
+        key_id = self._kms.create_key(
             Description="Secrets in Pulumi's state and stack files",
             Tags=[{"TagKey": name, "TagValue": value} for name, value in TAGS.items()],
         )["KeyMetadata"]["KeyId"]
-        self._kms.enable_key_rotation(KeyId=made)
-        self._kms.create_alias(AliasName=STATE_KEY_ALIAS, TargetKeyId=made)
+        self._kms.enable_key_rotation(KeyId=key_id)
+        self._kms.create_alias(AliasName=STATE_KEY_ALIAS, TargetKeyId=key_id)
 
 
 class _Bucket:
@@ -137,13 +137,13 @@ class _Bucket:
         self._s3.put_bucket_tagging(**self._bucket, Tagging={"TagSet": tags})
 
     def owned(self) -> bool:
-        return self._is(self._s3.get_bucket_ownership_controls, "OwnershipControls", self._ownership)
+        return self._has(self._s3.get_bucket_ownership_controls, "OwnershipControls", self._ownership)
 
     def own(self) -> None:
         self._s3.put_bucket_ownership_controls(**self._bucket, OwnershipControls=self._ownership)
 
     def private(self) -> bool:
-        return self._is(self._s3.get_public_access_block, "PublicAccessBlockConfiguration", self._closed)
+        return self._has(self._s3.get_public_access_block, "PublicAccessBlockConfiguration", self._closed)
 
     def close(self) -> None:
         self._s3.put_public_access_block(**self._bucket, PublicAccessBlockConfiguration=self._closed)
@@ -155,7 +155,7 @@ class _Bucket:
         self._s3.put_bucket_versioning(**self._bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def encrypted(self) -> bool:
-        return self._is(
+        return self._has(
             self._s3.get_bucket_encryption, "ServerSideEncryptionConfiguration", self._encryption, subset=True
         )
 
@@ -166,7 +166,7 @@ class _Bucket:
         def matches() -> bool:
             return json.loads(self._s3.get_bucket_policy(**self._bucket)["Policy"]) == self._policy
 
-        return _found(matches, "NoSuchBucketPolicy") and matches()
+        return _exists(matches, "NoSuchBucketPolicy") and matches()
 
     def refuse_plain(self) -> None:
         self._s3.put_bucket_policy(**self._bucket, Policy=json.dumps(self._policy))
@@ -175,7 +175,7 @@ class _Bucket:
         def rules() -> list[dict[str, Any]]:
             return self._s3.get_bucket_lifecycle_configuration(**self._bucket)["Rules"]
 
-        return _found(rules, "NoSuchLifecycleConfiguration") and any(
+        return _exists(rules, "NoSuchLifecycleConfiguration") and any(
             rule.get("ID") == _FORGET["ID"] for rule in rules()
         )
 
@@ -209,14 +209,14 @@ class _Bucket:
         }
         return {"Version": "2012-10-17", "Statement": [refused]}
 
-    def _is(self, ask: Callable[..., Any], member: str, wanted: dict[str, Any], *, subset: bool = False) -> bool:
+    def _has(self, get: Callable[..., Any], member: str, expected: dict[str, Any], *, subset: bool = False) -> bool:
         try:
-            found = ask(**self._bucket)[member]
+            actual = get(**self._bucket)[member]
         except ClientError as error:
             if error.response["Error"]["Code"] in _NOT_SET:
                 return False
             raise
-        return _within(wanted, found) if subset else found == wanted
+        return _contains(actual, expected) if subset else actual == expected
 
 
 _NOT_SET = frozenset(
@@ -235,20 +235,21 @@ _FORGET = {
 }
 
 
-def _found(ask: Callable[[], Any], code: str) -> bool:
+def _exists(get: Callable[[], Any], missing_code: str) -> bool:
+    """Call ``get``. Returns False for an error with the code of a missing resource."""
     try:
-        ask()
+        get()
     except ClientError as error:
-        if error.response["Error"]["Code"] == code:
+        if error.response["Error"]["Code"] == missing_code:
             return False
         raise
     return True
 
 
-def _within(wanted: Any, found: Any) -> bool:
-    """Tell whether ``found`` contains ``wanted``; AWS may add members."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_within(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(_within, wanted, found))
-    return wanted == found
+def _contains(actual: Any, expected: Any) -> bool:
+    """Tell whether ``actual`` contains ``expected``; AWS may add members."""
+    if isinstance(expected, dict):
+        return isinstance(actual, dict) and all(_contains(actual.get(key), value) for key, value in expected.items())
+    if isinstance(expected, list):
+        return isinstance(actual, list) and len(actual) == len(expected) and all(map(_contains, actual, expected))
+    return actual == expected

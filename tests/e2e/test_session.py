@@ -169,6 +169,21 @@ def test_sessions_are_listed_newest_first_in_pages(stage: Stage) -> None:
     assert times == sorted(times, reverse=True)
 
 
+def test_a_label_finds_its_sessions_also_behind_pages_of_others(stage: Stage) -> None:
+    stage.start(session_id="labelled", tasks=["one"], labels=["team:boats", "q4"])
+    for number in range(3):
+        stage.start(session_id=f"unlabelled-{number}", tasks=["one"])
+    _, _, page = stage.call("GET", "/sessions?label=team:boats&limit=1")
+    assert [session["session_id"] for session in page["sessions"]] == ["labelled"]
+    assert page["sessions"][0]["labels"] == ["team:boats", "q4"]
+    _, _, none = stage.call("GET", "/sessions?label=team:planes")
+    assert none == {"sessions": [], "cursor": None}
+    stage.ended("labelled")
+    assert stage.report("labelled")["labels"] == ["team:boats", "q4"]
+    query = "SELECT labels FROM sessions WHERE session_id = 'labelled'"
+    assert until(lambda: rows(stage, query), "its history") == [(["team:boats", "q4"],)]
+
+
 def test_a_session_with_more_tasks_than_one_execution_holds_is_split(stage: Stage) -> None:
     tasks = [f"part {n}" for n in range(TASKS_PER_EXECUTION + 10)]
     stage.start(session_id="wide", tasks=tasks)

@@ -8,29 +8,52 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DATABASE = {"DB_HOST": "localhost", "DB_PORT": "5432", "DB_NAME": "history", "DB_USER": "if_recorder",
-            "DB_ROOT_CERT": "/opt/ca.pem"}  # fmt: skip
+DATABASE = {
+    "DB_HOST": "localhost",
+    "DB_PORT": "5432",
+    "DB_NAME": "history",
+    "DB_USER": "if_recorder",
+    "DB_ROOT_CERT": "/opt/ca.pem",
+}
 MODEL = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:1"}
 SWARM = {
-    "SIGNING_KEY_ARN": "arn:key", "REGISTRY_URI": "s3://state/registry/keys.json", "TOPIC_ARN": "arn:topic",
-    "RESULTS_BUCKET": "results", "SESSIONS_TABLE": "sessions",
-}  # fmt: skip
+    "SIGNING_KEY_ARN": "arn:key",
+    "REGISTRY_URI": "s3://state/registry/keys.json",
+    "TOPIC_ARN": "arn:topic",
+    "RESULTS_BUCKET": "results",
+    "SESSIONS_TABLE": "sessions",
+}
 ENVIRONMENTS = {
     "agent": {
-        **MODEL, **SWARM, "STACK": "dev", "AGENT": "h01", "QUEUE_URL": "q", "DLQ_URL": "d", "HEARTBEAT_S": "20",
+        **MODEL,
+        **SWARM,
+        "STACK": "dev",
+        "AGENT": "h01",
+        "QUEUE_URL": "q",
+        "DLQ_URL": "d",
+        "HEARTBEAT_S": "20",
         "BATCH_SIZE": "10",
     },
     "api": {
-        "AGENTS": "10", "COORDINATOR_ARN": "arn:c", "RESULTS_BUCKET": "results", "SESSIONS_TABLE": "sessions",
-        "MODEL_PROVIDER": "offline", "MODEL_ID": "m",
+        "AGENTS": "10",
+        "COORDINATOR_ARN": "arn:c",
+        "RESULTS_BUCKET": "results",
+        "SESSIONS_TABLE": "sessions",
+        "MODEL_PROVIDER": "offline",
+        "MODEL_ID": "m",
     },
     "coordinator": {
-        **MODEL, **SWARM, "AGENTS": "10", "AT_ONCE": "100", "HEARTBEAT_TIMEOUT_S": "90", "REASSIGNMENTS": "2"
+        **MODEL,
+        **SWARM,
+        "AGENTS": "10",
+        "AT_ONCE": "100",
+        "HEARTBEAT_TIMEOUT_S": "90",
+        "REASSIGNMENTS": "2",
     },
     "migrator": {**DATABASE, "MASTER_SECRET_ARN": "arn:s", "RECORDER_USER": "if_recorder"},
     "watchdog": {"STACK": "dev", "COORDINATOR_ARN": "arn:c", "SESSIONS_TABLE": "sessions", "STUCK_MINUTES": "30"},
     "recorder": {**DATABASE, "REGISTRY_URI": "s3://state/registry/keys.json", "DLQ_URL": "d"},
-}  # fmt: skip
+}
 
 
 def fresh(program: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

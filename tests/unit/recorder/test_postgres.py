@@ -72,6 +72,17 @@ def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
     return dead_letters.messages
 
 
+def test_a_session_record_without_labels_of_an_earlier_release_is_a_row_without_labels(
+    database: Database, executor: Executor
+) -> None:
+    assert write(message(session(), BOSS), executor) == []
+    assert write(message(session(session_id="s2", labels=["team:boats", "q4"]), BOSS), executor) == []
+    assert database.rows("SELECT session_id, labels FROM sessions ORDER BY 1") == [
+        ("s1", []),
+        ("s2", ["team:boats", "q4"]),
+    ]
+
+
 def test_a_migration_is_applied_once(database: Database) -> None:
     with database.connect() as connection:
         assert migrate.apply(connection, writer=WRITER) == []
