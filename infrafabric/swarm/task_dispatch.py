@@ -129,7 +129,7 @@ class TaskDispatcher:
             sender=COORDINATOR,
             receiver=agent_uri(agent_for(index, attempt, order.agents)),
             conversation_id=conversation_uri(order.session_id),
-            message_id=_message_id(callback_id),
+            message_id=message_id_of(callback_id),
             timestamp=now_ms,
             content=task.write(),
             citation=Citation(session_uri(order.session_id), evidence_hash(text.encode())),
@@ -139,7 +139,7 @@ class TaskDispatcher:
         publisher.publish(publisher.sign(draft))
 
 
-def _message_id(callback_id: str) -> str:
+def message_id_of(callback_id: str) -> str:
     """Return the message id of an attempt (idempotency key).
 
     An interrupted step publishes the same id again: the agent knows the message, and the task is paid once.

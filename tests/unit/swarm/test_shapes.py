@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from infrafabric.api import requests
 from infrafabric.aws_adapters.dynamodb_table import plain
+from infrafabric.aws_adapters.executions import execution_name
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode, TaskSlice
 from infrafabric.swarm.shapes.order import Order
@@ -26,6 +27,7 @@ from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, Shape
 from infrafabric.swarm.shapes.task import Task
 from infrafabric.swarm.status import SessionStatus, TaskStatus
+from infrafabric.swarm.task_dispatch import message_id_of
 from infrafabric.swarm.watchdog import Watchdog, WatchdogDeps
 from tests.unit.swarm.orders import an_order
 
@@ -243,6 +245,16 @@ def test_an_order_that_this_release_cannot_read_ends_no_session() -> None:
 @pytest.mark.parametrize("request_", [RELEASED["request"], *RELEASED["requests"]], ids=lambda r: r["body"])
 def test_a_clients_retry_across_the_deployment_is_the_same_request(request_: dict[str, str]) -> None:
     assert requests.new_session(request_["body"]).digest() == request_["digest"]
+
+
+@pytest.mark.parametrize("mode", ExecutionMode)
+def test_executions_keep_their_names_so_that_no_deployment_starts_a_session_twice(mode: ExecutionMode) -> None:
+    names = RELEASED["execution_names"]
+    assert execution_name(names["coordinator_arn"], "released-1", mode) == names[mode.value]
+
+
+def test_a_callback_keeps_its_message_id_so_that_a_request_that_is_published_again_is_one_message() -> None:
+    assert message_id_of(RELEASED["message_id"]["callback_id"]) == RELEASED["message_id"]["message_id"]
 
 
 def test_statuses_are_written_as_the_first_release_wrote_them() -> None:
