@@ -13,7 +13,7 @@ os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string is
 
 import pytest
 
-from infra.graph.capture import PRETENDED, Recorder, fill, is_secret, run
+from infra.graph.capture import PLACEHOLDER_SECRETS, GraphRecorder, is_secret, record_stack, run
 from tests.once import once
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that they interrupt.
@@ -21,7 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
-class Estate(Recorder):
+class Estate(GraphRecorder):
     """What a program declared, with the questions that tests ask of it."""
 
     def of(self, type_: str) -> dict[str, dict[str, Any]]:
@@ -78,13 +78,13 @@ def _stand_up(
 def _stand_up_stack(
     stack: str,
     changes: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     into: Estate | None = None,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Estate:
     """With ``changes`` the stack has one agent unless they say otherwise: what changes rarely depends on how many."""
     estate = into or Estate()
-    fill(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
+    record_stack(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
     return estate
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.network.attachment import Attachment
@@ -27,9 +27,9 @@ class Durability:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
-    base: Base
+    foundation: Foundation
     role: Role  # with every grant it needs: it is settled here
-    what: str  # its name without the stack
+    label: str  # its name without the stack
     component: str
     handler: str
     environment: Mapping[str, Input[str]]
@@ -42,7 +42,7 @@ class FunctionArgs:
     provisioned: int | None = None  # environments that are kept ready
     dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
     called_by_deployment: bool = False  # which needs the version that it has just published, by steps too
-    needs: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
+    depends_on: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
 
 
 class Function(ComponentResource):
@@ -58,10 +58,10 @@ class Function(ComponentResource):
         super().__init__("infrafabric:compute:Function", name, opts=opts)
         self._name, self._args = name, args
         logs = self._log_group()
-        self._grant_run(logs)
-        policy = args.role.settle()
-        function = self._function(logs, [policy, *args.needs])
-        by_steps = args.base.runtime.by_steps and not args.called_by_deployment
+        self._grant_runtime(logs)
+        policy = args.role.write_policy()
+        function = self._function(logs, [policy, *args.depends_on])
+        by_steps = args.foundation.runtime.by_steps and not args.called_by_deployment
         alias = aws.lambda_.Alias(
             f"{name}-{ALIAS}",
             name=ALIAS,
@@ -88,16 +88,16 @@ class Function(ComponentResource):
         args = self._args
         return aws.cloudwatch.LogGroup(
             f"{self._name}-logs",
-            name=f"/aws/lambda/{args.base.place.named(args.what)}",
-            retention_in_days=args.base.log_retention_days,
-            kms_key_id=args.base.keys.data_arn,
-            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            name=f"/aws/lambda/{args.foundation.context.physical_name(args.label)}",
+            retention_in_days=args.foundation.log_retention_days,
+            kms_key_id=args.foundation.keys.data_arn,
+            tags=args.foundation.context.tags(args.component, DataClass.INTERNAL, args.label),
             opts=ResourceOptions(parent=self),
         )
 
-    def _grant_run(self, logs: aws.cloudwatch.LogGroup) -> None:
+    def _grant_runtime(self, logs: aws.cloudwatch.LogGroup) -> None:
         """What every function needs to run at all: its own log group, traces, and its own variables."""
-        role, keys = self._args.role, self._args.base.keys
+        role, keys = self._args.role, self._args.foundation.keys
         streams = Output.concat(logs.arn, ":*")
         role.allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=streams)
         # X-Ray knows no resource for these two actions.
@@ -106,11 +106,11 @@ class Function(ComponentResource):
         role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn)
 
     def _function(self, logs: aws.cloudwatch.LogGroup, after: Sequence[Resource]) -> aws.lambda_.Function:
-        args, runtime = self._args, self._args.base.runtime
-        inside, durable = args.attachment, args.durability
+        args, runtime = self._args, self._args.foundation.runtime
+        attachment, durable = args.attachment, args.durability
         return aws.lambda_.Function(
             f"{self._name}-function",
-            name=args.base.place.named(args.what),
+            name=args.foundation.context.physical_name(args.label),
             role=args.role.arn,
             handler=args.handler,
             code=runtime.code,
@@ -121,7 +121,7 @@ class Function(ComponentResource):
             memory_size=args.memory_mb,
             ephemeral_storage={"size": args.ephemeral_storage_mb},
             environment={"variables": args.environment},
-            kms_key_arn=args.base.keys.data_arn,
+            kms_key_arn=args.foundation.keys.data_arn,
             logging_config={
                 "log_format": "JSON",
                 "log_group": logs.name,
@@ -131,12 +131,13 @@ class Function(ComponentResource):
             tracing_config={"mode": "Active"},
             publish=True,
             snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
-            vpc_config=inside and {"subnet_ids": inside.subnet_ids, "security_group_ids": [inside.security_group_id]},
+            vpc_config=attachment
+            and {"subnet_ids": attachment.subnet_ids, "security_group_ids": [attachment.security_group_id]},
             # Lambda frees its interfaces long after the function is gone, and would hold the group's deletion up.
-            replace_security_groups_on_destroy=True if inside else None,
+            replace_security_groups_on_destroy=True if attachment else None,
             durable_config=durable
             and {"execution_timeout": durable.execution_timeout_s, "retention_period": durable.retention_days},
             dead_letter_config=None if args.dead_letter_arn is None else {"target_arn": args.dead_letter_arn},
-            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            tags=args.foundation.context.tags(args.component, DataClass.INTERNAL, args.label),
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from infra.cost.estimate import Estimate
@@ -19,7 +19,7 @@ class Change:
     """What all resources of a type cost a month for one reason, in USD."""
 
     type: str  # ec2/natGateway
-    what: str
+    label: str
     before: float
     after: float
 
@@ -43,7 +43,7 @@ class Bill:
         """What differs by half a cent or more, the greatest difference first."""
         before, after = _sums(self.before.lines if self.before else ()), _sums(self.now.lines)
         found = [
-            Change(type=key[0], what=key[1], before=before.get(key, 0.0), after=after.get(key, 0.0))
+            Change(type=key[0], label=key[1], before=before.get(key, 0.0), after=after.get(key, 0.0))
             for key in sorted({*before, *after})
         ]
         return sorted((c for c in found if abs(c.usd) >= 0.005), key=lambda change: -abs(change.usd))
@@ -51,7 +51,17 @@ class Bill:
 
 def document(estimate: Estimate) -> dict[str, Any]:
     """An estimate as JSON; :func:`estimate_of` reads it back."""
-    lines = [{**asdict(line), "usd": round(line.usd, 4)} for line in estimate.lines]
+    lines = [
+        {
+            "resource": line.resource,
+            "type": line.type,
+            "what": line.label,
+            "quantity": line.quantity,
+            "unit_usd": line.unit_usd,
+            "usd": round(line.usd, 4),
+        }
+        for line in estimate.lines
+    ]
     return {"usd": round(estimate.usd, 4), "lines": lines}
 
 
@@ -62,15 +72,24 @@ def estimate_of(stack: str, written: Mapping[str, Any]) -> Estimate:
         BadDocumentError: it wrote something else.
     """
     try:
-        lines = [Line(**{name: line[name] for name in Line.__dataclass_fields__}) for line in written["lines"]]
+        lines = [
+            Line(
+                resource=line["resource"],
+                type=line["type"],
+                label=line["what"],
+                quantity=line["quantity"],
+                unit_usd=line["unit_usd"],
+            )
+            for line in written["lines"]
+        ]
         return Estimate(stack=stack, lines=tuple(lines)) if all(map(_is_line, lines)) else _refuse()
     except (KeyError, TypeError):
         return _refuse()
 
 
 def _is_line(line: Line) -> bool:
-    words, numbers = (line.resource, line.type, line.what), (line.quantity, line.unit_usd)
-    return all(isinstance(word, str) for word in words) and all(isinstance(number, int | float) for number in numbers)
+    strings, numbers = (line.resource, line.type, line.label), (line.quantity, line.unit_usd)
+    return all(isinstance(word, str) for word in strings) and all(isinstance(number, int | float) for number in numbers)
 
 
 def _refuse() -> Estimate:
@@ -80,6 +99,6 @@ def _refuse() -> Estimate:
 def _sums(lines: Iterable[Line]) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for line in lines:
-        key = line.type.removeprefix("aws:").split(":")[0], line.what
+        key = line.type.removeprefix("aws:").split(":")[0], line.label
         found[key] = found.get(key, 0.0) + line.usd
     return found

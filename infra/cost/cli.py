@@ -19,17 +19,28 @@ def register(groups: Any) -> None:
         "cost", help="what a stack costs a month, and what a change makes of it", description=__doc__
     )
     cost.add_argument(
-        "--stack", action="append", dest="stacks", metavar="NAME",
+        "--stack",
+        action="append",
+        dest="stacks",
+        metavar="NAME",
         help="which Pulumi.<stack>.yaml (default: dev); may be given again",
-    )  # fmt: skip
+    )
     cost.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
         help="another value for a setting, such as network.nat=single: shows the difference; may be given again",
-    )  # fmt: skip
+    )
     cost.add_argument(
-        "--assume", action="append", default=[], metavar="NAME=NUMBER", dest="assumed",
+        "--assume",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        dest="assumed",
         help="another month than docs/cost.md assumes, such as sessions=500; may be given again",
-    )  # fmt: skip
+    )
     cost.add_argument(
         "--against", metavar="FILE", help="what this command printed with --json before: shows the difference to that"
     )

@@ -20,9 +20,13 @@ from infra.settings import stackfile
 
 # What a user can do something about.
 EXPECTED = (
-    pulumi.RunError, stackfile.NoStackError, stackfile.BadSettingError, BadAssumptionError, BadDocumentError,
+    pulumi.RunError,
+    stackfile.NoStackError,
+    stackfile.BadSettingError,
+    BadAssumptionError,
+    BadDocumentError,
     UnpricedError,
-)  # fmt: skip
+)
 GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # of a stack's file with some settings changed
 
 

@@ -11,7 +11,7 @@ class Line:
 
     resource: str  # logical name
     type: str
-    what: str  # hours of a db.t4g.small, GB stored …
+    label: str  # hours of a db.t4g.small, GB stored …
     quantity: float  # a month
     unit_usd: float
 

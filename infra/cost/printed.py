@@ -35,8 +35,8 @@ def _folded(bill: Bill) -> Iterator[str]:
     yield from ("", f"<details><summary>{bill.now.stack}: {_signed(bill.change_usd)} USD</summary>", "")
     yield from ("| change | what | before | after |", "| ---: | --- | ---: | ---: |")
     for change in bill.changes():
-        what = f"{change.type}: {change.what}"
-        yield f"| {_signed(change.usd)} | {what} | {change.before:,.2f} | {change.after:,.2f} |"
+        label = f"{change.type}: {change.label}"
+        yield f"| {_signed(change.usd)} | {label} | {change.before:,.2f} | {change.after:,.2f} |"
     yield from ("", "</details>")
 
 
@@ -79,7 +79,7 @@ def _rows(bill: Bill) -> Iterator[str]:
 
 
 def _changed(change: Change) -> str:
-    return f"{_signed(change.usd):>10}  {change.type}: {change.what} ({change.before:,.2f} → {change.after:,.2f})"
+    return f"{_signed(change.usd):>10}  {change.type}: {change.label} ({change.before:,.2f} → {change.after:,.2f})"
 
 
 def _before(bill: Bill) -> str:

@@ -38,7 +38,14 @@ class Traffic:
 
 
 # Of one task, as counted at the emulator (make bench): what the functions ask of AWS for it.
-SIGNED, WRITES, READS, PUBLISHED, QUEUED, OPERATIONS = 2, 6, 1, 1, 4, 6
+(
+    SIGNATURES_PER_TASK,
+    TABLE_WRITES_PER_TASK,
+    TABLE_READS_PER_TASK,
+    PUBLISHES_PER_TASK,
+    QUEUE_REQUESTS_PER_TASK,
+    DURABLE_OPERATIONS_PER_TASK,
+) = 2, 6, 1, 1, 4, 6
 
 PROD = Traffic(
     sessions=50,

@@ -11,7 +11,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra.iam import policies
 from infra.iam.grants import Role
-from infra.naming.context import PROJECT, DataClass, Place
+from infra.naming.context import PROJECT, DataClass, StackContext
 from infrafabric.bus.keys import public_key_of_der
 
 AUTO_SCALING = "autoscaling.amazonaws.com"
@@ -47,9 +47,9 @@ _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 
 @dataclass(frozen=True, kw_only=True)
 class KeysArgs:
-    place: Place
+    context: StackContext
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
-    lent: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
+    data_key_statements: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
     auto_scaling: bool = False  # instances with encrypted volumes
     primary_stack: str | None = None  # a standby's: the name of the stack whose key, and whose role, it works with
     edge: bool = False  # CloudFront reads what the data key encrypted
@@ -68,7 +68,7 @@ class Keys(ComponentResource):
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
-        self._place, self._lent, self._edge = args.place, args.lent, args.edge
+        self._context, self._data_key_statements, self._edge = args.context, args.data_key_statements, args.edge
         self.recovery_data_arn = None
         self.auto_scaling_role_arn = self._auto_scaling_role(name, args) if args.auto_scaling else None
         self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
@@ -76,7 +76,8 @@ class Keys(ComponentResource):
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
         self.registry = Output.json_dumps(
-            {principal_uri(who): self._public_key(arn) for who, arn in self.signing_arns.items()}, sort_keys=True
+            {principal_uri(principal): self._public_key(arn) for principal, arn in self.signing_arns.items()},
+            sort_keys=True,
         )
         self.register_outputs({"data_arn": self.data_arn, "signing_arns": self.signing_arns, "registry": self.registry})
 
@@ -89,7 +90,7 @@ class Keys(ComponentResource):
     @property
     def secret_recovery_days(self) -> int:
         """How long a deleted secret can be had back, and how long its name is taken: a dev stack comes and goes."""
-        return 30 if self._place.prod else 0
+        return 30 if self._context.prod else 0
 
     @property
     def copied_data_arn(self) -> Output[str]:
@@ -101,7 +102,7 @@ class Keys(ComponentResource):
     def grant_use(self, role: Role, *services: str) -> None:
         """Encrypt and decrypt with the data key, but only through each of ``services`` ("s3", "sns" …)."""
         for service in services:
-            via = {"StringEquals": {"kms:ViaService": f"{service}.{self._place.region}.amazonaws.com"}}
+            via = {"StringEquals": {"kms:ViaService": f"{service}.{self._context.region}.amazonaws.com"}}
             sid = f"UseDataKeyThrough{service.title()}"
             role.allow(
                 sid, "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", on=self.data_arn, when=via
@@ -110,7 +111,7 @@ class Keys(ComponentResource):
     def grant_copy(self, role: Role, region: str) -> None:
         """Decrypt here what S3 copies, and encrypt it there; and the other way round, on the way back."""
         for sid, arn, where in (
-            ("UseDataKeyHere", self.data_arn, self._place.region),
+            ("UseDataKeyHere", self.data_arn, self._context.region),
             ("UseDataKeyThere", self.copied_data_arn, region),
         ):
             via = {"StringEquals": {"kms:ViaService": f"s3.{where}.amazonaws.com"}}
@@ -120,38 +121,38 @@ class Keys(ComponentResource):
         """Sign messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
 
-    def arn_in(self, region: str) -> Output[str] | None:
+    def data_arn_in(self, region: str) -> Output[str] | None:
         """The data key, if it is in ``region``: a log group elsewhere is left to AWS's own encryption."""
-        return self.data_arn if region == self._place.region else None
+        return self.data_arn if region == self._context.region else None
 
     def _auto_scaling_role(self, name: str, args: KeysArgs) -> Output[str]:
         """A service-linked role of this stack's own: a key policy can only name a role that is there already, and the
         account's common one appears with its first group. A standby takes its primary's, which the key knows."""
-        place = self._place
+        context = self._context
         if args.primary_stack:
-            return auto_scaling_role(place, args.primary_stack)
+            return auto_scaling_role(context, args.primary_stack)
         role = aws.iam.ServiceLinkedRole(
             f"{name}-auto-scaling",
             aws_service_name=AUTO_SCALING,
-            custom_suffix=place.named("app"),
-            tags=place.tags("keys", DataClass.NONE, "auto-scaling"),
+            custom_suffix=context.physical_name("app"),
+            tags=context.tags("keys", DataClass.NONE, "auto-scaling"),
             opts=ResourceOptions(parent=self),
         )
         return role.arn
 
     def _data_key(self, name: str, recovery_region: str | None) -> Output[str]:
-        place = self._place
+        context = self._context
         key = aws.kms.Key(
             name,
-            description=f"InfraFabric {place.stack}: data at rest",
+            description=f"InfraFabric {context.stack}: data at rest",
             enable_key_rotation=True,
             rotation_period_in_days=365,
             deletion_window_in_days=DELETION_WINDOW_DAYS,
             multi_region=True,  # without a copy too: no key becomes one later, and another reads nothing of its data
-            policy=self._data_policy(place),
-            tags=place.tags("keys", DataClass.SECRET, "data"),
+            policy=self._data_policy(context),
+            tags=context.tags("keys", DataClass.SECRET, "data"),
             # What prod leaves on purpose, its last snapshot and its backups, is encrypted with it.
-            opts=ResourceOptions(parent=self, protect=place.prod, retain_on_delete=place.prod),
+            opts=ResourceOptions(parent=self, protect=context.prod, retain_on_delete=context.prod),
         )
         self._alias(name, "data", key.key_id)
         if recovery_region:
@@ -160,43 +161,47 @@ class Keys(ComponentResource):
                 f"{name}-copy",
                 region=recovery_region,
                 primary_key_arn=key.arn,
-                description=f"InfraFabric {place.stack}: data at rest, in the recovery region",
+                description=f"InfraFabric {context.stack}: data at rest, in the recovery region",
                 deletion_window_in_days=DELETION_WINDOW_DAYS,
-                policy=self._data_policy(place.elsewhere(recovery_region)),
-                tags=place.tags("keys", DataClass.SECRET, "data"),
-                opts=ResourceOptions(parent=self, protect=place.prod),
+                policy=self._data_policy(context.in_region(recovery_region)),
+                tags=context.tags("keys", DataClass.SECRET, "data"),
+                opts=ResourceOptions(parent=self, protect=context.prod),
             )
             self.recovery_data_arn = copy.arn
         return key.arn
 
-    def _data_policy(self, place: Place) -> Output[str]:
+    def _data_policy(self, context: StackContext) -> Output[str]:
         logs = {
             "Sid": "LogGroupsOfThisAccount",
             "Effect": "Allow",
-            "Principal": {"Service": f"logs.{place.region}.amazonaws.com"},
+            "Principal": {"Service": f"logs.{context.region}.amazonaws.com"},
             "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
             "Resource": "*",  # in a key policy this means the key itself
-            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": context.arn("logs", "log-group:*")}},
         }
-        shown = self._distributions() if self._edge else ()
-        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
-        return policies.document(ours, logs, *self._volumes(), *shown, *self._lent)
+        distributions = self._distributions() if self._edge else ()
+        ours = iam_delegation(context, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
+        return policies.document(ours, logs, *self._volumes(), *distributions, *self._data_key_statements)
 
     def _volumes(self) -> list[policies.Statement]:
         """Auto Scaling encrypts the volumes of instances, and lends the key to the hosts that attach them."""
         if self.auto_scaling_role_arn is None:
             return []
-        who = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}  # the key itself
+        principal = {
+            "Effect": "Allow",
+            "Principal": {"AWS": self.auto_scaling_role_arn},
+            "Resource": "*",
+        }  # the key itself
         use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
         lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         return [
-            {"Sid": "VolumesOfInstances", "Action": use, **who},
-            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **who},
+            {"Sid": "VolumesOfInstances", "Action": use, **principal},
+            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **principal},
         ]
 
     def _distributions(self) -> list[policies.Statement]:
-        place = self._place
-        ours = place.account_id.apply(lambda account: f"arn:{place.partition}:cloudfront::{account}:distribution/*")
+        context = self._context
+        ours = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudfront::{account}:distribution/*")
         return [
             {
                 "Sid": "DistributionsOfThisAccount",
@@ -210,23 +215,23 @@ class Keys(ComponentResource):
         ]
 
     def _signing_key(self, name: str, principal: str) -> Output[str]:
-        place = self._place
+        context = self._context
         key = aws.kms.Key(
             name,
-            description=f"InfraFabric {place.stack}: signs IF.bus messages of {principal_uri(principal)}",
+            description=f"InfraFabric {context.stack}: signs IF.bus messages of {principal_uri(principal)}",
             customer_master_key_spec="ECC_NIST_EDWARDS25519",
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(account_decides(self._place, *_SIGN)),
-            tags=place.tags("keys", DataClass.SECRET, f"signing-{principal}"),
+            policy=policies.document(iam_delegation(self._context, *_SIGN)),
+            tags=context.tags("keys", DataClass.SECRET, f"signing-{principal}"),
             opts=ResourceOptions(parent=self),
         )
         self._alias(name, f"signing-{principal}", key.key_id)
         return key.arn
 
-    def _alias(self, name: str, what: str, key_id: Output[str]) -> None:
-        alias = f"alias/{self._place.named(what)}"
+    def _alias(self, name: str, label: str, key_id: Output[str]) -> None:
+        alias = f"alias/{self._context.physical_name(label)}"
         aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key_id, opts=ResourceOptions(parent=self))
 
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
@@ -234,9 +239,9 @@ class Keys(ComponentResource):
         return found.public_key.apply(public_key_of_der)
 
 
-def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
+def iam_delegation(context: StackContext, *uses: str) -> Mapping[str, object]:
     """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
-    root = place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:root")
+    root = context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:root")
     return {
         "Sid": "IamOfThisAccountDecides",
         "Effect": "Allow",
@@ -246,10 +251,10 @@ def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
     }
 
 
-def auto_scaling_role(place: Place, stack: str) -> Output[str]:
+def auto_scaling_role(context: StackContext, stack: str) -> Output[str]:
     """What Auto Scaling makes the instances of ``stack`` as: AWS makes the role's name of ours."""
     path = f"aws-service-role/{AUTO_SCALING}/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
-    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
+    return context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:role/{path}")
 
 
 def principal_uri(principal: str) -> str:

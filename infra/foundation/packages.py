@@ -9,17 +9,17 @@ from pathlib import Path
 import pulumi
 
 from infra.packager.build import ROOT, Packages, Target, folders
-from infra.settings import Runtime
+from infra.settings import RuntimeSettings
 
 # A folder that holds code/ and layer/: the local platform builds them for its own interpreter.
 OVERRIDE = "INFRAFABRIC_PACKAGES"
 
 
-def code(runtime: Runtime) -> pulumi.FileArchive:
+def code(runtime: RuntimeSettings) -> pulumi.FileArchive:
     return pulumi.FileArchive(str(_packages(runtime).code))
 
 
-def layer(runtime: Runtime) -> pulumi.FileArchive:
+def layer(runtime: RuntimeSettings) -> pulumi.FileArchive:
     return pulumi.FileArchive(str(_packages(runtime).layer))
 
 
@@ -32,7 +32,7 @@ def migrations_digest() -> str:
     return total.hexdigest()
 
 
-def _packages(runtime: Runtime) -> Packages:
+def _packages(runtime: RuntimeSettings) -> Packages:
     chosen = os.environ.get(OVERRIDE)
     if chosen:
         return Packages(code=Path(chosen) / "code", layer=Path(chosen) / "layer")

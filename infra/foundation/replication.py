@@ -10,12 +10,12 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra.foundation.bucket import Bucket
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicationArgs:
-    place: Place
+    context: StackContext
     keys: Keys
     region: str  # of the copies
     pairs: dict[str, tuple[Bucket, Bucket]]  # what → bucket here, its copy there
@@ -29,7 +29,7 @@ class Replication(ComponentResource):
 
     def __init__(self, name: str, args: ReplicationArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Replication", name, opts=opts)
-        tags = args.place.tags("storage", DataClass.NONE, "replication")
+        tags = args.context.tags("storage", DataClass.NONE, "replication")
         role = Role(name, tags, ResourceOptions(parent=self), service="s3.amazonaws.com")
         buckets = [bucket.arn for pair in args.pairs.values() for bucket in pair]
         objects = [Output.concat(arn, "/*") for arn in buckets]
@@ -38,15 +38,15 @@ class Replication(ComponentResource):
         role.allow("ReadVersions", *read, on=objects)
         role.allow("WriteCopies", "s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags", on=objects)
         args.keys.grant_copy(role, args.region)
-        policy = role.settle()
-        for what, (here, there) in args.pairs.items():
-            after = ResourceOptions(parent=self, depends_on=[policy, here.versions, there.versions])
-            _copy(f"{name}-{what}-out", here, there, args.keys.copied_data_arn, role, None, after)
-            _copy(f"{name}-{what}-back", there, here, args.keys.data_arn, role, args.region, after)
+        policy = role.write_policy()
+        for label, (source, copy) in args.pairs.items():
+            after = ResourceOptions(parent=self, depends_on=[policy, source.versions, copy.versions])
+            _replicate(f"{name}-{label}-out", source, copy, args.keys.copied_data_arn, role, None, after)
+            _replicate(f"{name}-{label}-back", copy, source, args.keys.data_arn, role, args.region, after)
         self.register_outputs({"role_arn": role.arn})
 
 
-def _copy(
+def _replicate(
     name: str, source: Bucket, copy: Bucket, key_arn: Output[str], role: Role, region: str | None, opts: ResourceOptions
 ) -> None:
     everything: aws.s3.BucketReplicationConfigRuleArgsDict = {

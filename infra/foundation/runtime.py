@@ -10,13 +10,13 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import settings
 from infra.foundation import packages
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeArgs:
-    place: Place
-    settings: settings.Runtime
+    context: StackContext
+    settings: settings.RuntimeSettings
 
 
 class Runtime(ComponentResource):
@@ -35,7 +35,7 @@ class Runtime(ComponentResource):
         self.by_steps = args.settings.rollout == "by-steps"
         layer = aws.lambda_.LayerVersion(
             f"{name}-layer",
-            layer_name=args.place.named("dependencies"),
+            layer_name=args.context.physical_name("dependencies"),
             description="Locked dependencies of the functions, with byte code",
             code=packages.layer(args.settings),
             compatible_runtimes=[self.python],

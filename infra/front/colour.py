@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.front import user_data
 from infra.naming.context import DataClass
 from infra.network.network import Network
@@ -30,9 +30,9 @@ _METRICS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ColourArgs:
-    base: Base
+    foundation: Foundation
     network: Network
-    settings: settings.App
+    settings: settings.AppSettings
     colour: str
     artifact_key: Input[str]
     sha256: str
@@ -40,7 +40,7 @@ class ColourArgs:
     instance_profile_arn: Input[str]
     security_group_id: Input[str]
     target_group_arn: Input[str]
-    needs: tuple[Resource, ...]  # what an instance needs to pass its first checks, and what a group empties after
+    depends_on: tuple[Resource, ...]  # what an instance needs to pass its first checks, and what a group empties after
 
 
 class Colour(ComponentResource):
@@ -55,7 +55,7 @@ class Colour(ComponentResource):
         self.group_name = group.name
         aws.autoscaling.Policy(
             f"{name}-cpu",
-            name=self._what("-cpu"),
+            name=self._physical_name("-cpu"),
             autoscaling_group_name=group.name,
             policy_type="TargetTrackingScaling",
             target_tracking_configuration={
@@ -67,11 +67,11 @@ class Colour(ComponentResource):
         self.register_outputs({"group_name": self.group_name})
 
     def _template(self) -> aws.ec2.LaunchTemplate:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         tags = self._tags()
         return aws.ec2.LaunchTemplate(
             f"{self._name}-template",
-            name=self._what(),
+            name=self._physical_name(),
             description=f"The application, {args.colour}",
             image_id=IMAGE.format(architecture=args.settings.architecture),
             instance_type=args.settings.instance_type,
@@ -89,7 +89,7 @@ class Colour(ComponentResource):
             user_data=self._user_data(),
             # The group tags the instances; what comes with one is tagged here.
             tag_specifications=[{"resource_type": kind, "tags": tags} for kind in ("network-interface", "volume")],
-            tags=place.tags("front", DataClass.NONE, f"app-{args.colour}"),
+            tags=context.tags("front", DataClass.NONE, f"app-{args.colour}"),
             opts=ResourceOptions(parent=self),
         )
 
@@ -98,7 +98,7 @@ class Colour(ComponentResource):
             "volume_type": "gp3",
             "volume_size": self._args.settings.volume_gb,
             "encrypted": "true",
-            "kms_key_id": self._args.base.keys.data_arn,
+            "kms_key_id": self._args.foundation.keys.data_arn,
             "delete_on_termination": "true",
         }
 
@@ -114,17 +114,17 @@ class Colour(ComponentResource):
         return interface
 
     def _user_data(self) -> Output[str]:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         known = Output.all(
-            bucket=args.base.storage.assets_bucket, key=args.artifact_key, environment=dict(args.environment)
+            bucket=args.foundation.storage.assets_bucket, key=args.artifact_key, environment=dict(args.environment)
         )
         return known.apply(
-            lambda it: user_data.render(
-                region=place.region,
-                bucket=it["bucket"],
-                key=it["key"],
+            lambda resolved: user_data.render(
+                region=context.region,
+                bucket=resolved["bucket"],
+                key=resolved["key"],
                 sha256=args.sha256,
-                environment={"COLOUR": args.colour, **it["environment"]},
+                environment={"COLOUR": args.colour, **resolved["environment"]},
                 over_ipv6=args.network.ipv6,
             )
         )
@@ -137,7 +137,7 @@ class Colour(ComponentResource):
         ]
         return aws.autoscaling.Group(
             f"{self._name}-group",
-            name=self._what(),
+            name=self._physical_name(),
             min_size=args.settings.instances if runs else 0,
             max_size=args.settings.max_instances if runs else 0,
             # Scaling sets the capacity between these two; a number here would set it back at every update. An empty
@@ -152,7 +152,7 @@ class Colour(ComponentResource):
             default_instance_warmup=WARMUP_S,
             default_cooldown=WARMUP_S,
             max_instance_lifetime=LONGEST_LIFE_S,
-            service_linked_role_arn=args.base.keys.auto_scaling_role_arn,
+            service_linked_role_arn=args.foundation.keys.auto_scaling_role_arn,
             # No rollback by itself: AWS has none for a template that looks its image up. The other colour is the way.
             instance_refresh={
                 "strategy": "Rolling",
@@ -166,11 +166,11 @@ class Colour(ComponentResource):
             metrics_granularity="1Minute",
             wait_for_capacity_timeout="10m",
             tags=propagated,
-            opts=ResourceOptions(parent=self, depends_on=list(args.needs)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
 
-    def _what(self, suffix: str = "") -> str:
-        return self._args.base.place.named(f"app-{self._args.colour}{suffix}")
+    def _physical_name(self, suffix: str = "") -> str:
+        return self._args.foundation.context.physical_name(f"app-{self._args.colour}{suffix}")
 
     def _tags(self) -> dict[str, str]:
-        return self._args.base.place.tags("front", DataClass.CONFIDENTIAL, f"app-{self._args.colour}")
+        return self._args.foundation.context.tags("front", DataClass.CONFIDENTIAL, f"app-{self._args.colour}")

@@ -9,10 +9,10 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
-from infra.foundation.keys import DELETION_WINDOW_DAYS, account_decides
+from infra.foundation.foundation import Foundation
+from infra.foundation.keys import DELETION_WINDOW_DAYS, iam_delegation
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 GLOBAL_REGION = "us-east-1"  # where Route 53 looks for keys and log groups, and keeps its metrics
 CAA_TTL_S = 3600
@@ -21,8 +21,8 @@ DELEGATION_TTL_S = 172_800  # what the registries give
 
 @dataclass(frozen=True, kw_only=True)
 class DnsArgs:
-    base: Base
-    settings: settings.Dns
+    foundation: Foundation
+    settings: settings.DnsSettings
     log_queries: bool = True  # Route 53 logs them in us-east-1 alone, with the addresses of who asks
     primary_zone_id: Output[str] | None = None  # a standby's: the zone, and all that holds for the whole of it
 
@@ -56,31 +56,31 @@ class Dns(ComponentResource):
         else:
             self.zone_id, self.name_servers = Output.from_input(args.settings.zone_id), None
         if args.settings.caa and not args.standby:
-            self._authorities()
+            self._caa_record()
         self.register_outputs({"zone_id": self.zone_id, "name_servers": self.name_servers})
 
-    def regional(self, what: str) -> str:
+    def regional_name(self, label: str) -> str:
         """The name of ``what`` in this stack's region: api-eu-central-1.<domain>."""
-        return regional_name(what, self._args.base.place.region, self.domain)
+        return regional_name(label, self._args.foundation.context.region, self.domain)
 
-    def shared(self, what: str) -> str:
+    def shared_name(self, label: str) -> str:
         """The name that clients use, whichever region answers."""
-        return f"{what}.{self.domain}"
+        return f"{label}.{self.domain}"
 
     def _zone(self) -> aws.route53.Zone:
-        place = self._args.base.place
+        context = self._args.foundation.context
         return aws.route53.Zone(
             f"{self._name}-zone",
             name=self.domain,
-            comment=f"InfraFabric {place.stack}",
+            comment=f"InfraFabric {context.stack}",
             force_destroy=False,
-            tags=place.tags("front", DataClass.NONE, "zone"),
+            tags=context.tags("front", DataClass.NONE, "zone"),
             # A new zone has other name servers, which the registrar would have to be told. Pulumi would delete what has
             # a name of our own first, and its records before that; here the name is what changes.
-            opts=ResourceOptions(parent=self, protect=place.prod, delete_before_replace=False),
+            opts=ResourceOptions(parent=self, protect=context.prod, delete_before_replace=False),
         )
 
-    def _authorities(self) -> None:
+    def _caa_record(self) -> None:
         aws.route53.Record(
             f"{self._name}-caa",
             zone_id=self.zone_id,
@@ -103,14 +103,14 @@ class Dns(ComponentResource):
         )
 
     def _log_queries(self, zone: aws.route53.Zone) -> None:
-        base, child = self._args.base, ResourceOptions(parent=self)
+        foundation, child = self._args.foundation, ResourceOptions(parent=self)
         group = aws.cloudwatch.LogGroup(
             f"{self._name}-queries",
-            name=f"/aws/route53/{base.place.named('queries')}",
-            retention_in_days=base.log_retention_days,
-            kms_key_id=base.keys.arn_in(GLOBAL_REGION),
+            name=f"/aws/route53/{foundation.context.physical_name('queries')}",
+            retention_in_days=foundation.log_retention_days,
+            kms_key_id=foundation.keys.data_arn_in(GLOBAL_REGION),
             region=GLOBAL_REGION,
-            tags=base.place.tags("front", DataClass.INTERNAL, "queries"),
+            tags=foundation.context.tags("front", DataClass.INTERNAL, "queries"),
             opts=child,
         )
         write = policies.document(
@@ -121,14 +121,14 @@ class Dns(ComponentResource):
                 "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
                 "Resource": Output.concat(group.arn, ":*"),
                 "Condition": {
-                    "StringEquals": {"aws:SourceAccount": base.place.account_id},
+                    "StringEquals": {"aws:SourceAccount": foundation.context.account_id},
                     "ArnLike": {"aws:SourceArn": zone.arn},
                 },
             }
         )
         allowed = aws.cloudwatch.LogResourcePolicy(
             f"{self._name}-queries-policy",
-            policy_name=base.place.named("route53-queries"),
+            policy_name=foundation.context.physical_name("route53-queries"),
             policy_document=write,
             region=GLOBAL_REGION,
             opts=child,
@@ -143,24 +143,24 @@ class Dns(ComponentResource):
 
     def _sign(self, zone: aws.route53.Zone) -> None:
         """Sign the zone. The chain of trust starts when the parent holds the DS record, which Route 53 then shows."""
-        place, child = self._args.base.place, ResourceOptions(parent=self)
+        context, child = self._args.foundation.context, ResourceOptions(parent=self)
         key = aws.kms.Key(
             f"{self._name}-signing",
-            description=f"InfraFabric {place.stack}: signs the keys of zone {self.domain}",
+            description=f"InfraFabric {context.stack}: signs the keys of zone {self.domain}",
             customer_master_key_spec="ECC_NIST_P256",
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=_signing_policy(place),
+            policy=_signing_policy(context),
             region=GLOBAL_REGION,
-            tags=place.tags("front", DataClass.SECRET, "dnssec"),
-            opts=ResourceOptions(parent=self, protect=place.prod),  # without it the whole zone stops resolving
+            tags=context.tags("front", DataClass.SECRET, "dnssec"),
+            opts=ResourceOptions(parent=self, protect=context.prod),  # without it the whole zone stops resolving
         )
         signer = aws.route53.KeySigningKey(
             f"{self._name}-signer",
             hosted_zone_id=zone.zone_id,
             key_management_service_arn=key.arn,
-            name=place.named("ksk").replace("-", "_"),
+            name=context.physical_name("ksk").replace("-", "_"),
             status="ACTIVE",
             opts=child,
         )
@@ -172,28 +172,33 @@ class Dns(ComponentResource):
         )
 
 
-def regional_name(what: str, region: str, domain: str) -> str:
-    return f"{what}-{region}.{domain}"
+def regional_name(label: str, region: str, domain: str) -> str:
+    return f"{label}-{region}.{domain}"
 
 
-def _signing_policy(place: Place) -> Output[str]:
+def _signing_policy(context: StackContext) -> Output[str]:
     """What Route 53 asks of a key for signing keys ("Working with customer managed keys for DNSSEC")."""
-    who = {
+    grantee = {
         "Effect": "Allow",
         "Principal": {"Service": "dnssec-route53.amazonaws.com"},
         "Resource": "*",
     }  # the key itself
-    ours = {
-        "StringEquals": {"aws:SourceAccount": place.account_id},
-        "ArnLike": {"aws:SourceArn": f"arn:{place.partition}:route53:::hostedzone/*"},
+    condition = {
+        "StringEquals": {"aws:SourceAccount": context.account_id},
+        "ArnLike": {"aws:SourceArn": f"arn:{context.partition}:route53:::hostedzone/*"},
     }
     return policies.document(
-        account_decides(place, "kms:GetPublicKey", "kms:Sign", "kms:Verify"),
-        {"Sid": "Sign", "Action": ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"], "Condition": ours, **who},
+        iam_delegation(context, "kms:GetPublicKey", "kms:Sign", "kms:Verify"),
+        {
+            "Sid": "Sign",
+            "Action": ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"],
+            "Condition": condition,
+            **grantee,
+        },
         {
             "Sid": "Lend",
             "Action": "kms:CreateGrant",
             "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            **who,
+            **grantee,
         },
     )

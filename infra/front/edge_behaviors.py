@@ -37,11 +37,11 @@ def origin(origin_id: str, domain: Input[str]) -> aws.cloudfront.DistributionOri
     }
 
 
-def failing_over(what: str) -> aws.cloudfront.DistributionOriginGroupArgsDict:
+def origin_group(label: str) -> aws.cloudfront.DistributionOriginGroupArgsDict:
     return {
-        "origin_id": f"{what}-regions",
+        "origin_id": f"{label}-regions",
         "failover_criteria": {"status_codes": list(_RETRIED)},
-        "members": [{"origin_id": f"{what}-primary"}, {"origin_id": f"{what}-secondary"}],
+        "members": [{"origin_id": f"{label}-primary"}, {"origin_id": f"{label}-secondary"}],
     }
 
 
@@ -59,7 +59,7 @@ def behavior(target: str, methods: Sequence[str]) -> aws.cloudfront.Distribution
     }
 
 
-def cached(target: str) -> aws.cloudfront.DistributionDefaultCacheBehaviorArgsDict:
+def cached_behavior(target: str) -> aws.cloudfront.DistributionDefaultCacheBehaviorArgsDict:
     """Kept at the edge: what is the same for everybody."""
     return {
         "target_origin_id": target,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pulumi import ComponentResource, Output, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
@@ -21,8 +21,8 @@ TAG = "tenant"
 
 @dataclass(frozen=True, kw_only=True)
 class TenantsArgs:
-    base: Base
-    taken_by: Role
+    foundation: Foundation
+    application_role: Role
 
 
 class Tenants(ComponentResource):
@@ -36,7 +36,7 @@ class Tenants(ComponentResource):
             {
                 "Sid": "OneTenantAtATime",
                 "Effect": "Allow",
-                "Principal": {"AWS": args.taken_by.arn},
+                "Principal": {"AWS": args.application_role.arn},
                 "Action": ["sts:AssumeRole", "sts:TagSession"],
                 # Without the tag the prefix would be empty; with a slash in it, a place within another tenant's. STS
                 # itself takes no wildcard in a tag.
@@ -47,10 +47,10 @@ class Tenants(ComponentResource):
                 },
             }
         )
-        tags = args.base.place.tags("front", DataClass.NONE, "tenant")
+        tags = args.foundation.context.tags("front", DataClass.NONE, "tenant")
         role = Role(name, tags, ResourceOptions(parent=self), trust=trust)
-        args.base.storage.grant_own_tenant(role)
-        role.settle()
-        args.taken_by.allow("BecomeOneTenant", "sts:AssumeRole", "sts:TagSession", on=role.arn)
+        args.foundation.storage.grant_own_tenant(role)
+        role.write_policy()
+        args.application_role.allow("BecomeOneTenant", "sts:AssumeRole", "sts:TagSession", on=role.arn)
         self.role_arn = role.arn
         self.register_outputs({"role_arn": self.role_arn})

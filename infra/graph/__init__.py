@@ -3,6 +3,6 @@
 Tests, cost, policy, validation and diagrams look at the same thing: the real program, run to its end under mocks.
 """
 
-from infra.graph.capture import Graph, Recorder, Resource, capture, run
+from infra.graph.capture import Graph, Resource, capture
 
-__all__ = ["Graph", "Recorder", "Resource", "capture", "run"]
+__all__ = ["Graph", "Resource", "capture"]

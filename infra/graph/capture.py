@@ -17,14 +17,17 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from infra.graph import answers
+from infra.graph import mock_outputs
 from infra.settings import stackfile
 
 PROJECT = "infrafabric"
 # Secrets of a graph that is only looked at: nothing is deployed with them.
-PRETENDED = {"infrafabric:databasePassword": "correct-horse-battery", "infrafabric:anthropicApiKey": "sk-ant-hidden"}
+PLACEHOLDER_SECRETS = {
+    "infrafabric:databasePassword": "correct-horse-battery",
+    "infrafabric:anthropicApiKey": "sk-ant-hidden",
+}
 _SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105  key of Pulumi's signature in a wrapped value
-_AT_ONCE = 32  # resources registered side by side: most of the time is spent waiting for one another
+_THREADS = 32  # resources registered side by side: most of the time is spent waiting for one another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Graph:
 
 
 @dataclass
-class Recorder(Mocks):
+class GraphRecorder(Mocks):
     """The mocks, and what they were told. ``region`` is where outputs say that things are."""
 
     region: str = "us-east-1"
@@ -92,18 +95,20 @@ class Recorder(Mocks):
         if args.typ == "pulumi:pulumi:StackReference":
             known = dict(self.stacks.get(args.inputs["name"], {}))
             return args.inputs["name"], {"name": args.inputs["name"], "outputs": known, "secretOutputNames": []}
-        plain = unwrapped(args.inputs)
+        plain = unwrap_secrets(args.inputs)
         if args.name in self.inputs.get(args.typ, {}):
             raise ValueError(f"{args.typ} {args.name} was declared twice")
         self.inputs.setdefault(args.typ, {})[args.name] = plain
         self.raw[args.name] = args.inputs
         key = args.typ, args.name
         self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
-        self.ids[key], self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
+        self.ids[key], self.outputs[key] = mock_outputs.resource_outputs(
+            *key, plain, plain.get("region") or self.region
+        )
         return ("", args.inputs) if self.preview else (self.ids[key], self.outputs[key])
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        return answers.invoked(args.token, args.args), []
+        return mock_outputs.invoke_outputs(args.token, args.args), []
 
     def graph(self, stack: str) -> Graph:
         """What was recorded, as one value."""
@@ -112,29 +117,31 @@ class Recorder(Mocks):
         return Graph(stack=stack, resources=in_order, exports=dict(self.exports))
 
     def _resource(self, type_: str, name: str) -> Resource:
-        asked, urn = self.registered[type_, name]
+        request, urn = self.registered[type_, name]
         return Resource(
             type=type_,
             name=name,
             urn=urn,
             id=self.ids[type_, name],
-            parent=asked.parent,
-            custom=asked.custom,
+            parent=request.parent,
+            custom=request.custom,
             inputs=self.inputs[type_][name],
             secret=self.secret[type_, name],
             outputs=self.outputs[type_, name],
-            protect=asked.protect,
-            aliases=tuple(alias.spec.name or alias.urn for alias in asked.aliases),
-            depends_on=frozenset(asked.dependencies),
-            by_property={key: frozenset(value.urns) for key, value in asked.propertyDependencies.items() if value.urns},
-            provider=asked.provider,
+            protect=request.protect,
+            aliases=tuple(alias.spec.name or alias.urn for alias in request.aliases),
+            depends_on=frozenset(request.dependencies),
+            by_property={
+                key: frozenset(value.urns) for key, value in request.propertyDependencies.items() if value.urns
+            },
+            provider=request.provider,
         )
 
 
-class _Monitor(MockMonitor):
+class _OptionsMonitor(MockMonitor):
     """Records what mocks are not told: the options."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: GraphRecorder) -> None:
         super().__init__(recorder)
         self._recorder = recorder
 
@@ -146,10 +153,15 @@ class _Monitor(MockMonitor):
 
 
 def run(
-    program: Callable[[], Any], into: Recorder, *, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+    program: Callable[[], Any],
+    into: GraphRecorder,
+    *,
+    stack: str,
+    config: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> None:
     """Run ``program`` to its end, all applies included; raises what any of it raised."""
-    with uncollected(), _unlocated():
+    with uncollected(), _without_source_positions():
         _run(program, into, stack, config, secrets)
 
 
@@ -173,7 +185,7 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _unlocated() -> Iterator[None]:
+def _without_source_positions() -> Iterator[None]:
     """Pulumi looks up which line declares a resource, up the whole stack of calls, for an engine's messages. Nobody
     reads them here, and it is a tenth of the time."""
     limit = getattr(sys, "tracebacklimit", None)
@@ -188,17 +200,21 @@ def _unlocated() -> Iterator[None]:
 
 
 def _run(
-    program: Callable[[], Any], into: Recorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+    program: Callable[[], Any], into: GraphRecorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
 ) -> None:
     loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
     asyncio.set_event_loop(loop)
-    loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS))
     try:
         set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
         pulumi.runtime.set_mocks(
-            into, project=PROJECT, stack=stack, preview=into.preview, monitor=_Monitor(into),
+            into,
+            project=PROJECT,
+            stack=stack,
+            preview=into.preview,
+            monitor=_OptionsMonitor(into),
             organization="organization",
-        )  # fmt: skip
+        )
         pulumi.runtime.set_all_config({**config, **secrets}, secret_keys=list(secrets))
         loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, into)))
     finally:
@@ -220,7 +236,7 @@ def abandon(loop: asyncio.AbstractEventLoop) -> None:
     SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue]  a property over a context variable
 
 
-async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:
+async def _in_stack(program: Callable[[], Any], recorder: GraphRecorder) -> None:
     program()
     root = get_root_resource()
     assert isinstance(root, Stack)
@@ -231,11 +247,11 @@ async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:
             recorder.secret_exports.add(name)
 
 
-def fill(
-    recorder: Recorder,
+def record_stack(
+    recorder: GraphRecorder,
     stack: str,
     changes: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Run the whole program of ``Pulumi.<stack>.yaml`` into ``recorder``, with settings changed by dotted path.
@@ -264,7 +280,7 @@ def capture(
     stack: str,
     changes: Mapping[str, Any] | None = None,
     *,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Graph:
     """The graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``fill``.
@@ -273,8 +289,8 @@ def capture(
         FileNotFoundError: there is no such stack file.
         pulumi.RunError: the settings do not describe a stack.
     """
-    recorder = Recorder()
-    fill(recorder, stack, changes, secrets, stacks)
+    recorder = GraphRecorder()
+    record_stack(recorder, stack, changes, secrets, stacks)
     return recorder.graph(stack)
 
 
@@ -283,10 +299,10 @@ def is_secret(value: Any) -> bool:
     return isinstance(value, dict) and _SECRET_MARK in value
 
 
-def unwrapped(value: Any) -> Any:
+def unwrap_secrets(value: Any) -> Any:
     """``value`` with Pulumi's wrapping of secrets taken off, at any depth."""
     if is_secret(value):
-        return unwrapped(value["value"])
+        return unwrap_secrets(value["value"])
     if isinstance(value, dict):
-        return {key: unwrapped(inner) for key, inner in value.items()}
-    return [unwrapped(inner) for inner in value] if isinstance(value, list) else value
+        return {key: unwrap_secrets(inner) for key, inner in value.items()}
+    return [unwrap_secrets(inner) for inner in value] if isinstance(value, list) else value

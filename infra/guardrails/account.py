@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, ResourceOptions
 
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountBaselineArgs:
-    place: Place
+    context: StackContext
 
 
 class AccountBaseline(ComponentResource):
@@ -36,7 +36,7 @@ class AccountBaseline(ComponentResource):
         )
         aws.s3.AccountPublicAccessBlock(
             f"{name}-buckets",
-            account_id=args.place.account_id,
+            account_id=args.context.account_id,
             block_public_acls=True,
             block_public_policy=True,
             ignore_public_acls=True,

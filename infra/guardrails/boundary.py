@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions, ResourceTransformationArgs, ResourceTransformationResult
 
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 BOUNDARY = "boundary"
 # A role that can write policies can give itself, or a role it makes, everything.
@@ -79,7 +79,7 @@ NOT_REGIONAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryArgs:
-    place: Place
+    context: StackContext
     allowed_regions: Sequence[str]  # beside the stack's own
 
 
@@ -92,20 +92,20 @@ class Boundary(ComponentResource):
         super().__init__("infrafabric:security:Boundary", name, opts=opts)
         policy = aws.iam.Policy(
             f"{name}-policy",
-            name=args.place.named(BOUNDARY),
+            name=args.context.physical_name(BOUNDARY),
             description="The most that a role of this stack may do, whatever is granted to it",
-            policy=policies.document(*statements([args.place.region, *args.allowed_regions])),
-            tags=args.place.tags("guardrails", DataClass.NONE, BOUNDARY),
+            policy=policies.document(*statements([args.context.region, *args.allowed_regions])),
+            tags=args.context.tags("guardrails", DataClass.NONE, BOUNDARY),
             opts=ResourceOptions(parent=self),
         )
         self.policy_arn = policy.arn
         self.register_outputs({"policy_arn": self.policy_arn})
 
-    def bind(self, it: ResourceTransformationArgs) -> ResourceTransformationResult | None:
+    def bind(self, resource: ResourceTransformationArgs) -> ResourceTransformationResult | None:
         """A transformation for everything that a stack holds: no component can forget the boundary of its roles."""
-        if it.type_ != "aws:iam/role:Role":
+        if resource.type_ != "aws:iam/role:Role":
             return None
-        return ResourceTransformationResult({**it.props, "permissions_boundary": self.policy_arn}, it.opts)
+        return ResourceTransformationResult({**resource.props, "permissions_boundary": self.policy_arn}, resource.opts)
 
 
 def statements(regions: Sequence[str]) -> list[policies.Statement]:

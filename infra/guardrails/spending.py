@@ -11,15 +11,15 @@ from pulumi import ComponentResource, ResourceOptions
 
 from infra import settings
 from infra.messaging.alerts import Alerts
-from infra.naming.context import PROJECT, DataClass, Place
+from infra.naming.context import PROJECT, DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpendingArgs:
-    place: Place
+    context: StackContext
     alerts: Alerts
-    budget: settings.Budget
-    guardrails: settings.Guardrails  # which of the two, and the anomaly's size
+    budget: settings.BudgetSettings
+    guardrails: settings.GuardrailsSettings  # which of the two, and the anomaly's size
 
 
 class Spending(ComponentResource):
@@ -35,11 +35,11 @@ class Spending(ComponentResource):
         self.register_outputs({})
 
     def _budget(self) -> None:
-        args, place = self._args, self._args.place
-        ours = {"Project": PROJECT, "Environment": place.environment}
+        args, context = self._args, self._args.context
+        tags = {"Project": PROJECT, "Environment": context.environment}
         aws.budgets.Budget(
             f"{self._name}-budget",
-            name=place.named("monthly"),
+            name=context.physical_name("monthly"),
             budget_type="COST",
             time_unit="MONTHLY",
             limit_amount=f"{args.budget.monthly_usd:.2f}",
@@ -49,7 +49,7 @@ class Spending(ComponentResource):
             filter_expression={
                 "ands": [
                     {"tags": {"key": key, "values": [value], "match_options": ["EQUALS"]}}
-                    for key, value in ours.items()
+                    for key, value in tags.items()
                 ]
             },
             notifications=[
@@ -57,8 +57,8 @@ class Spending(ComponentResource):
                 self._notice("ACTUAL", 100, "PERCENTAGE"),
                 self._notice("FORECASTED", 100, "PERCENTAGE"),
             ],
-            tags=place.tags("guardrails", DataClass.NONE, "monthly"),
-            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+            tags=context.tags("guardrails", DataClass.NONE, "monthly"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
         )
 
     def _notice(self, kind: str, threshold: float, unit: str) -> Any:
@@ -71,23 +71,23 @@ class Spending(ComponentResource):
         }
 
     def _anomalies(self) -> None:
-        args, place = self._args, self._args.place
+        args, context = self._args, self._args.context
         # A monitor follows one tag, and of ours the cost center tells stacks apart.
-        ours = {"Key": "CostCenter", "MatchOptions": None, "Values": [place.cost_center]}
-        nothing = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
+        tags = {"Key": "CostCenter", "MatchOptions": None, "Values": [context.cost_center]}
+        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
         monitor = aws.costexplorer.AnomalyMonitor(
             f"{self._name}-monitor",
             # Another cost center is another monitor. Of the same name it would have to go first, and the subscription
             # still holds it.
-            name=f"{place.named('costs')}-{place.cost_center}",
+            name=f"{context.physical_name('costs')}-{context.cost_center}",
             monitor_type="CUSTOM",
-            monitor_specification=json.dumps({**nothing, "Tags": ours}, sort_keys=True),
-            tags=place.tags("guardrails", DataClass.NONE, "costs"),
+            monitor_specification=json.dumps({**unused, "Tags": tags}, sort_keys=True),
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
             opts=ResourceOptions(parent=self),
         )
         aws.costexplorer.AnomalySubscription(
             f"{self._name}-anomalies",
-            name=place.named("costs"),
+            name=context.physical_name("costs"),
             frequency="IMMEDIATE",  # the only one that a topic can have
             monitor_arn_lists=[monitor.arn],
             subscribers=[{"type": "SNS", "address": args.alerts.topic_arn}],
@@ -97,8 +97,8 @@ class Spending(ComponentResource):
                     _impact("ANOMALY_TOTAL_IMPACT_ABSOLUTE", args.guardrails.anomaly_usd),
                 ]
             },
-            tags=place.tags("guardrails", DataClass.NONE, "costs"),
-            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
         )
 
 

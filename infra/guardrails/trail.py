@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions
 
-from infra.foundation.base import Base
 from infra.foundation.bucket import Bucket, BucketArgs
+from infra.foundation.foundation import Foundation
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 SERVICE = "cloudtrail.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrailArgs:
-    base: Base  # whose data key is lent by ``lent_key``
+    foundation: Foundation  # whose data key is lent by ``lent_key``
     keep_days: int
 
 
@@ -28,41 +28,43 @@ class Trail(ComponentResource):
 
     def __init__(self, name: str, args: TrailArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:Trail", name, opts=opts)
-        place, keys = args.base.place, args.base.keys
+        context, keys = args.foundation.context, args.foundation.keys
         bucket = Bucket(
             f"{name}-audit",
             BucketArgs(
-                place=place,
-                what="audit",
+                context=context,
+                label="audit",
                 component="guardrails",
                 data=DataClass.INTERNAL,
                 kms_key_arn=keys.data_arn,
                 expire_days={"": args.keep_days + 1},  # once the lock has opened
                 lock_days=args.keep_days,
-                logs_to=args.base.storage.logs,
-                statements=_delivery(place),
+                logs_to=args.foundation.storage.logs,
+                statements=_delivery(context),
             ),
             ResourceOptions(parent=self),
         )
         aws.cloudtrail.Trail(
             f"{name}-trail",
-            name=place.named("trail"),
+            name=context.physical_name("trail"),
             s3_bucket_name=bucket.bucket_id,
             kms_key_id=keys.data_arn,
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_log_file_validation=True,
             enable_logging=True,
-            tags=place.tags("guardrails", DataClass.INTERNAL, "trail"),
-            opts=ResourceOptions(parent=self, depends_on=[bucket.door]),  # CloudTrail tries the bucket at once
+            tags=context.tags("guardrails", DataClass.INTERNAL, "trail"),
+            opts=ResourceOptions(
+                parent=self, depends_on=[bucket.resource_policy]
+            ),  # CloudTrail tries the bucket at once
         )
         self.bucket_id = bucket.bucket_id
         self.register_outputs({"bucket_id": self.bucket_id})
 
 
-def lent_key(place: Place) -> policies.Statement:
+def data_key_statement(context: StackContext) -> policies.Statement:
     """What the data key's policy must say for the trail to be encrypted with it."""
-    any_trail = place.account_id.apply(lambda account: f"arn:{place.partition}:cloudtrail:*:{account}:trail/*")
+    any_trail = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudtrail:*:{account}:trail/*")
     return {
         "Sid": "TrailOfThisAccount",
         "Effect": "Allow",
@@ -72,19 +74,19 @@ def lent_key(place: Place) -> policies.Statement:
         "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
         "Resource": "*",  # in a key policy this means the key itself
         "Condition": {
-            "StringEquals": {"aws:SourceArn": _arn(place)},
+            "StringEquals": {"aws:SourceArn": _arn(context)},
             "StringLikeIfExists": {"kms:EncryptionContext:aws:cloudtrail:arn": any_trail},  # DescribeKey has none
         },
     }
 
 
-def _arn(place: Place) -> Output[str]:
-    return place.arn("cloudtrail", f"trail/{place.named('trail')}")
+def _arn(context: StackContext) -> Output[str]:
+    return context.arn("cloudtrail", f"trail/{context.physical_name('trail')}")
 
 
-def _delivery(place: Place) -> list[policies.Statement]:
-    bucket = place.bucket("audit").apply(lambda name: f"arn:{place.partition}:s3:::{name}")
-    ours = {"aws:SourceArn": _arn(place)}
+def _delivery(context: StackContext) -> list[policies.Statement]:
+    bucket = context.bucket_name("audit").apply(lambda name: f"arn:{context.partition}:s3:::{name}")
+    source = {"aws:SourceArn": _arn(context)}
     service = {"Service": SERVICE}
     return [
         {
@@ -93,14 +95,14 @@ def _delivery(place: Place) -> list[policies.Statement]:
             "Principal": service,
             "Action": "s3:GetBucketAcl",
             "Resource": bucket,
-            "Condition": {"StringEquals": ours},
+            "Condition": {"StringEquals": source},
         },
         {
             "Sid": "TrailWrites",
             "Effect": "Allow",
             "Principal": service,
             "Action": "s3:PutObject",
-            "Resource": Output.concat(bucket, "/AWSLogs/", place.account_id, "/*"),
-            "Condition": {"StringEquals": {**ours, "s3:x-amz-acl": "bucket-owner-full-control"}},
+            "Resource": Output.concat(bucket, "/AWSLogs/", context.account_id, "/*"),
+            "Condition": {"StringEquals": {**source, "s3:x-amz-acl": "bucket-owner-full-control"}},
         },
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import pulumi
 from pulumi import Output
 
-from infra.settings import Primary
+from infra.settings import PrimarySettings
 
 EXPORT = "handover"
 VERSION = 1
@@ -43,13 +43,13 @@ class Handover:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received(Handover):
+class ReceivedHandover(Handover):
     """What a standby is given."""
 
     api_key: Output[str]  # a secret: a name that fails over leads clients here with the one key that they have
 
     @classmethod
-    def read(cls, primary: Primary) -> Received:
+    def read(cls, primary: PrimarySettings) -> ReceivedHandover:
         """What the stack of ``primary`` hands over.
 
         Raises:
@@ -67,7 +67,7 @@ def _member(name: str) -> Any:
 
 
 def _checked(found: Any, stack: str) -> Mapping[str, Any]:
-    where, remedy = _place(stack)
+    where, remedy = _source_and_remedy(stack)
     if not isinstance(found, Mapping):
         raise pulumi.RunError(f"{where} has no output {EXPORT!r}: set recovery.region there, and {remedy}")
     version = found.get("version")
@@ -81,11 +81,11 @@ def _checked(found: Any, stack: str) -> Mapping[str, Any]:
 
 
 def _key(found: Any, stack: str) -> str:
-    where, remedy = _place(stack)
+    where, remedy = _source_and_remedy(stack)
     if not isinstance(found, str):
         raise pulumi.RunError(f"{where} has no output {API_KEY!r}: {remedy}")
     return found
 
 
-def _place(stack: str) -> tuple[str, str]:
+def _source_and_remedy(stack: str) -> tuple[str, str]:
     return f"stack {stack!r} (settings.primary.stack)", f"run pulumi up --stack {stack} with this program first"

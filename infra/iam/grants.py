@@ -18,7 +18,7 @@ from infra.iam import policies
 
 
 @dataclass
-class _Granted:
+class _Grant:
     actions: tuple[str, ...]
     when: Mapping[str, Any] | None
     resources: list[Input[str]] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Role:
             raise ValueError(f"{name}: a role is trusted by a service or by a policy, and by one of them")
         self.name = name
         self._opts = opts
-        self._granted: dict[str, _Granted] = {}
+        self._granted: dict[str, _Grant] = {}
         self._settled = False
         self._role = aws.iam.Role(
             f"{name}-role",
             name=tags["Name"],
-            assume_role_policy=trust if trust is not None else policies.assumed_by(str(service)),
+            assume_role_policy=trust if trust is not None else policies.trust_policy(str(service)),
             tags=tags,
             opts=opts,
         )
@@ -75,14 +75,14 @@ class Role:
         """
         if self._settled:
             raise RuntimeError(f"{sid} was granted to {self.name} after its policy was written: grant it earlier")
-        granted = self._granted.setdefault(sid, _Granted(actions, when))
+        granted = self._granted.setdefault(sid, _Grant(actions, when))
         if (granted.actions, granted.when) != (actions, when):
             raise ValueError(f"{sid} means {granted.actions} for {self.name} already, and now {actions}")
         for resource in on if isinstance(on, list) else [on]:
             if not any(resource is known for known in granted.resources):
                 granted.resources.append(resource)
 
-    def settle(self) -> aws.iam.RolePolicy:
+    def write_policy(self) -> aws.iam.RolePolicy:
         """Write the grants; what acts with this role depends on the result, or AWS would refuse its first calls."""
         self._settled = True
         statements = [granted.statement(sid) for sid, granted in self._granted.items()]

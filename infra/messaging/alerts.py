@@ -10,23 +10,23 @@ from pulumi import Alias, ComponentResource, Output, ResourceOptions
 from infra import settings
 from infra.foundation.keys import Keys
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
-SPEAKERS = {
+PUBLISHERS = {
     "Alarms": "cloudwatch.amazonaws.com",
     "Anomalies": "costalerts.amazonaws.com",
     "Budgets": "budgets.amazonaws.com",
 }
 # EventBridge does not tell KMS for whom it works: under a condition on its source each finding would be dropped.
 # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-EVENTS = "events.amazonaws.com"
+EVENTBRIDGE = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertsArgs:
-    place: Place
+    context: StackContext
     keys: Keys  # whose data key is lent by ``lent_keys``
-    settings: settings.Observability
+    settings: settings.ObservabilitySettings
     pager_duty_endpoint: Output[str] | None  # a secret: the address holds the integration's key
     findings: bool = False  # a rule of EventBridge's speaks to the topic
 
@@ -35,23 +35,25 @@ class Alerts(ComponentResource):
     """The topic; ``topic_arn`` is where an alarm sends both its bad and its good news."""
 
     topic_arn: Output[str]
-    door: aws.sns.TopicPolicy  # what speaks to the topic waits for it
+    resource_policy: aws.sns.TopicPolicy  # what speaks to the topic waits for it
 
     def __init__(self, name: str, args: AlertsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Alerts", name, opts=opts)
         child = ResourceOptions(parent=self)
         topic = aws.sns.Topic(
             f"{name}-topic",
-            name=args.place.named("alerts"),
+            name=args.context.physical_name("alerts"),
             kms_master_key_id=args.keys.data_arn,
-            tags=args.place.tags("observability", DataClass.INTERNAL, "alerts"),
+            tags=args.context.tags("observability", DataClass.INTERNAL, "alerts"),
             opts=child,
         )
         self.topic_arn = topic.arn
-        self.door = aws.sns.TopicPolicy(
+        self.resource_policy = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=policies.document(policies.tls_only("sns:Publish", topic.arn), *_speakers(topic.arn, args)),
+            policy=policies.document(
+                policies.deny_without_tls("sns:Publish", topic.arn), *_publish_statements(topic.arn, args)
+            ),
             opts=child,
         )
         for number, address in enumerate(args.settings.emails, start=1):
@@ -77,34 +79,35 @@ class Alerts(ComponentResource):
         self.register_outputs({"topic_arn": self.topic_arn})
 
 
-def lent_keys(place: Place) -> list[policies.Statement]:
+def data_key_statements(context: StackContext) -> list[policies.Statement]:
     """What the data key's policy must say, or AWS drops the alert: each speaker encrypts in its own name."""
     use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}  # the key itself
     # In every region: a standby's findings are encrypted with its primary's key.
-    topics = place.account_id.apply(lambda account: f"arn:{place.partition}:sns:*:{account}:*")
+    topics = context.account_id.apply(lambda account: f"arn:{context.partition}:sns:*:{account}:*")
     return [
         {
             "Sid": "AlertsOfThisAccount",
-            "Principal": {"Service": sorted(SPEAKERS.values())},
-            "Condition": {"StringEquals": {"aws:SourceAccount": place.account_id}},
+            "Principal": {"Service": sorted(PUBLISHERS.values())},
+            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
             **use,
         },
         {
             "Sid": "FindingsToTopicsOfThisAccount",
-            "Principal": {"Service": EVENTS},
+            "Principal": {"Service": EVENTBRIDGE},
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}},
             **use,
         },
     ]
 
 
-def _speakers(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
-    ours = {"StringEquals": {"aws:SourceAccount": args.place.account_id}}
-    speak = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
-    speakers: list[policies.Statement] = [
-        {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak} for sid, service in SPEAKERS.items()
+def _publish_statements(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
+    condition = {"StringEquals": {"aws:SourceAccount": args.context.account_id}}
+    publish = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
+    statements: list[policies.Statement] = [
+        {"Sid": sid, "Principal": {"Service": service}, "Condition": condition, **publish}
+        for sid, service in PUBLISHERS.items()
     ]
     # Without a condition, and so only where somebody speaks: EventBridge brings a topic's policy nothing that it could
     # ask about, and would be refused each time (Amazon EventBridge User Guide, "Amazon SNS permissions").
-    findings = {"Sid": "Findings", "Principal": {"Service": EVENTS}, **speak}
-    return [*speakers, findings] if args.findings else speakers
+    findings = {"Sid": "Findings", "Principal": {"Service": EVENTBRIDGE}, **publish}
+    return [*statements, findings] if args.findings else statements

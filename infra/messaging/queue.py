@@ -9,15 +9,15 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra.iam import policies
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 TWO_WEEKS_S = 1_209_600  # the longest that SQS keeps a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueArgs:
-    place: Place
-    what: str  # its name without the stack, and without .fifo
+    context: StackContext
+    label: str  # its name without the stack, and without .fifo
     component: str
     handler_timeout_s: int | None = None  # of the function it feeds; a DLQ feeds none
     max_receives: int = 5
@@ -31,13 +31,13 @@ class DeadLetterQueue(ComponentResource):
     arn: Output[str]
     queue_name: Output[str]
     url: Output[str]
-    door: aws.sqs.QueuePolicy
+    resource_policy: aws.sqs.QueuePolicy
 
     def __init__(self, name: str, args: QueueArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:messaging:DeadLetterQueue", name, opts=opts)
         queue = _queue(f"{name}-queue", args, ResourceOptions(parent=self))
         self.arn, self.url, self.queue_name = queue.arn, queue.id, queue.name
-        self.door = _door(name, self.arn, self.url, args, self)
+        self.resource_policy = _resource_policy(name, self.arn, self.url, args, self)
         self.register_outputs({"arn": self.arn, "url": self.url})
 
     def grant_send(self, role: Role) -> None:
@@ -52,16 +52,18 @@ class Queue(ComponentResource):
     queue_name: Output[str]
     url: Output[str]
     dlq: DeadLetterQueue
-    door: aws.sqs.QueuePolicy  # a subscription waits for it
+    resource_policy: aws.sqs.QueuePolicy  # a subscription waits for it
 
     def __init__(self, name: str, args: QueueArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:messaging:Queue", name, opts=opts)
         child = ResourceOptions(parent=self)
-        self.dlq = DeadLetterQueue(f"{name}-dlq", replace(args, what=f"{args.what}-dlq", handler_timeout_s=None), child)
+        self.dlq = DeadLetterQueue(
+            f"{name}-dlq", replace(args, label=f"{args.label}-dlq", handler_timeout_s=None), child
+        )
         redrive = Output.json_dumps({"deadLetterTargetArn": self.dlq.arn, "maxReceiveCount": args.max_receives})
         queue = _queue(f"{name}-queue", args, child, redrive_policy=redrive)
         self.arn, self.url, self.queue_name = queue.arn, queue.id, queue.name
-        self.door = _door(name, self.arn, self.url, args, self)
+        self.resource_policy = _resource_policy(name, self.arn, self.url, args, self)
         allow_redrive(name, self.dlq, self.arn, self)
         self.register_outputs({"arn": self.arn, "url": self.url, "dlq_arn": self.dlq.arn, "dlq_url": self.dlq.url})
 
@@ -69,7 +71,7 @@ class Queue(ComponentResource):
         """Be fed from the queue by an event source mapping."""
         role.allow("Consume", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", on=self.arn)
 
-    def grant_hasten(self, role: Role) -> None:
+    def grant_redeliver(self, role: Role) -> None:
         """Have a message that failed delivered again before the visibility time-out ends."""
         role.allow("Hasten", "sqs:ChangeMessageVisibility", on=self.arn)
 
@@ -98,7 +100,7 @@ def _queue(
 ) -> aws.sqs.Queue:
     return aws.sqs.Queue(
         name,
-        name=args.place.named(args.what) + (".fifo" if args.fifo else ""),
+        name=args.context.physical_name(args.label) + (".fifo" if args.fifo else ""),
         fifo_queue=True if args.fifo else None,
         content_based_deduplication=True if args.fifo else None,
         # Order matters within a session only, so sessions do not wait for one another.
@@ -109,14 +111,16 @@ def _queue(
         visibility_timeout_seconds=None if args.handler_timeout_s is None else 6 * args.handler_timeout_s,
         sqs_managed_sse_enabled=True,
         redrive_policy=redrive_policy,
-        tags=args.place.tags(args.component, DataClass.CONFIDENTIAL, args.what),
+        tags=args.context.tags(args.component, DataClass.CONFIDENTIAL, args.label),
         opts=opts,
     )
 
 
-def _door(name: str, arn: Output[str], url: Output[str], args: QueueArgs, parent: Resource) -> aws.sqs.QueuePolicy:
+def _resource_policy(
+    name: str, arn: Output[str], url: Output[str], args: QueueArgs, parent: Resource
+) -> aws.sqs.QueuePolicy:
     """Who may send without a grant: the topic, if any (a DLQ takes what the topic could not deliver)."""
-    statements = [policies.tls_only("sqs:*", arn)]
+    statements = [policies.deny_without_tls("sqs:*", arn)]
     if args.filled_by_topic is not None:
         the_topic = {
             "Sid": "OnlyTheTopic",

@@ -24,7 +24,7 @@ class DataClass(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class StackContext:
     """One stack in one region of one account; components derive their names, ARNs and tags from it.
 
     Names carry the stack because IAM and bucket names are unique per account or per world, and two stacks may share an
@@ -38,7 +38,7 @@ class Place:
     account_id: Output[str]
 
     @classmethod
-    def of(cls, settings: Settings, provider: aws.Provider) -> Place:
+    def of(cls, settings: Settings, provider: aws.Provider) -> StackContext:
         """The place that ``provider`` reaches with the deployer's credentials."""
         identity = aws.get_caller_identity_output(opts=pulumi.InvokeOutputOptions(provider=provider))
         return cls(
@@ -49,7 +49,7 @@ class Place:
             account_id=identity.account_id,
         )
 
-    def elsewhere(self, region: str) -> Place:
+    def in_region(self, region: str) -> StackContext:
         """The same stack in another region."""
         return replace(self, region=region)
 
@@ -62,13 +62,13 @@ class Place:
         prefix = self.region.split("-")[0]
         return {"cn": "aws-cn"}.get(prefix, "aws-us-gov" if self.region.startswith("us-gov-") else "aws")
 
-    def named(self, what: str) -> str:
+    def physical_name(self, label: str) -> str:
         """The physical name of ``what`` in this stack."""
-        return f"{PROJECT}-{self.stack}-{what}"
+        return f"{PROJECT}-{self.stack}-{label}"
 
-    def bucket(self, what: str) -> Output[str]:
+    def bucket_name(self, label: str) -> Output[str]:
         """A bucket name that nobody else in the world has; see ``settings.LONGEST_STACK_NAME`` on its length."""
-        return self.account_id.apply(lambda account: f"{self.named(what)}-{account}-{self.region}")
+        return self.account_id.apply(lambda account: f"{self.physical_name(label)}-{account}-{self.region}")
 
     def arn(self, service: str, resource: str) -> Output[str]:
         """The ARN of ``resource`` in this account and region, known before the resource exists."""
@@ -78,9 +78,9 @@ class Place:
 
     def tags(self, component: str, data: DataClass, name: str | None = None) -> dict[str, str]:
         """The tags of a resource. Explicit on each one: a provider's default tags get lost with the provider."""
-        named = {"Name": self.named(name)} if name else {}
+        name_tag = {"Name": self.physical_name(name)} if name else {}
         return {
-            **named,
+            **name_tag,
             "Project": PROJECT,
             "Environment": self.environment,
             "Component": component,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowLogsArgs:
-    base: Base
+    foundation: Foundation
     vpc_id: Input[str]
 
 
@@ -23,19 +23,22 @@ class FlowLogs(ComponentResource):
 
     def __init__(self, name: str, args: FlowLogsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:FlowLogs", name, opts=opts)
-        child, tags = ResourceOptions(parent=self), args.base.place.tags("network", DataClass.INTERNAL, "flow-logs")
+        child, tags = (
+            ResourceOptions(parent=self),
+            args.foundation.context.tags("network", DataClass.INTERNAL, "flow-logs"),
+        )
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
-            name=f"/aws/vpc/{args.base.place.named('flow')}",
-            retention_in_days=args.base.log_retention_days,
-            kms_key_id=args.base.keys.data_arn,
+            name=f"/aws/vpc/{args.foundation.context.physical_name('flow')}",
+            retention_in_days=args.foundation.log_retention_days,
+            kms_key_id=args.foundation.keys.data_arn,
             tags=tags,
             opts=child,
         )
         role = Role(name, tags, child, service="vpc-flow-logs.amazonaws.com")
         write = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
         role.allow("WriteFlowLogs", *write, on=Output.concat(logs.arn, ":*"))
-        policy = role.settle()
+        policy = role.write_policy()
         aws.ec2.FlowLog(
             f"{name}-log",
             vpc_id=args.vpc_id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 POSTGRES_PORT = 5432
 EPHEMERAL = (1024, 65535)  # a network ACL knows no connections: answers go to the ports that clients chose
@@ -17,10 +17,10 @@ FIRST_RULE, STEP = 100, 10  # room for a rule between two
 
 @dataclass(frozen=True, kw_only=True)
 class IsolationArgs:
-    place: Place
+    context: StackContext
     vpc_id: Input[str]
     subnet_ids: Sequence[Input[str]]
-    let_in: Sequence[str]  # CIDR blocks of the subnets that may ask
+    client_cidrs: Sequence[str]  # CIDR blocks of the subnets that may ask
 
 
 class Isolation(ComponentResource):
@@ -32,9 +32,9 @@ class Isolation(ComponentResource):
             f"{name}-acl",
             vpc_id=args.vpc_id,
             subnet_ids=args.subnet_ids,
-            ingress=[_rule(n, cidr, (POSTGRES_PORT, POSTGRES_PORT)) for n, cidr in enumerate(args.let_in)],
-            egress=[_rule(n, cidr, EPHEMERAL) for n, cidr in enumerate(args.let_in)],
-            tags=args.place.tags("network", DataClass.NONE, "database"),
+            ingress=[_rule(n, cidr, (POSTGRES_PORT, POSTGRES_PORT)) for n, cidr in enumerate(args.client_cidrs)],
+            egress=[_rule(n, cidr, EPHEMERAL) for n, cidr in enumerate(args.client_cidrs)],
+            tags=args.context.tags("network", DataClass.NONE, "database"),
             opts=ResourceOptions(parent=self),
         )
         self.register_outputs({"acl_id": acl.id})

@@ -10,12 +10,12 @@ from pulumi import Input, Output
 from infra.api.api import Api
 from infra.compute.function import Function
 from infra.front.app import App
-from infra.front.frontend import Face
+from infra.front.frontend import PublicFrontend
 from infra.history.database import Database
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.swarm.agent_fleet import AgentFleet
 from infra.swarm.coordinator import Coordinator
-from infra.swarm.parts import Swarm
+from infra.swarm.parts import SwarmParts
 from infra.swarm.watchdog import Watchdog
 
 
@@ -34,7 +34,7 @@ class Watched:
     stack: str
     region: str
     queues: Mapping[str, Input[str]]  # physical name by what it is for
-    dead_letters: Mapping[str, Input[str]]
+    dead_letter_queues: Mapping[str, Input[str]]
     agents: Mapping[str, Input[str]]  # function name by agent
     services: Mapping[str, Input[str]]  # function name by component
     logs: Mapping[str, tuple[Input[str], ...]]  # log groups by component
@@ -46,17 +46,17 @@ class Watched:
     distribution: Input[str] | None = None  # id of CloudFront's
 
 
-def watched(
-    place: Place,
+def collect_watched(
+    context: StackContext,
     *,
-    swarm: Swarm,
+    swarm: SwarmParts,
     agents: AgentFleet,
     coordinator: Coordinator,
     api: Api,
     watchdog: Watchdog,
     database: Database | None,
     replica: bool,
-    face: Face,
+    frontend: PublicFrontend,
 ) -> Watched:
     """The names of what a stack holds."""
     bus, recorder = swarm.bus, swarm.recorder
@@ -68,10 +68,10 @@ def watched(
         queues["recorder"], dead["recorder"] = recorder.inbox.queue_name, recorder.inbox.dlq.queue_name
     dead |= {"coordinator": coordinator.dlq.queue_name, "watchdog": watchdog.dlq.queue_name}
     return Watched(
-        stack=place.stack,
-        region=place.region,
+        stack=context.stack,
+        region=context.region,
         queues=queues,
-        dead_letters=dead,
+        dead_letter_queues=dead,
         agents={agent: function.function_name for agent, function in agents.functions.items()},
         services={component: function.function_name for component, function in services.items()},
         logs={"agents": _logs(*agents.functions.values()), **{c: _logs(f) for c, f in services.items()}},
@@ -79,8 +79,8 @@ def watched(
         api_stage=api.gateway.stage_name,
         database=database.instance.identifier if database else None,
         replica=replica and database is not None,
-        app=_app(face.app) if face.app else None,
-        distribution=face.edge.distribution_id if face.edge else None,
+        app=_app(frontend.app) if frontend.app else None,
+        distribution=frontend.edge.distribution_id if frontend.edge else None,
     )
 
 

@@ -57,8 +57,8 @@ def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     yield architecture, text
 
 
-def _between_marks(text: str, name: str, what: str, content: str) -> str:
-    begin, end = f"<!-- {what}{name}: written by make docs -->", f"<!-- end of {name} -->"
+def _between_marks(text: str, name: str, label: str, content: str) -> str:
+    begin, end = f"<!-- {label}{name}: written by make docs -->", f"<!-- end of {name} -->"
     if begin not in text or end not in text:
         raise ValueError(f"docs/architecture.md lacks the marks {begin} and {end}")
     return re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{content}\n{end}", text, flags=re.S)

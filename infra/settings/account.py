@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from infra.settings.section import Section
 
 
-class Budget(Section):
+class BudgetSettings(Section):
     """What the account may cost."""
 
     monthly_usd: float = Field(default=500, gt=0)
@@ -24,7 +24,7 @@ class Budget(Section):
         return self
 
 
-class Tags(Section):
+class TagSettings(Section):
     """Tags whose values differ by owner."""
 
     cost_center: str = Field(default="infrafabric", pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,128}$")

@@ -7,7 +7,7 @@ from pydantic import Field
 from infra.settings.section import Section
 
 
-class Api(Section):
+class ApiSettings(Section):
     """What a client of the API may use up."""
 
     throttle_rate: int = Field(default=50, ge=1, le=10_000)  # requests per second

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from infra.settings.section import Section
 
 
-class Database(Section):
+class DatabaseSettings(Section):
     """PostgreSQL for the history of sessions."""
 
     instance_class: str = Field(default="db.t4g.micro", pattern=r"^db\.[a-z0-9]+\.[a-z0-9]+$")

@@ -18,7 +18,7 @@ PathPattern = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_.$/~\"'@:+*?-]{0,254}$
 _GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the processor's letter stands right behind the generation
 
 
-class Dns(Section):
+class DnsSettings(Section):
     """The zone that the stack's names lie in."""
 
     # A certificate's own name has 64 characters at most (ACM), and app-ap-southeast-1. comes before the domain.
@@ -41,7 +41,7 @@ class Dns(Section):
         return self
 
 
-class Release(Section):
+class ReleaseSettings(Section):
     """Which artifact a colour runs: a tar archive in the assets bucket, with an executable ``run`` at its root."""
 
     artifact_key: str | None = Field(default=None, pattern=r"^app/[A-Za-z0-9._/-]{1,200}\.tar$")  # None: a placeholder
@@ -55,7 +55,7 @@ class Release(Section):
         return self
 
 
-class App(Section):
+class AppSettings(Section):
     """The application: two colours of one fleet, so that a release is a change of weight."""
 
     instance_type: str = Field(default="t4g.small", pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9]+$")
@@ -64,8 +64,8 @@ class App(Section):
     blue_weight: int = Field(default=100, ge=0, le=100)  # per cent of the requests; green has the rest
     # The colour without weight runs too, so that weight can go back at once: instances take minutes to start.
     warm: bool = False
-    blue: Release = Release()
-    green: Release = Release()
+    blue: ReleaseSettings = ReleaseSettings()
+    green: ReleaseSettings = ReleaseSettings()
     cpu_target: int = Field(default=60, ge=10, le=90)  # per cent, what scaling aims at
     volume_gb: int = Field(default=20, ge=8, le=1024)
     waf: bool = True
@@ -88,11 +88,11 @@ class App(Section):
         return self.warm or self.weights[colour] > 0
 
     @property
-    def releases(self) -> dict[str, Release]:
+    def releases(self) -> dict[str, ReleaseSettings]:
         return {"blue": self.blue, "green": self.green}
 
 
-class Edge(Section):
+class EdgeSettings(Section):
     """CloudFront: one distribution in front of app, API and assets."""
 
     rate_limit_per_ip: int = Field(default=2_000, ge=10, le=2_000_000_000)  # requests in five minutes

@@ -16,10 +16,10 @@ def _vpc_range(cidr: str) -> str:
 
 
 # Where they are not abc: the zone between is closed to new accounts, or never was.
-_LETTERS = {"ap-northeast-1": "acd", "ca-central-1": "abd"}
+_DEFAULT_LETTERS = {"ap-northeast-1": "acd", "ca-central-1": "abd"}
 
 
-class Network(Section):
+class NetworkSettings(Section):
     """The VPC of the database, and of what reaches it."""
 
     cidr: Annotated[str, AfterValidator(_vpc_range)] = "10.0.0.0/16"
@@ -32,14 +32,14 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _every_zone_has_a_letter(self) -> Self:
-        given = self.zone_letters
-        if given is not None and len(set(given)) < max(len(given), self.zones):
-            raise ValueError(f"zoneLetters = {given!r}: must be {self.zones} different letters or more (zones)")
+        letters = self.zone_letters
+        if letters is not None and len(set(letters)) < max(len(letters), self.zones):
+            raise ValueError(f"zoneLetters = {letters!r}: must be {self.zones} different letters or more (zones)")
         return self
 
-    def letters(self, region: str) -> str:
+    def letters_in(self, region: str) -> str:
         """Of the zones, in order."""
-        return (self.zone_letters or _LETTERS.get(region, "abc"))[: self.zones]
+        return (self.zone_letters or _DEFAULT_LETTERS.get(region, "abc"))[: self.zones]
 
     @model_validator(mode="after")
     def _endpoints_have_a_subnet(self) -> Self:

@@ -13,7 +13,7 @@ Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")]
 Region = Annotated[str, Field(pattern=REGION)]
 
 
-class Thresholds(Section):
+class AlarmThresholdSettings(Section):
     """When an alarm goes off. The first two are the seed's (section 4.3)."""
 
     error_rate_percent: float = Field(default=5, gt=0, le=100)  # of tasks, and of calls of functions, in five minutes
@@ -27,32 +27,32 @@ class Thresholds(Section):
     replica_lag_s: int = Field(default=60, ge=1)
 
 
-def _each_once(given: list[str]) -> list[str]:
-    twice = sorted({address for address in given if given.count(address) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)}: must be there once")
-    return given
+def _without_duplicates(addresses: list[str]) -> list[str]:
+    duplicates = sorted({address for address in addresses if addresses.count(address) > 1})
+    if duplicates:
+        raise ValueError(f"{', '.join(duplicates)}: must be there once")
+    return addresses
 
 
-class Observability(Section):
+class ObservabilitySettings(Section):
     """Alarms, and where they go."""
 
     # Each confirms once, from its inbox.
-    emails: Annotated[list[Email], AfterValidator(_each_once)] = []  # noqa: RUF012  Pydantic copies a default
+    emails: Annotated[list[Email], AfterValidator(_without_duplicates)] = []  # noqa: RUF012  Pydantic copies a default
     pager_duty: bool = False  # the integration's address is the secret pagerDutyEndpoint
     # CloudWatch gives an account three dashboards, and takes 3 USD a month for each further one.
     dashboards: Literal["none", "combined", "each"] = "none"
-    thresholds: Thresholds = Thresholds()
+    thresholds: AlarmThresholdSettings = AlarmThresholdSettings()
 
 
-class GithubOidc(Section):
+class GithubOidcSettings(Section):
     """Deployment from GitHub Actions, without a key that could leak."""
 
     repository: str = Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")
     create_provider: bool = True  # one per account: false where another stack, or the organisation, has made it
 
 
-class Backup(Section):
+class BackupSettings(Section):
     """AWS Backup, beside the stores' own point-in-time recovery."""
 
     daily_days: int = Field(default=35, ge=1, le=36_500)
@@ -68,7 +68,7 @@ class Backup(Section):
         return self
 
 
-class Guardrails(Section):
+class GuardrailsSettings(Section):
     """One switch each. What an account has only once (trail, password policy, detector …) is one stack's of it."""
 
     boundary: bool = True
@@ -83,8 +83,8 @@ class Guardrails(Section):
     guard_duty: bool = False
     security_hub: bool = False
     config: bool = False
-    github_oidc: GithubOidc | None = None
-    backup: Backup | None = None
+    github_oidc: GithubOidcSettings | None = None
+    backup: BackupSettings | None = None
 
     @model_validator(mode="after")
     def _each_has_what_it_builds_on(self) -> Self:

@@ -9,13 +9,13 @@ from infra.settings.section import Section
 REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 
 
-class Recovery(Section):
+class RecoverySettings(Section):
     """In a primary: where copies of its data are kept, for a standby to work with."""
 
     region: str = Field(pattern=REGION)
 
 
-class Primary(Section):
+class PrimarySettings(Section):
     """In a standby: the stack that it stands by for."""
 
     # As StackReference takes it: organization/project/stack; the organization is literally "organization" where the

@@ -28,19 +28,19 @@ def check(stack: str) -> None:
         raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
 
 
-def changes_of(given: Iterable[str]) -> dict[str, Any]:
+def changes_of(texts: Iterable[str]) -> dict[str, Any]:
     """``["fleet.size=3"]``, as a command's ``--set`` takes it, as ``{"fleet.size": 3}``: values are YAML, as in a
     stack's file. Raises :class:`BadSettingError`."""
-    found = {}
-    for text in given:
+    changes = {}
+    for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and all(key.split("."))):
             raise BadSettingError(f"--set {text}: must be KEY=VALUE, such as --set fleet.size=3")
         try:
-            found[key] = yaml.safe_load(value)
+            changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
-    return found
+    return changes
 
 
 def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = ROOT) -> dict[str, str]:

@@ -17,7 +17,7 @@ SLOTS = 4  # quarters of the range: three zones at most, one quarter kept free
 WIDEST, NARROWEST = 16, 23  # a VPC is a /16 at most; below a /23 the database subnet would be smaller than AWS's /28
 
 
-IPV6_A_ZONE = 16
+IPV6_NETWORKS_PER_ZONE = 16
 IPV6_TIERS = ("public", "private")  # the database has no IPv6: nothing there goes out
 
 
@@ -52,7 +52,7 @@ def ipv6(vpc: str, zone: int, tier: str) -> str:
     network = IPv6Network(vpc)
     if network.prefixlen != 56 or not 0 <= zone < SLOTS or tier not in IPV6_TIERS:
         raise ValueError(f"{tier} of zone {zone} has no place in {vpc}: a /56, zones below {SLOTS}, {IPV6_TIERS}")
-    start = int(network.network_address) + ((zone * IPV6_A_ZONE + IPV6_TIERS.index(tier)) << 64)
+    start = int(network.network_address) + ((zone * IPV6_NETWORKS_PER_ZONE + IPV6_TIERS.index(tier)) << 64)
     return str(IPv6Network((start, 64)))
 
 

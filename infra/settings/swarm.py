@@ -12,7 +12,7 @@ LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
 SNAPSHOT_STORAGE_MB = 512  # AWS Lambda Developer Guide, "SnapStart": no larger /tmp
 
 
-class Fleet(Section):
+class FleetSettings(Section):
     """The agents h01…hNN, and how patient the swarm is with them."""
 
     size: int = Field(default=10, ge=1, le=99)
@@ -60,7 +60,7 @@ class Fleet(Section):
         return self
 
 
-class Price(Section):
+class ModelPriceSettings(Section):
     """USD per million tokens."""
 
     input: float = Field(gt=0)  # a model that costs nothing could not be kept within a budget
@@ -69,7 +69,7 @@ class Price(Section):
     cache_write: float = Field(ge=0)
 
 
-class Model(Section):
+class ModelSettings(Section):
     """Who answers."""
 
     provider: Literal["anthropic", "bedrock", "offline"] = "anthropic"
@@ -77,23 +77,23 @@ class Model(Section):
     coordinator_id: str = Field(default="claude-sonnet-5-5", min_length=1)
     base_url: str | None = Field(default=None, pattern=r"^https?://")
     # By model id, over the built-in table (infrafabric/models/prices.py). Pydantic copies a default.
-    prices: dict[str, Price] = {}  # noqa: RUF012
+    prices: dict[str, ModelPriceSettings] = {}  # noqa: RUF012
 
     @model_validator(mode="after")
     def _provider_can_answer(self) -> Self:
         if self.provider == "offline" and not self.base_url:
             raise ValueError("baseUrl is missing: provider offline needs the address of the stand-in")
         if self.provider == "bedrock":
-            for key, given in (("agentId", self.agent_id), ("coordinatorId", self.coordinator_id)):
-                if "anthropic." not in given:
+            for key, model_id in (("agentId", self.agent_id), ("coordinatorId", self.coordinator_id)):
+                if "anthropic." not in model_id:
                     raise ValueError(
-                        f"{key} = {given!r}: provider bedrock needs a Bedrock model or inference profile id, "
+                        f"{key} = {model_id!r}: provider bedrock needs a Bedrock model or inference profile id, "
                         "such as eu.anthropic.<model>"
                     )
         return self
 
 
-class Runtime(Section):
+class RuntimeSettings(Section):
     """What the functions run on; packages are built for it."""
 
     python: Literal["python3.13", "python3.14"] = "python3.13"  # the ones that durable functions run on

@@ -12,16 +12,16 @@ from typing import Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from infra.settings.account import Budget, Tags
-from infra.settings.api import Api
-from infra.settings.database import Database
+from infra.settings.account import BudgetSettings, TagSettings
+from infra.settings.api import ApiSettings
+from infra.settings.database import DatabaseSettings
 from infra.settings.explain import explain
-from infra.settings.front import App, Dns, Edge
-from infra.settings.network import Network
-from infra.settings.operations import Guardrails, Observability
-from infra.settings.regions import REGION, Primary, Recovery
+from infra.settings.front import AppSettings, DnsSettings, EdgeSettings
+from infra.settings.network import NetworkSettings
+from infra.settings.operations import GuardrailsSettings, ObservabilitySettings
+from infra.settings.regions import REGION, PrimarySettings, RecoverySettings
 from infra.settings.section import Section
-from infra.settings.swarm import Fleet, Model, Runtime
+from infra.settings.swarm import FleetSettings, ModelSettings, RuntimeSettings
 
 # eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, and not in the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
@@ -35,22 +35,22 @@ class Settings(Section):
     region: str = Field(pattern=REGION)
     role: Literal["primary", "standby"] = "primary"
     residency: Literal["anywhere", "eu"] = "anywhere"
-    recovery: Recovery | None = None
-    primary: Primary | None = None
-    fleet: Fleet = Fleet()
-    model: Model = Model()
-    runtime: Runtime = Runtime()
-    network: Network = Network()
-    database: Database | None = None
-    api: Api = Api()
-    dns: Dns | None = None
-    app: App | None = None
-    edge: Edge | None = None
+    recovery: RecoverySettings | None = None
+    primary: PrimarySettings | None = None
+    fleet: FleetSettings = FleetSettings()
+    model: ModelSettings = ModelSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    network: NetworkSettings = NetworkSettings()
+    database: DatabaseSettings | None = None
+    api: ApiSettings = ApiSettings()
+    dns: DnsSettings | None = None
+    app: AppSettings | None = None
+    edge: EdgeSettings | None = None
     failover: bool = False
-    observability: Observability | None = None
-    guardrails: Guardrails | None = None
-    budget: Budget = Budget()
-    tags: Tags = Tags()
+    observability: ObservabilitySettings | None = None
+    guardrails: GuardrailsSettings | None = None
+    budget: BudgetSettings = BudgetSettings()
+    tags: TagSettings = TagSettings()
 
     @model_validator(mode="after")
     def _prod_survives_a_zone_and_a_slip(self) -> Self:
@@ -63,10 +63,12 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _what_guards_can_be_heard(self) -> Self:
-        guards = self.guardrails
-        heard = guards and next((k for k in ("budgets", "anomaly_detection", "guard_duty") if getattr(guards, k)), None)
-        if heard and self.observability is None:
-            key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(heard, heard)
+        guardrails = self.guardrails
+        switch = guardrails and next(
+            (k for k in ("budgets", "anomaly_detection", "guard_duty") if getattr(guardrails, k)), None
+        )
+        if switch and self.observability is None:
+            key = {"anomaly_detection": "anomalyDetection", "guard_duty": "guardDuty"}.get(switch, switch)
             raise ValueError(f"guardrails.{key} = True: needs an observability section, whose topic it speaks to")
         return self
 
@@ -177,10 +179,10 @@ class Settings(Section):
                 "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
                 "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>"
             )
-        for key, given in (("agentId", self.model.agent_id), ("coordinatorId", self.model.coordinator_id)):
-            if self.model.provider == "bedrock" and not given.startswith(("eu.", "anthropic.")):
+        for key, model_id in (("agentId", self.model.agent_id), ("coordinatorId", self.model.coordinator_id)):
+            if self.model.provider == "bedrock" and not model_id.startswith(("eu.", "anthropic.")):
                 raise ValueError(
-                    f"model.{key} = {given!r}: residency is 'eu', so it must be a profile such as eu.anthropic.<model>"
+                    f"model.{key} = {model_id!r}: residency is 'eu': must be a profile such as eu.anthropic.<model>"
                 )
 
     @classmethod

@@ -9,19 +9,19 @@ from pulumi import Output
 from infra import settings
 from infra.history.recorder import Recorder
 from infra.messaging.bus import Bus
-from infra.swarm.model import Model
+from infra.swarm.model_access import ModelAccess
 from infra.swarm.sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swarm:
+class SwarmParts:
     """Not a component: the parts that a session runs on, handed to those who run it."""
 
     sessions: Sessions
-    model: Model
+    model: ModelAccess
     bus: Bus
     recorder: Recorder | None  # None where the stack has no database: no history is kept
-    fleet: settings.Fleet
+    fleet: settings.FleetSettings
 
     @property
     def record_queue_url(self) -> Output[str] | None:

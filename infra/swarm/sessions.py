@@ -11,7 +11,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 from infrafabric.swarm.session import ORDERS
 
 BY_CREATED = "by_created"  # index: listing → created, for "newest first"
@@ -19,7 +19,7 @@ BY_CREATED = "by_created"  # index: listing → created, for "newest first"
 
 @dataclass(frozen=True, kw_only=True)
 class SessionsArgs:
-    place: Place
+    context: StackContext
     keys: Keys
     recovery_region: str | None = None  # where the table has a replica
     replica_name: Output[str] | None = None  # a standby's: its primary's table, whose replica is in this region
@@ -33,10 +33,10 @@ class Sessions(ComponentResource):
 
     def __init__(self, name: str, args: SessionsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Sessions", name, opts=opts)
-        self._keys, place = args.keys, args.place
+        self._keys, context = args.keys, args.context
         if args.replica_name is not None:
             self.table_name = args.replica_name
-            self.table_arn = args.replica_name.apply(lambda table: place.arn("dynamodb", f"table/{table}"))
+            self.table_arn = args.replica_name.apply(lambda table: context.arn("dynamodb", f"table/{table}"))
         else:
             table = self._table(name, args)
             self.table_name, self.table_arn = table.name, table.arn
@@ -45,7 +45,7 @@ class Sessions(ComponentResource):
     def _table(self, name: str, args: SessionsArgs) -> aws.dynamodb.Table:
         return aws.dynamodb.Table(
             f"{name}-table",
-            name=args.place.named("sessions"),
+            name=args.context.physical_name("sessions"),
             billing_mode="PAY_PER_REQUEST",
             hash_key="pk",
             range_key="sk",
@@ -65,27 +65,28 @@ class Sessions(ComponentResource):
             # (hashicorp/terraform-provider-aws#34450).
             stream_enabled=True,
             stream_view_type="NEW_AND_OLD_IMAGES",
-            replicas=[self._replica(args.recovery_region, args.place)] if args.recovery_region else None,
+            replicas=[self._replica(args.recovery_region, args.context)] if args.recovery_region else None,
             ttl={"attribute_name": "expires_at", "enabled": True},
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
-            deletion_protection_enabled=args.place.prod,
-            tags=args.place.tags("sessions", DataClass.CONFIDENTIAL, "sessions"),
-            opts=ResourceOptions(parent=self, protect=args.place.prod),
+            deletion_protection_enabled=args.context.prod,
+            tags=args.context.tags("sessions", DataClass.CONFIDENTIAL, "sessions"),
+            opts=ResourceOptions(parent=self, protect=args.context.prod),
         )
 
-    def _replica(self, region: str, place: Place) -> aws.dynamodb.TableReplicaArgsDict:
+    def _replica(self, region: str, context: StackContext) -> aws.dynamodb.TableReplicaArgsDict:
         return {
             "region_name": region,
             "kms_key_arn": self._keys.copied_data_arn,
             "point_in_time_recovery": True,
-            "deletion_protection_enabled": place.prod,  # as the table: a dev stack can be destroyed with what it holds
+            # As for the table: a dev stack can be destroyed together with its data.
+            "deletion_protection_enabled": context.prod,
             "propagate_tags": True,
         }
 
     # A transaction is authorised by the actions of its items: there is no permission for TransactWriteItems itself.
 
-    def grant_work(self, role: Role) -> None:
+    def grant_process_tasks(self, role: Role) -> None:
         """An agent's part: reserve and settle budget, claim a task, record its status.
 
         Not the orders: the watchdog has the coordinator work whatever order it finds.
@@ -97,7 +98,7 @@ class Sessions(ComponentResource):
         """The coordinator's part: an agent's, and all tasks of a session at once."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
 
-    def grant_serve(self, role: Role) -> None:
+    def grant_serve_api(self, role: Role) -> None:
         """The API's part: make a session, cancel it, show it and its tasks, list them."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))

@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, ResourceOptions
 
 from infra.compute.function import Function, FunctionArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.messaging.queue import DeadLetterQueue, QueueArgs, allow_redrive
 from infra.naming.context import DataClass
@@ -23,7 +23,7 @@ MEMORY_MB = 256
 
 @dataclass(frozen=True, kw_only=True)
 class WatchdogArgs:
-    base: Base
+    foundation: Foundation
     coordinator: Coordinator
     sessions: Sessions
     stuck_minutes: int
@@ -37,30 +37,30 @@ class Watchdog(ComponentResource):
 
     def __init__(self, name: str, args: WatchdogArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Watchdog", name, opts=opts)
-        self._name, child, place = name, ResourceOptions(parent=self), args.base.place
+        self._name, child, context = name, ResourceOptions(parent=self), args.foundation.context
         self.dlq = DeadLetterQueue(
-            f"{name}-dlq", QueueArgs(place=place, what="watchdog-dlq", component="observability"), child
+            f"{name}-dlq", QueueArgs(context=context, label="watchdog-dlq", component="observability"), child
         )
         allow_redrive(name, self.dlq, None, self)
-        tags = place.tags("observability", DataClass.NONE, "watchdog")
+        tags = context.tags("observability", DataClass.NONE, "watchdog")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.sessions.grant_watch(role)
         args.coordinator.grant_start(role)
-        args.coordinator.grant_look(role)
+        args.coordinator.grant_see_executions(role)
         self.dlq.grant_send(role)
         self.function = Function(name, self._function_args(role, args), child)
         self._wake(args)
         self.register_outputs({"function_name": self.function.function_name})
 
     def _wake(self, args: WatchdogArgs) -> None:
-        child, place = ResourceOptions(parent=self), args.base.place
+        child, context = ResourceOptions(parent=self), args.foundation.context
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-round",
-            name=place.named("watchdog"),
+            name=context.physical_name("watchdog"),
             description="Wakes the watchdog",
             schedule_expression=EVERY,
             state="ENABLED",
-            tags=place.tags("observability", DataClass.NONE, "watchdog"),
+            tags=context.tags("observability", DataClass.NONE, "watchdog"),
             opts=child,
         )
         allowed = aws.lambda_.Permission(
@@ -84,13 +84,13 @@ class Watchdog(ComponentResource):
 
     def _function_args(self, role: Role, args: WatchdogArgs) -> FunctionArgs:
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what="watchdog",
+            label="watchdog",
             component="observability",
             handler="lambdas.watchdog.handler.handler",
             environment=WatchdogEnvironment.render(
-                stack=args.base.place.stack,
+                stack=args.foundation.context.stack,
                 coordinator_arn=args.coordinator.alias_arn,
                 sessions_table=args.sessions.table_name,
                 stuck_minutes=args.stuck_minutes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.graph.capture import PRETENDED
+from infra.graph.capture import PLACEHOLDER_SECRETS
 from tests.conftest import Estate, StandUp
 
 PAGER = "https://events.pagerduty.com/integration/0123secret/enqueue"
@@ -50,7 +50,7 @@ def lavish(shared: StandUp) -> Estate:
         "observability.emails": ["ops@example.org", "duty@example.org"],
         "observability.pagerDuty": True,
     }
-    return shared("lavish", "prod", changes, {**PRETENDED, "infrafabric:pagerDutyEndpoint": PAGER})
+    return shared("lavish", "prod", changes, {**PLACEHOLDER_SECRETS, "infrafabric:pagerDutyEndpoint": PAGER})
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from infra.front import user_data
-from infra.settings import App
+from infra.settings import AppSettings
 
 
 def one(estate, type_):
@@ -107,7 +107,9 @@ def test_instances_reach_aws_by_the_ways_that_the_network_has(prod, frugal, lavi
     def ways(estate):
         doors = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
         return {
-            door.get("cidrIpv4") or door.get("cidrIpv6") for n, door in doors.items() if n.startswith("face-app-to-aws")
+            resource_policy.get("cidrIpv4") or resource_policy.get("cidrIpv6")
+            for n, resource_policy in doors.items()
+            if n.startswith("face-app-to-aws")
         }
 
     assert (ways(prod), ways(frugal), ways(lavish)) == ({"::/0"}, {"::/0", "0.0.0.0/0"}, {"0.0.0.0/0"})
@@ -139,7 +141,7 @@ def test_the_data_key_lets_auto_scaling_encrypt_and_lend_and_nobody_else(prod):
     [("t4g.small", "arm64"), ("m7gd.large", "arm64"), ("t3.small", "x86_64"), ("g5.xlarge", "x86_64")],
 )
 def test_the_image_follows_the_instance_type(kind, image):
-    assert App(instance_type=kind).architecture == image
+    assert AppSettings(instance_type=kind).architecture == image
 
 
 def test_an_instance_checks_the_digest_before_it_unpacks(lavish):

@@ -131,7 +131,7 @@ _LINES = st.lists(
         Line,
         resource=st.sampled_from("ab"),
         type=st.sampled_from(("aws:sqs/queue:Queue", "aws:kms/key:Key")),
-        what=st.sampled_from(("hours", "GB")),
+        label=st.sampled_from(("hours", "GB")),
         quantity=st.floats(0, 1e6),
         unit_usd=st.floats(0, 10),
     ),
@@ -145,7 +145,7 @@ def test_the_changes_sum_up_to_the_difference(before: list[Line], now: list[Line
     assert sum(change.usd for change in bill.changes()) == pytest.approx(bill.change_usd, abs=0.03, rel=1e-9)
     assert bill.before is not None
     back = Bill(now=bill.before, before=bill.now)
-    assert {(c.type, c.what, -c.usd) for c in bill.changes()} == {(c.type, c.what, c.usd) for c in back.changes()}
+    assert {(c.type, c.label, -c.usd) for c in bill.changes()} == {(c.type, c.label, c.usd) for c in back.changes()}
 
 
 @given(_LINES)

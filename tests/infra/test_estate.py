@@ -259,10 +259,21 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
     more = {"handover"} if estate is prod else set()
     less = {"migrations"} if estate is standby else set()  # its database has the schema of the one that it follows
     assert set(estate.exports) | less - more == more | {
-        "agents", "api_key", "api_url", "bus_topic_arn", "coordinator_arn", "database", "migrations",
-        "model_api_key_secret_arn", "record_queue_url", "registry_uri", "results_bucket", "sessions_table",
-        "state_bucket", "zone",
-    }  # fmt: skip
+        "agents",
+        "api_key",
+        "api_url",
+        "bus_topic_arn",
+        "coordinator_arn",
+        "database",
+        "migrations",
+        "model_api_key_secret_arn",
+        "record_queue_url",
+        "registry_uri",
+        "results_bucket",
+        "sessions_table",
+        "state_bucket",
+        "zone",
+    }
     assert set(estate.exports["agents"]) == {f"h{n:02}" for n in range(1, 11)}
     assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
     assert estate.exports["agents"]["h01"]["principal"] == "if://agent/h01"
@@ -272,8 +283,9 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
 def test_every_component_has_its_row_in_the_table_of_parts(lavish):
     graph = lavish.graph("prod")
     written = components_table.table({"prod": graph})
-    ours = {r.type.rpartition(":")[2] for r in graph.resources if r.type.startswith("infrafabric:")}
+    tokens = {r.type for r in graph.resources if r.type.startswith("infrafabric:")}
+    names = {component.token: component.name for component in components_table.components()}
     rows = {name: int(count or 0) for name, count in re.findall(r"^\| \[(\w+)\].* \| (\d*) \|$", written, re.MULTILINE)}
-    assert ours <= set(rows)
-    assert all(rows[name] for name in ours), "and each holds something"
+    assert tokens <= set(names)
+    assert all(rows[names[token]] for token in tokens), "each component holds resources"
     assert rows["Network"] == len([r for r in graph.custom if r.name.startswith("network-")])

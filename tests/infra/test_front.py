@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.front.frontend import SILENT
+from infra.front.frontend import NO_ALARM_TOPIC
 from tests.infra.conftest import ZONE
 
 DOMAIN = "infrafabric.example"
@@ -49,14 +49,14 @@ def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(frug
 
 def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(prod):
     found = records(prod)
-    for what in ("api", "app"):
-        shared, regional = found[f"{what}.{DOMAIN}", "A"], found[f"{what}-us-east-1.{DOMAIN}", "A"]
+    for label in ("api", "app"):
+        shared, regional = found[f"{label}.{DOMAIN}", "A"], found[f"{label}-us-east-1.{DOMAIN}", "A"]
         assert shared["failoverRoutingPolicies"] == [{"type": "PRIMARY"}]
-        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{what}-name-check-id")
+        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{label}-name-check-id")
         assert "failoverRoutingPolicies" not in regional
-        check = prod.of("route53/healthCheck:HealthCheck")[f"face-{what}-name-check"]
-        assert (check["type"], check["fqdn"]) == ("HTTPS", f"{what}-us-east-1.{DOMAIN}")
-        alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{what}-name-unhealthy"]
+        check = prod.of("route53/healthCheck:HealthCheck")[f"face-{label}-name-check"]
+        assert (check["type"], check["fqdn"]) == ("HTTPS", f"{label}-us-east-1.{DOMAIN}")
+        alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{label}-name-unhealthy"]
         assert (alarm["region"], alarm["metricName"]) == ("us-east-1", "HealthCheckStatus")
 
 
@@ -212,7 +212,7 @@ def test_a_standby_whose_names_nobody_hears_of_says_so(stand_up_stack, prod, hea
     smaller = {"database": None, "guardrails": None}
     given = {**prod.exports, "handover": handed}
     stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": given})
-    assert (SILENT in caplog.messages) is not heard
+    assert (NO_ALARM_TOPIC in caplog.messages) is not heard
 
 
 def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):

@@ -136,11 +136,11 @@ def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):
 
 def test_packages_of_another_interpreter_are_taken_from_where_the_environment_says(monkeypatch):
     from infra.foundation import packages
-    from infra.settings import Runtime
+    from infra.settings import RuntimeSettings
 
     monkeypatch.setenv(packages.OVERRIDE, "/somewhere")
-    assert packages.code(Runtime()).path == "/somewhere/code"
-    assert packages.layer(Runtime()).path == "/somewhere/layer"
+    assert packages.code(RuntimeSettings()).path == "/somewhere/code"
+    assert packages.layer(RuntimeSettings()).path == "/somewhere/layer"
 
 
 def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(bare):

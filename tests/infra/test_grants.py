@@ -18,18 +18,43 @@ def through(*services: str) -> set[str]:
 
 GRANTED = {
     "agents-h01": {
-        "Consume", "Publish", "Hasten", "PutBack", "Refuse", "SignAsH01", "ReadApiKey", "Sessions", "ReadRegistry",
-        "WriteOwnResults", "LeaveClaims", "FetchClaims", "CompleteCallbacks", "Record",
-    } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
+        "Consume",
+        "Publish",
+        "Hasten",
+        "PutBack",
+        "Refuse",
+        "SignAsH01",
+        "ReadApiKey",
+        "Sessions",
+        "ReadRegistry",
+        "WriteOwnResults",
+        "LeaveClaims",
+        "FetchClaims",
+        "CompleteCallbacks",
+        "Record",
+    }
+    | through("Sns", "Secretsmanager", "Dynamodb", "S3")
+    | RUN,
     "coordinator": {
-        "Checkpoint", "StartChildren", "Refuse", "Publish", "SignAsCoordinator", "ReadApiKey", "Sessions",
-        "ReadRegistry", "ReadResults", "WriteReport", "LeaveClaims", "Record",
-    } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
-    "api": {"StartSession", "Sessions", "ListSessions", "ReadResults", "SeeApiKey"}
-    | through("Dynamodb", "S3") | RUN,
+        "Checkpoint",
+        "StartChildren",
+        "Refuse",
+        "Publish",
+        "SignAsCoordinator",
+        "ReadApiKey",
+        "Sessions",
+        "ReadRegistry",
+        "ReadResults",
+        "WriteReport",
+        "LeaveClaims",
+        "Record",
+    }
+    | through("Sns", "Secretsmanager", "Dynamodb", "S3")
+    | RUN,
+    "api": {"StartSession", "Sessions", "ListSessions", "ReadResults", "SeeApiKey"} | through("Dynamodb", "S3") | RUN,
     "recorder": {"Consume", "Refuse", "Connect", "ReadRegistry"} | through("S3") | RUN | INSIDE,
     "migrator": {"ReadMasterSecret"} | through("Secretsmanager") | RUN | INSIDE,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("role", GRANTED)
@@ -150,7 +175,7 @@ def test_granting_again_adds_resources_to_the_statement_once(role):
         for resource in ("arn:a", "arn:b"):
             some.allow("Read", "s3:GetObject", on=resource)
         some.allow("Read", "s3:GetObject", on=["arn:b", "arn:c"])
-        some.settle()
+        some.write_policy()
 
     (statement,) = role(grant).granted("some").values()
     assert statement["Resource"] == ["arn:a", "arn:b", "arn:c"]
@@ -158,7 +183,7 @@ def test_granting_again_adds_resources_to_the_statement_once(role):
 
 def test_a_grant_after_the_policy_was_written_is_an_error_and_not_lost(role):
     def grant(some):
-        some.settle()
+        some.write_policy()
         some.allow("Read", "s3:GetObject", on="arn:a")
 
     with pytest.raises(RuntimeError, match="grant it earlier"):

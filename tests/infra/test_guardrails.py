@@ -43,12 +43,20 @@ def test_every_role_carries_the_boundary_but_those_that_make_roles(lavish):
 @pytest.mark.parametrize(
     "action",
     [
-        "iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary",
-        "iam:UpdateAssumeRolePolicy", "iam:SetDefaultPolicyVersion", "organizations:LeaveOrganization",
-        "cloudtrail:StopLogging", "guardduty:DeleteDetector", "s3:BypassGovernanceRetention",
-        "budgets:ModifyBudget", "kms:ScheduleKeyDeletion",
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:AttachRolePolicy",
+        "iam:DeleteRolePermissionsBoundary",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:SetDefaultPolicyVersion",
+        "organizations:LeaveOrganization",
+        "cloudtrail:StopLogging",
+        "guardduty:DeleteDetector",
+        "s3:BypassGovernanceRetention",
+        "budgets:ModifyBudget",
+        "kms:ScheduleKeyDeletion",
     ],
-)  # fmt: skip
+)
 def test_no_role_can_widen_itself_leave_or_disarm_the_guardrails(action):
     assert denied(action)
 
@@ -112,8 +120,10 @@ def test_the_budget_is_of_this_stack_and_speaks_at_the_threshold_and_before_the_
     assert filtered == {"Project": ["infrafabric"], "Environment": ["prod"]}
     said = [(n["notificationType"], n["threshold"], n["thresholdType"]) for n in budget["notifications"]]
     assert said == [
-        ("ACTUAL", 100, "ABSOLUTE_VALUE"), ("ACTUAL", 100, "PERCENTAGE"), ("FORECASTED", 100, "PERCENTAGE")
-    ]  # fmt: skip
+        ("ACTUAL", 100, "ABSOLUTE_VALUE"),
+        ("ACTUAL", 100, "PERCENTAGE"),
+        ("FORECASTED", 100, "PERCENTAGE"),
+    ]
     assert {tuple(n["subscriberSnsTopicArns"]) for n in budget["notifications"]} == {(TOPIC,)}
 
 
@@ -129,9 +139,12 @@ def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dolla
 
 def test_what_an_account_has_once_is_prods(dev, prod):
     once = {
-        "cloudtrail/trail:Trail", "guardduty/detector:Detector", "iam/accountPasswordPolicy:AccountPasswordPolicy",
-        "s3/accountPublicAccessBlock:AccountPublicAccessBlock", "ebs/encryptionByDefault:EncryptionByDefault",
-    }  # fmt: skip
+        "cloudtrail/trail:Trail",
+        "guardduty/detector:Detector",
+        "iam/accountPasswordPolicy:AccountPasswordPolicy",
+        "s3/accountPublicAccessBlock:AccountPublicAccessBlock",
+        "ebs/encryptionByDefault:EncryptionByDefault",
+    }
     assert {type_ for type_ in once if dev.of(type_)} == set()
     assert {type_ for type_ in once if not prod.of(type_)} == set()
 
@@ -194,8 +207,10 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     }
     issuer = "token.actions.githubusercontent.com"
     for name, subject in (
-        ("preview", "pull_request"), ("drift", "ref:refs/heads/main"), ("deploy", "environment:prod")
-    ):  # fmt: skip
+        ("preview", "pull_request"),
+        ("drift", "ref:refs/heads/main"),
+        ("deploy", "environment:prod"),
+    ):
         exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
         assert subjects[f"github-{name}"] == {"StringEquals": exact}
     assert set(lavish.exports["github_roles"]) == {"preview", "drift", "deploy"}, "what the repository must be told"
@@ -255,16 +270,20 @@ def test_the_lavish_estate_has_the_properties_of_every_estate(lavish):
     [
         ({"observability": None}, "guardrails.budgets = True: needs an observability section"),
         ({"guardrails.securityHub": True}, "guardrails.securityHub = True: needs config true as well"),
-        ({"guardrails.githubOidc": {"repository": "acme/fabric"}, "guardrails.boundary": False},
-         "guardrails.boundary = False: must be true with githubOidc"),
-        ({"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
-         "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)"),
+        (
+            {"guardrails.githubOidc": {"repository": "acme/fabric"}, "guardrails.boundary": False},
+            "guardrails.boundary = False: must be true with githubOidc",
+        ),
+        (
+            {"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
+            "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)",
+        ),
         ({"guardrails.githubOidc": {"repository": "fabric"}}, "guardrails.githubOidc.repository = 'fabric'"),
         ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be there once"),
         ({"observability.thresholds.stuckMinutes": 5}, "observability.thresholds.stuckMinutes = 5"),
         ({"observability.pagerDuty": True}, "infrafabric:pagerDutyEndpoint is not set"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_contradict_each_other_are_refused_before_anything_is_declared(
     stand_up_stack, nothing, changes, said
 ):

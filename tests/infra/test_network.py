@@ -29,7 +29,7 @@ def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses
     ],
 )
 def test_zones_are_those_that_all_accounts_see_there_or_the_ones_that_were_chosen(region, chosen, letters):
-    assert settings.Network(zones=2, zone_letters=chosen).letters(region) == letters
+    assert settings.NetworkSettings(zones=2, zone_letters=chosen).letters_in(region) == letters
 
 
 def test_a_subnet_lies_in_the_chosen_zone_and_keeps_its_own_name(lavish):

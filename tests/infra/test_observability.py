@@ -10,9 +10,9 @@ import pytest
 from pulumi import Output
 
 from infra import settings
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.observability import alarm_table, dashboard_table
-from infra.observability.log_metrics import Queries, QueriesArgs
+from infra.observability.log_metrics import LogMetrics, LogMetricsArgs
 from infra.observability.watched import Watched
 from tests.infra.conftest import PAGER
 
@@ -32,23 +32,30 @@ def seen(agents: int = 10, **more) -> Watched:
     given = {
         "database": "db",
         "queues": {n: f"{n}-inbox" for n in names},
-        "dead_letters": {n: f"{n}-dlq" for n in names},
+        "dead_letter_queues": {n: f"{n}-dlq" for n in names},
     }
     return Watched(
-        stack="dev", region="eu-west-1", agents={n: n for n in names}, services={"api": "a", "coordinator": "c"},
-        api_name="api", api_stage="v1", **{**given, "logs": {}, **more},
-    )  # fmt: skip
+        stack="dev",
+        region="eu-west-1",
+        agents={n: n for n in names},
+        services={"api": "a", "coordinator": "c"},
+        api_name="api",
+        api_stage="v1",
+        **{**given, "logs": {}, **more},
+    )
 
 
 def table(it: Watched) -> dict[str, alarm_table.Alarm]:
-    return {alarm.what: alarm for alarm in alarm_table.alarms(it, settings.Thresholds())}
+    return {alarm.label: alarm for alarm in alarm_table.alarms(it, settings.AlarmThresholdSettings())}
 
 
 def test_more_than_five_per_cent_of_failed_tasks_in_five_minutes_is_an_alarm(alarms):
     alarm = alarms["agent-errors"]
     assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == (
-        "InfraFabric/Agents", "CompletionStatus", "Average"
-    )  # fmt: skip
+        "InfraFabric/Agents",
+        "CompletionStatus",
+        "Average",
+    )
     assert alarm["dimensions"] == {"Stack": "prod"}, "agents of two stacks may share an account"
     assert (alarm["period"], alarm["threshold"], alarm["comparisonOperator"]) == (300, 0.05, "GreaterThanThreshold")
     assert alarm["treatMissingData"] == "notBreaching", "no tasks, no failures"
@@ -111,14 +118,14 @@ def test_the_rate_of_function_errors_is_errors_over_calls_in_per_cent():
     alarm = table(seen())["function-errors"]
     assert alarm.expression == "100*SUM([m1,m2])/SUM([m3,m4])"
     assert [m.name for m in alarm.metrics] == ["Errors", "Errors", "Invocations", "Invocations"]
-    assert alarm.above == 5
+    assert alarm.threshold == 5
 
 
 def test_one_number_comes_out_of_each_computed_alarm(alarms):
-    for what, alarm in alarms.items():
+    for label, alarm in alarms.items():
         queries = alarm.get("metricQueries", [])
-        assert not queries or [q["id"] for q in queries if q["returnData"]] == ["e1"], what
-        assert bool(queries) != ("metricName" in alarm), f"{what}: CloudWatch takes one or the other"
+        assert not queries or [q["id"] for q in queries if q["returnData"]] == ["e1"], label
+        assert bool(queries) != ("metricName" in alarm), f"{label}: CloudWatch takes one or the other"
 
 
 def test_free_storage_goes_off_below_its_threshold(alarms):
@@ -135,7 +142,7 @@ def test_the_apis_latency_is_its_95th_percentile(alarms):
 
 def test_a_replicas_lag_is_watched_where_there_is_a_replica():
     assert "replica-lag" not in table(seen())
-    assert table(seen(replica=True))["replica-lag"].missing == "breaching"
+    assert table(seen(replica=True))["replica-lag"].missing_data == "breaching"
 
 
 def test_without_a_database_nothing_of_it_is_watched_or_shown():
@@ -240,18 +247,22 @@ def test_errors_are_counted_in_every_functions_log_and_agents_add_up(prod):
     }
     assert {f["logGroupName"] for f in filters} == groups
     assert {f["metricTransformation"]["name"] for f in filters} == {
-        "Errors-agents", "Errors-api", "Errors-coordinator", "Errors-recorder", "Errors-watchdog"
-    }  # fmt: skip
+        "Errors-agents",
+        "Errors-api",
+        "Errors-coordinator",
+        "Errors-recorder",
+        "Errors-watchdog",
+    }
     assert {f["metricTransformation"]["namespace"] for f in filters} == {"InfraFabric/Logs/prod"}
 
 
 def test_a_saved_query_asks_fifty_log_groups_at_most(stand_up):
     def program():
-        place = Place(
+        context = StackContext(
             stack="dev", environment="dev", region="eu-west-1", cost_center="c", account_id=Output.from_input("1")
         )
         many = {"agents": [f"/aws/lambda/h{n:02}" for n in range(60)], "services": ["a", "b", "c"]}
-        Queries("queries", QueriesArgs(place=place, watched=seen(60, logs=many)))
+        LogMetrics("queries", LogMetricsArgs(context=context, watched=seen(60, logs=many)))
 
     estate = stand_up(program)
     saved = estate.of("cloudwatch/queryDefinition:QueryDefinition")

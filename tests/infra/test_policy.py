@@ -178,7 +178,7 @@ WRONG: list[tuple[str, str, Break]] = [
     ("bucket-lifecycle", BUCKET, put("bucket", "another")),
     ("region-allowed", "s3/bucket:Bucket", put("region", "ap-south-1")),
     ("region-allowed", TABLE, put("replicas", 0, "regionName", "ap-south-1")),
-]  # fmt: skip
+]
 
 
 def copied(value: Any) -> Any:
@@ -235,7 +235,7 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
             EU,
         ),
     ],
-)  # fmt: skip
+)
 def test_a_rule_sees_what_no_stack_of_ours_has(rule, type_, props, told):
     wrong = Subject(type=type_, name="wrong", props=props)
     assert [it.name for it, _ in NAMED[rule].over([wrong], told)] == ["wrong"]

@@ -49,21 +49,21 @@ def test_a_replica_of_the_table_is_protected_as_the_table_is(prod, stand_up_stac
         assert (table["deletionProtectionEnabled"], replica["deletionProtectionEnabled"]) == (protected, protected)
 
 
-@pytest.mark.parametrize("what", ["results", "assets"])
-def test_a_bucket_and_its_copy_are_kept_alike_in_both_directions_deletions_too(prod, what):
+@pytest.mark.parametrize("label", ["results", "assets"])
+def test_a_bucket_and_its_copy_are_kept_alike_in_both_directions_deletions_too(prod, label):
     configs = prod.of("s3/bucketReplicationConfig:BucketReplicationConfig")
-    here, there = (f"infrafabric-prod-{what}-123456789012-{region}" for region in ("us-east-1", "us-west-2"))
+    here, there = (f"infrafabric-prod-{label}-123456789012-{region}" for region in ("us-east-1", "us-west-2"))
     for direction, source, target, region in (("out", here, there, None), ("back", there, here, "us-west-2")):
-        config = configs[f"storage-replication-{what}-{direction}"]
+        config = configs[f"storage-replication-{label}-{direction}"]
         (rule,) = config["rules"]
         assert (config["bucket"], config.get("region")) == (source, region)
         assert rule["destination"]["bucket"] == f"arn:aws:s3:::{target}"
         assert rule["deleteMarkerReplication"] == {"status": "Enabled"}
         assert rule["sourceSelectionCriteria"]["sseKmsEncryptedObjects"] == {"status": "Enabled"}
         assert rule["sourceSelectionCriteria"]["replicaModifications"] == {"status": "Enabled"}
-        versioned = {f"storage-{what}-versions", f"storage-{what}-copy-versions", "storage-replication-policy"}
-        assert versioned <= prod.before(f"storage-replication-{what}-{direction}"), "S3 refuses it without versions"
-    key = configs[f"storage-replication-{what}-out"]["rules"][0]["destination"]["encryptionConfiguration"]
+        versioned = {f"storage-{label}-versions", f"storage-{label}-copy-versions", "storage-replication-policy"}
+        assert versioned <= prod.before(f"storage-replication-{label}-{direction}"), "S3 refuses it without versions"
+    key = configs[f"storage-replication-{label}-out"]["rules"][0]["destination"]["encryptionConfiguration"]
     assert key == {"replicaKmsKeyId": COPY_KEY}
 
 
@@ -208,7 +208,7 @@ def test_clients_that_a_name_leads_to_the_standby_send_the_key_that_they_have(pr
         ({"handover": {"version": 0}}, "handover is of version 0, and this program reads 1: run pulumi up"),
         ({"handover": {"version": 1, "results_bucket": "b"}}, "lacks assets_bucket, data_key_arn, sessions_table"),
     ],
-)  # fmt: skip
+)
 def test_a_primary_of_another_shape_is_named_with_what_to_run(stand_up_stack, exports, said):
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: exports})
@@ -224,7 +224,9 @@ def test_a_primary_without_a_key_is_named_too(stand_up_stack, prod):
 
 def test_a_standby_with_a_database_needs_a_primary_with_one(stand_up_stack, prod):
     bare = {key: value for key, value in prod.exports["handover"].items() if not key.startswith("database")}
-    with pytest.raises(pulumi.RunError, match=r"settings.database is set, and the primary has no database to follow"):
+    with pytest.raises(
+        pulumi.RunError, match=r"settings.database is set, but the primary stack has no database to replicate"
+    ):
         stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {**prod.exports, "handover": bare}})
 
 
@@ -234,7 +236,7 @@ def test_a_standby_needs_the_primarys_zone_only_for_names_of_its_own(stand_up_st
     changes = UNWATCHED if names else {**UNWATCHED, "dns": None, "failover": False}
     stacks = {PRIMARY: {**prod.exports, "handover": bare}}
     if names:
-        with pytest.raises(pulumi.RunError, match=r"settings.dns is set, and the primary has no zone"):
+        with pytest.raises(pulumi.RunError, match=r"settings.dns is set, but the primary stack has no hosted zone"):
             stand_up_stack("prod-secondary", changes, stacks=stacks)
     else:
         assert not stand_up_stack("prod-secondary", changes, stacks=stacks).of("route53/record:Record")

@@ -55,8 +55,12 @@ def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(stand_up_sta
     ]
 
 
-STANDBY = {"environment": "prod", "database": None, "role": "standby",
-           "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"}}  # fmt: skip
+STANDBY = {
+    "environment": "prod",
+    "database": None,
+    "role": "standby",
+    "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"},
+}
 EU = {"residency": "eu", "region": "eu-central-1", "database": None}
 
 
@@ -114,7 +118,10 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
         ),
         (
             {
-                **EU, "dns": {"domain": "fabric.example"}, "app": {"instances": 2}, "edge": {},
+                **EU,
+                "dns": {"domain": "fabric.example"},
+                "app": {"instances": 2},
+                "edge": {},
             },
             "edge: residency is 'eu', and CloudFront answers everywhere, with its web ACL's logs in us-east-1; "
             "leave edge out",
@@ -126,13 +133,15 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
         ),
         (
             {
-                **EU, "model.provider": "bedrock", "model.agentId": "us.anthropic.a",
+                **EU,
+                "model.provider": "bedrock",
+                "model.agentId": "us.anthropic.a",
                 "model.coordinatorId": "eu.anthropic.b",
             },
-            "model.agentId = 'us.anthropic.a': residency is 'eu', so it must be a profile such as eu.anthropic.<model>",
+            "model.agentId = 'us.anthropic.a': residency is 'eu': must be a profile such as eu.anthropic.<model>",
         ),
     ],
-)  # fmt: skip
+)
 def test_settings_that_contradict_each_other_are_refused_with_the_way_out(stand_up_stack, nothing, changes, problem):
     _, line, _ = said(stand_up_stack, nothing, changes)
     assert line == f"  infrafabric:settings.{problem}"

@@ -21,9 +21,9 @@ class Month:
     graph: Graph
     traffic: Traffic
 
-    def share(self, it: Resource) -> float:
+    def share(self, resource: Resource) -> float:
         """One resource's part of what all of its type bear together."""
-        return 1 / sum(other.type == it.type for other in self.graph.custom)
+        return 1 / sum(other.type == resource.type for other in self.graph.custom)
 
 
 Meter = Callable[[Resource, Month], Iterator[Line]]
@@ -43,12 +43,12 @@ def meter(*tokens: str) -> Callable[[Meter], Meter]:
     return register
 
 
-def lines_of(it: Resource, month: Month) -> Iterator[Line]:
+def lines_of(resource: Resource, month: Month) -> Iterator[Line]:
     """The lines of one resource; none when its type is free."""
-    if it.type in METERS:
-        yield from METERS[it.type](it, month)
+    if resource.type in METERS:
+        yield from METERS[resource.type](resource, month)
 
 
-def line(it: Resource, what: str, quantity: float, price_name: str) -> Line:
+def line(resource: Resource, label: str, quantity: float, price_name: str) -> Line:
     """A line at a price of the table."""
-    return Line(resource=it.name, type=it.type, what=what, quantity=quantity, unit_usd=price(price_name))
+    return Line(resource=resource.name, type=resource.type, label=label, quantity=quantity, unit_usd=price(price_name))

@@ -14,23 +14,23 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra import settings
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 # A cross-region inference profile's id is the model's, after the geography that it keeps requests in.
 _PROFILE = re.compile(r"^(?P<geography>[a-z]+(?:-[a-z]+)*)\.(?P<model>anthropic\..+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelArgs:
-    place: Place
+class ModelAccessArgs:
+    context: StackContext
     keys: Keys
-    settings: settings.Model
+    settings: settings.ModelSettings
     api_key: Output[str] | None = None  # a secret; None: set it with `aws secretsmanager put-secret-value`
     recovery_region: str | None = None  # where the secret has a replica
     replica_arn: Output[str | None] | None = None  # a standby's: its primary's secret, as it is in this region
 
 
-class Model(ComponentResource):
+class ModelAccess(ComponentResource):
     """The provider's credentials, and grants to ask it."""
 
     api_key_secret_arn: Output[str] | None
@@ -38,14 +38,16 @@ class Model(ComponentResource):
     agent_id: str
     coordinator_id: str
 
-    def __init__(self, name: str, args: ModelArgs, opts: ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ModelAccessArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:model:Model", name, opts=opts)
-        self._place, self._keys, self._settings = args.place, args.keys, args.settings
-        wanted = args.settings
-        self.provider, self.agent_id, self.coordinator_id = wanted.provider, wanted.agent_id, wanted.coordinator_id
+        self._context, self._keys, self._settings = args.context, args.keys, args.settings
+        self.provider = args.settings.provider
+        self.agent_id, self.coordinator_id = args.settings.agent_id, args.settings.coordinator_id
         self.api_key_secret_arn = None
-        if wanted.provider == "anthropic":
-            self.api_key_secret_arn = _handed_over(args.replica_arn) if args.replica_arn else self._secret(name, args)
+        if args.settings.provider == "anthropic":
+            self.api_key_secret_arn = (
+                _require_secret(args.replica_arn) if args.replica_arn else self._secret(name, args)
+            )
         self.register_outputs({"api_key_secret_arn": self.api_key_secret_arn})
 
     def environment(self, model_id: str) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class Model(ComponentResource):
             "price_table": json.dumps(prices) if prices else None,
         }
 
-    def grant_ask(self, role: Role, model_id: str) -> None:
+    def grant_invoke(self, role: Role, model_id: str) -> None:
         """Ask ``model_id``, with what the provider wants to see for it."""
         if self.api_key_secret_arn is not None:
             role.allow("ReadApiKey", "secretsmanager:GetSecretValue", on=self.api_key_secret_arn)
@@ -67,34 +69,34 @@ class Model(ComponentResource):
         if self._settings.provider == "bedrock":
             self._grant_bedrock(role, model_id)
 
-    def grant_see_key(self, role: Role) -> None:
+    def grant_describe_api_key(self, role: Role) -> None:
         """Tell whether the API key has a value, without reading it."""
         if self.api_key_secret_arn is not None:
             role.allow("SeeApiKey", "secretsmanager:DescribeSecret", on=self.api_key_secret_arn)
 
     def _grant_bedrock(self, role: Role, model_id: str) -> None:
-        place, profile = self._place, _PROFILE.match(model_id)
+        context, profile = self._context, _PROFILE.match(model_id)
         ask = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
-        base = f"arn:{place.partition}:bedrock"
+        prefix = f"arn:{context.partition}:bedrock"
         if not profile:
-            role.allow("AskModel", *ask, on=f"{base}:{place.region}::foundation-model/{model_id}")
+            role.allow("AskModel", *ask, on=f"{prefix}:{context.region}::foundation-model/{model_id}")
             return
-        arn = place.arn("bedrock", f"inference-profile/{model_id}")
+        arn = context.arn("bedrock", f"inference-profile/{model_id}")
         role.allow("AskModel", *ask, on=arn)
         # The profile picks the region, so the model is allowed in each of them, but only through the profile.
         through = {"StringEquals": {"bedrock:InferenceProfileArn": arn}}
-        role.allow("AskModelThroughProfile", *ask, on=f"{base}:*::foundation-model/{profile['model']}", when=through)
+        role.allow("AskModelThroughProfile", *ask, on=f"{prefix}:*::foundation-model/{profile['model']}", when=through)
 
-    def _secret(self, name: str, args: ModelArgs) -> Output[str]:
+    def _secret(self, name: str, args: ModelAccessArgs) -> Output[str]:
         child = ResourceOptions(parent=self)
         secret = aws.secretsmanager.Secret(
             f"{name}-api-key",
-            name=args.place.named("anthropic-api-key"),
+            name=args.context.physical_name("anthropic-api-key"),
             description="Key of the Anthropic API; its value is never in the stack's outputs",
             kms_key_id=args.keys.data_arn,
             recovery_window_in_days=self._keys.secret_recovery_days,
             replicas=self._keys.secret_replicas(args.recovery_region),
-            tags=args.place.tags("model", DataClass.SECRET),
+            tags=args.context.tags("model", DataClass.SECRET),
             opts=child,
         )
         if args.api_key is not None:
@@ -104,12 +106,13 @@ class Model(ComponentResource):
         return secret.arn
 
 
-def _handed_over(arn: Output[str | None]) -> Output[str]:
-    def known(found: str | None) -> str:
-        if found is None:
+def _require_secret(arn: Output[str | None]) -> Output[str]:
+    def known(value: str | None) -> str:
+        if value is None:
             raise pulumi.RunError(
-                "settings.model.provider = 'anthropic', and the primary asks another provider: a standby asks the same"
+                "settings.model.provider = 'anthropic', but the primary stack has another provider: set model.provider "
+                "to the primary's, or change the primary and run pulumi up there first"
             )
-        return found
+        return value
 
     return arn.apply(known)
