@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from infra.cost import TRAFFIC, Estimate, estimate
+from infra.cost.estimate import Estimate, estimate
+from infra.cost.traffic import TRAFFIC
 from infra.graph import Graph, capture
 from infra.pages import components_table
 from infra.pages.cost import page

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cost import TRAFFIC, Line, UnpricedError, estimate, meters, prices
+from infra.cost import meters, prices
+from infra.cost.estimate import UnpricedError, estimate
+from infra.cost.lines import Line
 from infra.cost.meters.data import PRIMARY_GB
-from infra.cost.traffic import DEV
+from infra.cost.traffic import DEV, TRAFFIC
 from infra.graph import Graph
 from infra.pages import generate as docs
 

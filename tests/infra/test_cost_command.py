@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cost import Estimate, Line, command
 from infra.cost import cli as fabric_cost
+from infra.cost import command
 from infra.cost.bill import BadDocumentError, Bill, document, estimate_of
+from infra.cost.estimate import Estimate
+from infra.cost.lines import Line
 from infra.graph import Graph
 
 Run = Callable[..., tuple[int, str, str]]
@@ -39,6 +43,12 @@ def cost(dev, prod, bare, capsys: pytest.CaptureFixture[str]) -> Run:
         return status, said.out, said.err
 
     return run
+
+
+def test_registering_the_command_imports_no_pulumi() -> None:
+    """``fabric`` loads this module for every command, and importing Pulumi takes a second."""
+    script = "import sys, infra.cost.cli; sys.exit('pulumi' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_stack_is_summed_up_by_service_dearest_first(cost: Run) -> None:
