@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pulumi
 
-from infra.packager.build import ROOT, Packages, Target, folders
+from infra.packager.build import Packages, folders
+from infra.packager.staging import ROOT
+from infra.packager.target import Target
 from infra.settings import RuntimeSettings
 
 # A folder that holds code/ and layer/: the local platform builds them for its own interpreter.

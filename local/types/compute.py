@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from infra.packager.build import zipped
+from infra.packager.archive import zipped
 from local.types import Declared, Made, creates, given, pascal, put_again
 
 _zipping = threading.Lock()
