@@ -1,4 +1,4 @@
-"""Api: the function that starts, shows, lists and cancels sessions, and the gateway in front of it."""
+"""HTTP API: the function that starts, shows, lists and cancels sessions, behind API Gateway."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infra.swarm.coordinator import Coordinator
 from infra.swarm.parts import SwarmParts
 from infrafabric.environment import ApiEnvironment
 
-TIMEOUT_S = 29  # API Gateway waits no longer
+TIMEOUT_S = 29  # API Gateway's longest integration timeout
 MEMORY_MB = 512
 
 
@@ -29,11 +29,11 @@ class ApiArgs:
     swarm: SwarmParts
     coordinator: Coordinator
     settings: settings.ApiSettings
-    primary_key: Output[str] | None = None  # a standby's: its primary's API key, a secret, to be this one's too
+    primary_key: Output[str] | None = None  # standby only: the primary's API key, a secret, reused here
 
 
 class Api(ComponentResource):
-    """The function and its gateway."""
+    """Lambda function of the HTTP API, and the API Gateway in front of the function."""
 
     url: Output[str]
     api_key: Output[str]  # a secret
@@ -89,7 +89,10 @@ class Api(ComponentResource):
 
 
 def _account_log_role(name: str, context: StackContext, parent: Resource) -> Sequence[Resource]:
-    """Lets API Gateway write logs at all: one setting for the account and region, hence the stack's setting."""
+    """Declare the role with which API Gateway writes logs.
+
+    An account has one such role per region, so a setting decides which stack owns the role.
+    """
     child = ResourceOptions(parent=parent)
     role = aws.iam.Role(
         f"{name}-account-logs",
@@ -101,10 +104,10 @@ def _account_log_role(name: str, context: StackContext, parent: Resource) -> Seq
     attached = aws.iam.RolePolicyAttachment(
         f"{name}-account-logs-policy",
         role=role.name,
-        # AWS's own policy: API Gateway refuses a role that may do less, and it serves every API of the account.
+        # AWS managed policy: API Gateway refuses a role with fewer rights; the role serves every API of the account.
         policy_arn=f"arn:{context.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
         opts=child,
     )
-    # Deleting it would empty the setting, whoever has set it since, and no stage of the account would log any more.
+    # Retained: a deletion would clear the account's setting, and no stage of the account would log any more.
     after = ResourceOptions(parent=parent, depends_on=[attached], retain_on_delete=True)
     return [aws.apigateway.Account(f"{name}-account", cloudwatch_role_arn=role.arn, opts=after)]

@@ -1,4 +1,4 @@
-"""Gateway: the REST API in front of the api function: by API key at the root, by SigV4 below /iam."""
+"""API Gateway in front of the api function: authorization by API key at the root, by SigV4 below /iam."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infra.naming.context import DataClass
 P = ParamSpec("P")
 R = TypeVar("R", bound=Resource)
 
-# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can; the default is TLS 1.0.
+# At least TLS 1.2 with forward secrecy, and hybrid post-quantum key exchange if the client can. Default: TLS 1.0.
 TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
 
 
@@ -29,13 +29,17 @@ class GatewayArgs:
     foundation: Foundation
     function: Function
     settings: settings.ApiSettings
-    depends_on: Sequence[Resource]  # the account's log role, where this stack owns it
-    primary_key: Output[str] | None = None  # a secret; None: API Gateway makes one
+    depends_on: Sequence[Resource]  # the account's logging role, if this stack owns the role
+    primary_key: Output[str] | None = None  # a secret; None: API Gateway generates a key
 
 
 @dataclass(frozen=True)
 class _Entrance:
-    """A method takes a key or a signature, never either, so the same routes stand behind two doors."""
+    """Root of the routes for one kind of authorization.
+
+    A method requires an API key or a signature, never one of the two at choice, so the routes exist once per
+    authorization.
+    """
 
     name: str
     parent_id: Output[str]
@@ -47,7 +51,7 @@ class _Entrance:
 
 
 class Gateway(ComponentResource):
-    """The API, its stage, and one API key with a usage plan."""
+    """REST API with its stage, access logs, and one API key with a usage plan."""
 
     url: Output[str]
     api_key: Output[str]  # a secret
@@ -88,7 +92,7 @@ class Gateway(ComponentResource):
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
     def _snapshot_resource(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
-        """Make a resource that the deployment takes a snapshot of, and remember its inputs for the digest."""
+        """Declare a resource that belongs to the deployment's snapshot, and record its inputs for the digest."""
         plain = {key: value for key, value in inputs.items() if key != "opts"}
         self._declared.append((str(args[0]), plain))
         return resource(*args, **inputs)
@@ -102,7 +106,7 @@ class Gateway(ComponentResource):
         resources: list[Resource] = []
         for entrance in entrances:
             parent_id = entrance.parent_id
-            for route in ROUTES:  # each path extends the one before it
+            for route in ROUTES:  # each path extends the previous path
                 resource = self._resource(f"{entrance.name}-{route.name}", parent_id, route.path[-1])
                 parent_id = resource.id
                 for verb in route.methods:
@@ -112,7 +116,7 @@ class Gateway(ComponentResource):
         return resources
 
     def _body_validation(self) -> tuple[Output[str], Output[str]]:
-        """The names of the model and of the validator that a method with a body refers to."""
+        """Declare model and validator of request bodies; return the model's name and the validator's id."""
         model = self._snapshot_resource(
             aws.apigateway.Model,
             f"{self._name}-new-session",
@@ -180,8 +184,10 @@ class Gateway(ComponentResource):
         return [method, integration]
 
     def _health_route(self) -> list[Resource]:
-        """The one route without a key: Route 53 has none to show. The gateway answers itself, so it costs no invocation
-        and tells nothing but that the gateway is there."""
+        """Declare the only route without a key, because Route 53's health checks cannot send one.
+
+        A mock integration answers, so a check invokes no function, and shows only that the gateway responds.
+        """
         resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
         method_keys: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
         name = f"{self._name}-health-get"
@@ -245,7 +251,7 @@ class Gateway(ComponentResource):
 
     def _stage(self, deployment: aws.apigateway.Deployment) -> aws.apigateway.Stage:
         access = self._log_group("access", f"/aws/apigateway/{self._args.foundation.context.physical_name('api')}")
-        # API Gateway makes this group itself on the first error, and would keep it for ever.
+        # API Gateway would create this group on the first error, without a retention.
         execution = self._log_group(
             "execution", Output.concat("API-Gateway-Execution-Logs_", self._rest.id, f"/{STAGE}")
         )
@@ -267,7 +273,7 @@ class Gateway(ComponentResource):
             settings={
                 "metrics_enabled": True,
                 "logging_level": "ERROR",
-                "data_trace_enabled": False,  # it would log goals and findings in full
+                "data_trace_enabled": False,  # data traces would log goals and findings in full
                 "throttling_rate_limit": self._args.settings.throttle_rate,
                 "throttling_burst_limit": self._args.settings.throttle_burst,
             },

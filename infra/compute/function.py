@@ -1,4 +1,4 @@
-"""A function: its log group, its version behind the alias ``live``, traced, with a role that grants filled."""
+"""Lambda function with log group, version, alias ``live``, tracing and a role."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ MOVED_BY_RELEASE = ["functionVersion", "routingConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class Durability:
-    """What makes a function durable; neither can be added to a function that exists."""
+    """Durable execution of a function; Lambda cannot add durability to an existing function."""
 
     execution_timeout_s: int
-    retention_days: int  # of the finished execution's history
+    retention_days: int  # retention of a finished execution's history
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
     foundation: Foundation
-    role: Role  # with every grant it needs: it is settled here
-    label: str  # its name without the stack
+    role: Role  # with all grants; the function writes the role's policy
+    label: str  # function name without the stack
     component: str
     handler: str
     environment: Mapping[str, Input[str]]
@@ -39,14 +39,14 @@ class FunctionArgs:
     attachment: Attachment | None = None
     durability: Durability | None = None
     snap_start: bool = False
-    provisioned: int | None = None  # environments that are kept ready
-    dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
-    called_by_deployment: bool = False  # which needs the version that it has just published, by steps too
-    depends_on: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
+    provisioned: int | None = None  # provisioned execution environments
+    dead_letter_arn: Input[str] | None = None  # for failed asynchronous invocations
+    called_by_deployment: bool = False  # the alias moves with the deployment even with rollout by-steps
+    depends_on: Sequence[Resource] = field(default_factory=tuple)  # resources that the first invocation needs
 
 
 class Function(ComponentResource):
-    """One Lambda function; callers invoke the alias."""
+    """Lambda function with log group, least-privilege role and the alias ``live``, which callers invoke."""
 
     arn: Output[str]
     function_name: Output[str]
@@ -67,7 +67,7 @@ class Function(ComponentResource):
             name=ALIAS,
             function_name=function.name,
             function_version=function.version,
-            # By steps, the alias is made here once; after that only fabric release moves it.
+            # With rollout by-steps the deployment creates the alias, and only fabric release moves the alias later.
             opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if by_steps else None),
         )
         if args.provisioned:
@@ -96,13 +96,13 @@ class Function(ComponentResource):
         )
 
     def _grant_runtime(self, logs: aws.cloudwatch.LogGroup) -> None:
-        """What every function needs to run at all: its own log group, traces, and its own variables."""
+        """Grant the rights of every function: own log group, traces, and own environment variables."""
         role, keys = self._args.role, self._args.foundation.keys
         streams = Output.concat(logs.arn, ":*")
         role.allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=streams)
-        # X-Ray knows no resource for these two actions.
+        # X-Ray has no resource-level permissions for these two actions.
         role.allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*")
-        # Lambda decrypts the variables as the function's role, before any code of ours runs.
+        # Lambda decrypts the environment variables with the function's role, before the handler is loaded.
         role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn)
 
     def _function(self, logs: aws.cloudwatch.LogGroup, after: Sequence[Resource]) -> aws.lambda_.Function:
@@ -133,7 +133,7 @@ class Function(ComponentResource):
             snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
             vpc_config=attachment
             and {"subnet_ids": attachment.subnet_ids, "security_group_ids": [attachment.security_group_id]},
-            # Lambda frees its interfaces long after the function is gone, and would hold the group's deletion up.
+            # Lambda deletes network interfaces long after the function, which would delay deleting the security group.
             replace_security_groups_on_destroy=True if attachment else None,
             durable_config=durable
             and {"execution_timeout": durable.execution_timeout_s, "retention_period": durable.retention_days},

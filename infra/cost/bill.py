@@ -1,4 +1,4 @@
-"""A stack's estimate beside the one before a change."""
+"""Comparison of a stack's estimate with an earlier estimate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from infra.cost.lines import Line
 
 
 class BadDocumentError(Exception):
-    """What should be an earlier estimate is none."""
+    """Document that is not an estimate of ``fabric cost --json``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What all resources of a type cost a month for one reason, in USD."""
+    """Changed monthly cost of one resource type and one cost item, in USD."""
 
     type: str  # ec2/natGateway
     label: str
@@ -30,7 +30,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """``before`` is None where nothing is compared, or where there was no such stack."""
+    """Estimate of a stack, and the earlier estimate; ``before`` is None without a comparison or for a new stack."""
 
     now: Estimate
     before: Estimate | None = None
@@ -40,7 +40,7 @@ class Bill:
         return self.now.usd - self.before.usd if self.before else 0.0
 
     def changes(self) -> list[Change]:
-        """What differs by half a cent or more, the greatest difference first."""
+        """Return all differences of half a cent or more, largest first."""
         before, after = _sums(self.before.lines if self.before else ()), _sums(self.now.lines)
         found = [
             Change(type=key[0], label=key[1], before=before.get(key, 0.0), after=after.get(key, 0.0))
@@ -50,7 +50,7 @@ class Bill:
 
 
 def document(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as JSON; :func:`estimate_of` reads it back."""
+    """Return an estimate as JSON, which :func:`estimate_of` reads."""
     lines = [
         {
             "resource": line.resource,
@@ -66,10 +66,10 @@ def document(estimate: Estimate) -> dict[str, Any]:
 
 
 def estimate_of(stack: str, written: Mapping[str, Any]) -> Estimate:
-    """The estimate that :func:`document` wrote.
+    """Return the estimate in a document of :func:`document`.
 
     Raises:
-        BadDocumentError: it wrote something else.
+        BadDocumentError: the document has another shape.
     """
     try:
         lines = [

@@ -1,4 +1,4 @@
-"""What ``fabric cost`` does."""
+"""Implementation of ``fabric cost``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infra.cost.traffic import BadAssumptionError, traffic_of
 from infra.graph import Graph, capture
 from infra.settings import stackfile
 
-# What a user can do something about.
+# Errors that the user can fix.
 EXPECTED = (
     pulumi.RunError,
     stackfile.NoStackError,
@@ -27,11 +27,11 @@ EXPECTED = (
     BadDocumentError,
     UnpricedError,
 )
-GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # of a stack's file with some settings changed
+GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # graph of a stack with changed settings
 
 
 def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
-    """Price the stacks, print it; 1 when they cost more than they may."""
+    """Price the stacks and print the result; return exit status 1 if the sum exceeds --at-most."""
     found = list(bills(args, graph_of))
     if args.json:
         print(json.dumps(printed.as_json(found), indent=2))
@@ -45,7 +45,10 @@ def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
 
 
 def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
-    """One for each stack. Everything that was asked is looked at before the first graph, which takes seconds."""
+    """Yield one bill per stack.
+
+    All arguments are checked before the first graph, because capturing a graph takes seconds.
+    """
     stacks, changes = dict.fromkeys(args.stacks or ["dev"]), stackfile.changes_of(args.settings)
     for stack in stacks:
         stackfile.check(stack)

@@ -1,4 +1,4 @@
-"""What nearly every component builds on."""
+"""Foundation: the components that nearly every other component uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.naming.context import StackContext
 
 @dataclass(frozen=True, kw_only=True)
 class Foundation:
-    """Handed down whole, so that a component's Args name only what is particular to it."""
+    """Context, keys, storage and runtime of a stack, passed as one argument."""
 
     context: StackContext
     keys: Keys

@@ -1,4 +1,4 @@
-"""Replication: a bucket and its copy in the recovery region, each kept like the other."""
+"""S3 replication between a bucket and its copy in the recovery region."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ class ReplicationArgs:
     context: StackContext
     keys: Keys
     region: str  # of the copies
-    pairs: dict[str, tuple[Bucket, Bucket]]  # what → bucket here, its copy there
+    pairs: dict[str, tuple[Bucket, Bucket]]  # label → bucket and its copy
 
 
 class Replication(ComponentResource):
-    """Both ways: after a failover the copy is written to, and on the way back nothing of that may be lost.
+    """S3 replication in both directions between buckets and their copies.
 
-    S3 does not copy again what came as a copy, so the two directions do not chase each other.
+    Both directions, because after a failover the copies receive writes, and the failback must lose none of the writes.
+    S3 does not replicate a replica, so the two directions form no loop.
     """
 
     def __init__(self, name: str, args: ReplicationArgs, opts: ResourceOptions | None = None) -> None:

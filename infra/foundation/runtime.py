@@ -1,4 +1,4 @@
-"""Runtime: the one code archive and the one dependency layer that every function runs from."""
+"""Runtime of the functions: one code archive and one dependency layer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class RuntimeArgs:
 
 
 class Runtime(ComponentResource):
-    """What a function is made of, apart from what makes it that function."""
+    """Code archive, dependency layer and Python version shared by all functions."""
 
     layer_arn: Output[str]
     code: pulumi.Archive
     python: str
     architecture: str
-    by_steps: bool  # a new version waits for fabric release
+    by_steps: bool  # fabric release shifts the aliases, not the deployment
 
     def __init__(self, name: str, args: RuntimeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Runtime", name, opts=opts)

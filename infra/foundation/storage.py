@@ -1,4 +1,4 @@
-"""Storage: state, results, logs and assets, and the key registry that only the deployment can write."""
+"""S3 buckets of a stack: state, results, logs and assets, and the registry of public keys in the state bucket."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from infra.naming.context import DataClass, StackContext
 from infrafabric.bus.claim_check import object_key
 
 REGISTRY_KEY = "registry/keys.json"
-CLAIMS = object_key("").split("/", 1)[0] + "/"  # the prefix below which the bus leaves large content
+CLAIMS = object_key("").split("/", 1)[0] + "/"  # prefix of large message content (claim check)
 LOAD_BALANCER_LOGS = "alb"  # prefix in the logs bucket
-APP_ARTIFACTS = "app/"  # prefix in the assets bucket: what the application's instances fetch
-PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: what CloudFront shows the world
-TENANTS = "tenants/"  # prefix in the results bucket: a tenant's documents below its name
-CLAIM_DAYS = 15  # a message lives 14 days at most; what it points to outlives it
+APP_ARTIFACTS = "app/"  # prefix in the assets bucket: the application's releases
+PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: public files behind CloudFront
+TENANTS = "tenants/"  # prefix in the results bucket: a folder of documents per tenant
+CLAIM_DAYS = 15  # longer than the 14 days that a message can live
 CLAIMS_EXPIRE = {CLAIMS: CLAIM_DAYS}
 
 
@@ -31,39 +31,41 @@ class StorageArgs:
     context: StackContext
     keys: Keys
     log_retention_days: int
-    load_balancer: bool = False  # it delivers its access logs
-    edge: bool = False  # CloudFront reads public assets, and delivers its access logs
-    recovery_region: str | None = None  # where the buckets are copied to
-    copies: Copies | None = None  # a standby's: its primary's copies, which are in this region
+    load_balancer: bool = False  # the stack has a load balancer that delivers access logs
+    edge: bool = False  # the stack has a distribution that reads public assets and delivers access logs
+    recovery_region: str | None = None  # region of the copies
+    copies: Copies | None = None  # standby only: the primary's copies in this region
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """Buckets that the primary made in the standby's region, by name."""
+    """Names of the buckets that a primary keeps in the recovery region."""
 
     results: Output[str]
     assets: Output[str]
 
 
 class _AnyBucket(Protocol):
-    """A bucket, made here or found."""
+    """Bucket of this stack, or of the primary stack."""
 
     bucket_id: Output[str]
     arn: Output[str]
 
 
 class _ExistingBucket:
+    """Bucket that the primary stack declared."""
+
     def __init__(self, bucket_id: Output[str], partition: str) -> None:
         self.bucket_id = bucket_id
         self.arn = Output.concat(f"arn:{partition}:s3:::", bucket_id)
 
 
 class Storage(ComponentResource):
-    """Four buckets, and grants to parts of them."""
+    """Buckets for state, results, logs and assets, and the registry of public keys."""
 
     state_bucket: Output[str]
     results_bucket: Output[str]
-    logs: Bucket  # a service that checks its way in first is switched on after this one's ``door``
+    logs: Bucket  # a log delivery depends on ``logs.resource_policy``, which AWS checks first
     assets_bucket: Output[str]
     registry_uri: Output[str]  # s3://…/registry/keys.json
     copies: Copies | None  # in the recovery region
@@ -84,9 +86,9 @@ class Storage(ComponentResource):
             self._results = results = self._bucket(
                 f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=CLAIMS_EXPIRE
             )
-            # CloudFront's distribution reads the bucket and is named in its policy, so the policy comes after both.
+            # The bucket policy names the CloudFront distribution, so the policy comes after bucket and distribution.
             self._assets = assets = self._own_assets = self._bucket(
-                f"{name}-assets", "assets", DataClass.INTERNAL, policy_later=args.edge
+                f"{name}-assets", "assets", DataClass.INTERNAL, deferred_policy=args.edge
             )
             if args.recovery_region:
                 self.copies = self._copy(name, args, {"results": results, "assets": assets})
@@ -113,55 +115,58 @@ class Storage(ComponentResource):
         )
 
     def grant_read_registry(self, role: Role) -> None:
-        """Look up public keys. Nothing grants writing them: that is the deployment's alone."""
+        """Grant reading public keys; no grant allows writing, because only the deployment writes the registry."""
         role.allow("ReadRegistry", "s3:GetObject", on=_object_arn(self._state.arn, REGISTRY_KEY))
         self._keys.grant_use(role, "s3")
 
     def grant_write_agent_results(self, role: Role, agent: str) -> None:
-        """Store results as ``agent``, of whatever session."""
+        """Grant writing results as ``agent``, in every session."""
         own = _object_arn(self._results.arn, f"sessions/*/agents/{agent}/*")
         role.allow("WriteOwnResults", "s3:PutObject", on=own)
         self._keys.grant_use(role, "s3")
 
     def grant_write_report(self, role: Role) -> None:
-        """Write a session's report."""
+        """Grant writing a session's report."""
         role.allow("WriteReport", "s3:PutObject", on=_object_arn(self._results.arn, "sessions/*/report.json"))
         self._keys.grant_use(role, "s3")
 
     def grant_read_results(self, role: Role) -> None:
-        """Read the results and reports of every session."""
+        """Grant reading results and reports of every session."""
         role.allow("ReadResults", "s3:GetObject", on=_object_arn(self._results.arn, "sessions/*"))
         self._keys.grant_use(role, "s3")
 
     def grant_store_claims(self, role: Role) -> None:
-        """Leave content that is too large for a message; its key is its digest, so nobody's can be replaced."""
+        """Grant storing content that is too large for a message.
+
+        The object's key is the digest of its content, so no role can replace another's content.
+        """
         role.allow("LeaveClaims", "s3:PutObject", on=_object_arn(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
     def grant_fetch_claims(self, role: Role) -> None:
-        """Fetch content that others left."""
+        """Grant reading message content that any role stored."""
         role.allow("FetchClaims", "s3:GetObject", on=_object_arn(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
     @property
     def existing_bucket_arns(self) -> list[Output[str]]:
-        """The buckets that another stack made, whose names are not this stack's."""
+        """ARNs of the buckets that the primary stack declared and named."""
         return [store.arn for store in (self._results, self._assets) if isinstance(store, _ExistingBucket)]
 
     @property
     def assets_domain(self) -> Output[str]:
-        """The assets bucket as an origin of CloudFront's; known before the bucket exists."""
+        """Domain of the assets bucket as a CloudFront origin, known before the bucket exists."""
         return self._context.bucket_name("assets").apply(
             lambda bucket: f"{bucket}.s3.{self._context.region}.amazonaws.com"
         )
 
     def grant_read_app_artifacts(self, role: Role) -> None:
-        """Fetch what the application runs."""
+        """Grant reading the application's releases."""
         role.allow("ReadAppArtifacts", "s3:GetObject", on=_object_arn(self._assets.arn, f"{APP_ARTIFACTS}*"))
         self._keys.grant_use(role, "s3")
 
     def grant_own_tenant(self, role: Role) -> None:
-        """Read and write below the prefix of the tenant that the session is tagged with, and list it."""
+        """Grant reading, writing and listing below the prefix of the tenant in the session tag ``tenant``."""
         own = f"{TENANTS}${{aws:PrincipalTag/tenant}}/*"
         role.allow("OwnTenantsObjects", "s3:GetObject", "s3:PutObject", on=_object_arn(self._results.arn, own))
         prefix_condition = {"StringLike": {"s3:prefix": own}}
@@ -169,9 +174,13 @@ class Storage(ComponentResource):
         self._keys.grant_use(role, "s3")
 
     def let_distribution_read(self, distribution_arn: Input[str]) -> None:
-        """Let one CloudFront distribution read the public assets."""
+        """Let one CloudFront distribution read the public assets.
+
+        Raises:
+            RuntimeError: the stack is a standby, whose assets are copies.
+        """
         if self._own_assets is None:
-            raise RuntimeError("a standby's assets are copies, and no distribution reads them")
+            raise RuntimeError("a standby's assets are copies without a distribution: declare the edge in the primary")
         self._own_assets.set_policy(
             {
                 "Sid": "PublicAssetsByOurDistribution",
@@ -190,7 +199,7 @@ class Storage(ComponentResource):
         data: DataClass,
         *,
         expire_days: dict[str, int] | None = None,
-        policy_later: bool = False,
+        deferred_policy: bool = False,
     ) -> Bucket:
         args = BucketArgs(
             context=self._context,
@@ -199,15 +208,16 @@ class Storage(ComponentResource):
             kms_key_arn=self._keys.data_arn,
             expire_days=expire_days,
             logs_to=self.logs,
-            policy_later=policy_later,
+            deferred_policy=deferred_policy,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 
     def _copy(self, name: str, args: StorageArgs, sources: dict[str, Bucket]) -> Copies:
-        """A bucket in the recovery region for each of ``sources``, kept like it.
+        """Declare a replicated bucket in the recovery region for each of ``sources``.
 
-        State is not copied: it holds the key registry, which each stack's deployment writes for its own principals, and
-        nothing else may write. Logs are not: they tell of one region.
+        The state bucket has no copy, because it holds the key registry: each stack's deployment writes the registry for
+        its own principals, and no other principal may write it. The log bucket has no copy, because logs describe one
+        region.
         """
         region = args.recovery_region or args.context.region
         pairs = {
@@ -227,7 +237,7 @@ class Storage(ComponentResource):
             data=DataClass.CONFIDENTIAL,
             kms_key_arn=self._keys.copied_data_arn,
             expire_days=CLAIMS_EXPIRE if label == "results" else None,
-            elsewhere=True,
+            outside_stack_region=True,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 
@@ -249,16 +259,16 @@ class Storage(ComponentResource):
             context=context,
             label="logs",
             data=DataClass.INTERNAL,
-            kms_key_arn=None,  # S3 delivers access logs only into buckets without a KMS key of ours
+            kms_key_arn=None,  # S3 delivers access logs only into buckets without a customer managed KMS key
             expire_days={"": args.log_retention_days},
-            tiering=False,  # they expire before tiering pays
+            tiering=False,  # logs expire before tiering saves money
             statements=[s3_access_logs, *_log_delivery_statements(args)],
         )
         return Bucket(name, logs, ResourceOptions(parent=self))
 
 
 def _log_delivery_statements(args: StorageArgs) -> list[policies.Statement]:
-    """What the logs bucket lets the public face's services deliver; their paths are AWS's own."""
+    """Return the statements that let load balancer and CloudFront deliver logs; AWS defines the paths."""
     context = args.context
 
     def log_path(path: str) -> Output[str]:
@@ -275,8 +285,8 @@ def _log_delivery_statements(args: StorageArgs) -> list[policies.Statement]:
                 "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
                 "Action": "s3:PutObject",
                 "Resource": log_path(f"{LOAD_BALANCER_LOGS}/"),
-                # Not every delivery names its source, and the load balancer is not made unless its test file gets in;
-                # the path alone keeps others out, as AWS writes an account's logs below that account's number only.
+                # IfExists: not every delivery names its source, and AWS refuses to create the load balancer without a
+                # test file. The path alone excludes other accounts, because AWS writes below the account's number.
                 "Condition": {
                     "StringEqualsIfExists": {"aws:SourceAccount": context.account_id},
                     "ArnLikeIfExists": {"aws:SourceArn": context.arn("elasticloadbalancing", "loadbalancer/*")},

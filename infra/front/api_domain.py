@@ -1,4 +1,4 @@
-"""ApiDomain: the API under names of ours, beside the one that AWS gave it."""
+"""Custom domain names of the HTTP API, in addition to API Gateway's own address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ApiDomainArgs:
 
 
 class ApiDomain(ComponentResource):
-    """``api.<domain>`` and ``api-<region>.<domain>``, each leading to the stage without its name in the path."""
+    """Custom domain names ``api.<domain>`` and ``api-<region>.<domain>``, mapped to the stage without a path prefix."""
 
     regional: AliasTarget
     shared: AliasTarget

@@ -1,4 +1,4 @@
-"""App: the first application beside the swarm (NaviDocs), two colours behind one load balancer."""
+"""First application next to the swarm (NaviDocs): two colours behind one load balancer."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class AppArgs:
 
 
 class App(ComponentResource):
-    """What answers at ``app.<domain>``."""
+    """Application at ``app.<domain>``: load balancer, tenants' role, and two colours of instances."""
 
-    target: AliasTarget  # what its names point to
+    target: AliasTarget  # target of the application's DNS records
     balancer: LoadBalancer
     tenants: Tenants
 
@@ -82,7 +82,7 @@ class App(ComponentResource):
         attached = aws.iam.RolePolicyAttachment(
             f"{self._name}-session-manager",
             role=role.role_name,
-            # AWS's own policy: Session Manager instead of SSH, and the agent needs what AWS adds to it over time.
+            # AWS managed policy: Session Manager instead of SSH; AWS adds permissions as the agent needs them.
             policy_arn=f"arn:{context.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
             opts=child,
         )
@@ -95,7 +95,10 @@ class App(ComponentResource):
         )
 
     def _instance_group(self) -> tuple[Output[str], list[Resource]]:
-        """In: the application's port, from the load balancer. Out: HTTPS, to S3 and to AWS, by the ways there are."""
+        """Declare the security group of the instances, and its rules.
+
+        Ingress: the application's port, from the load balancer. Egress: HTTPS to S3, and to AWS by IPv6 or NAT.
+        """
         network, context = self._args.network, self._args.foundation.context
         group = aws.ec2.SecurityGroup(
             f"{self._name}-instances",
@@ -115,7 +118,7 @@ class App(ComponentResource):
                 "to-s3", group.id, HTTPS, inwards=False, prefix_list_id=network.endpoints.s3_prefix_list_id
             ),
         ]
-        # Systems Manager and STS publish no prefix lists, so HTTPS is open to all addresses, and nothing else is.
+        # Systems Manager and STS have no prefix lists, so HTTPS is open to all addresses; no other port is.
         if network.ipv6:
             rules.append(self._security_group_rule("to-aws", group.id, HTTPS, inwards=False, cidr_ipv6="::/0"))
         if network.nat:
@@ -141,7 +144,7 @@ class App(ComponentResource):
         )
 
     def _artifacts(self) -> dict[str, tuple[Input[str], str]]:
-        """Key and digest of what each colour runs: its release, or the placeholder until there is one."""
+        """Return object key and SHA-256 per colour: the release, or the placeholder until the first release."""
         found: dict[str, tuple[Input[str], str]] = {}
         placeholder: tuple[Input[str], str] | None = None
         for colour, release in self._args.settings.releases.items():
@@ -156,7 +159,7 @@ class App(ComponentResource):
         foundation, digest = self._args.foundation, user_data.placeholder_digest()
         key = f"{APP_ARTIFACTS}placeholder-{digest[:16]}.tar"
         if self._args.standby:
-            return key, digest  # the primary's, which was copied here
+            return key, digest  # the primary's placeholder, replicated to this region
         placeholder_object = aws.s3.BucketObjectv2(
             f"{self._name}-placeholder",
             bucket=foundation.storage.assets_bucket,
@@ -171,7 +174,10 @@ class App(ComponentResource):
         return placeholder_object.key, digest
 
     def _release(self, profile: aws.iam.InstanceProfile, group: Output[str], depends_on: tuple[Resource, ...]) -> None:
-        """Weight moves when the colours that run are up; the one that does not goes down after that."""
+        """Declare the colours.
+
+        Weights change after the running colours are healthy; an idle colour empties after the change of weights.
+        """
         args, artifacts = self._args, self._artifacts()
         environment = {
             "AWS_REGION": args.foundation.context.region,
@@ -180,7 +186,7 @@ class App(ComponentResource):
             "TENANT_ROLE_ARN": self.tenants.role_arn,
         }
         if args.network.ipv6:
-            # SDKs would ask STS for a tenant's credentials at its name for IPv4, where without NAT nothing answers.
+            # SDKs call STS at an IPv4-only name by default, which is unreachable without NAT.
             environment["AWS_ENDPOINT_URL_STS"] = f"https://sts.{args.foundation.context.region}.api.aws"
 
         def colour(colour_name: str, *after: Resource) -> Colour:

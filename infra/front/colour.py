@@ -1,4 +1,4 @@
-"""Colour: one half of a blue/green fleet, instances of one release over the zones, grown and mended by Auto Scaling."""
+"""One colour of the blue/green deployment: instances of one release across the zones, in an Auto Scaling group."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from infra.front import user_data
 from infra.naming.context import DataClass
 from infra.network.network import Network
 
-# EC2 looks the newest image up when it starts an instance: no invoke here, and no diff when AWS publishes one.
+# EC2 resolves the newest image at each instance start: no lookup in the program, and no diff after a new image.
 IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
 WARMUP_S = 120
-LONGEST_LIFE_S = 14 * 24 * 3600  # an instance is replaced by then, from an image with that fortnight's patches
+LONGEST_LIFE_S = 14 * 24 * 3600  # every instance is replaced within two weeks, from a patched image
 _Metric = aws.autoscaling.Metric
 _METRICS = (
     _Metric.GROUP_DESIRED_CAPACITY,
@@ -40,11 +40,11 @@ class ColourArgs:
     instance_profile_arn: Input[str]
     security_group_id: Input[str]
     target_group_arn: Input[str]
-    depends_on: tuple[Resource, ...]  # what an instance needs to pass its first checks, and what a group empties after
+    depends_on: tuple[Resource, ...]  # needed by an instance's first health checks; an idle group empties after them
 
 
 class Colour(ComponentResource):
-    """A launch template and its group; a group that does not run is empty and costs nothing."""
+    """Launch template and Auto Scaling group of one colour; an idle group is empty and costs nothing."""
 
     group_name: Output[str]
 
@@ -79,15 +79,15 @@ class Colour(ComponentResource):
             metadata_options={
                 "http_endpoint": "enabled",
                 "http_tokens": "required",
-                "http_put_response_hop_limit": 1,  # containers, should there be any, do not get the instance's role
+                "http_put_response_hop_limit": 1,  # containers on the instance cannot reach the instance's role
                 "instance_metadata_tags": "disabled",
             },
             block_device_mappings=[{"device_name": "/dev/xvda", "ebs": self._volume()}],
             network_interfaces=[self._interface()],
-            monitoring={"enabled": True},  # by the minute, or scaling hears of a rush five minutes later
+            monitoring={"enabled": True},  # metrics per minute; the default of five minutes delays scaling
             update_default_version=True,
             user_data=self._user_data(),
-            # The group tags the instances; what comes with one is tagged here.
+            # The group tags instances; the template tags their network interfaces and volumes.
             tag_specifications=[{"resource_type": kind, "tags": tags} for kind in ("network-interface", "volume")],
             tags=context.tags("front", DataClass.NONE, f"app-{args.colour}"),
             opts=ResourceOptions(parent=self),
@@ -140,10 +140,10 @@ class Colour(ComponentResource):
             name=self._physical_name(),
             min_size=args.settings.instances if runs else 0,
             max_size=args.settings.max_instances if runs else 0,
-            # Scaling sets the capacity between these two; a number here would set it back at every update. An empty
-            # group needs one: the provider waits for the capacity that it knows, the last one unless told otherwise.
+            # The scaling policy sets the capacity between minimum and maximum, and a number here would reset the
+            # capacity at every update. An empty group needs the 0: the provider waits for the last known capacity.
             desired_capacity=None if runs else 0,
-            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy, before traffic moves here
+            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy before traffic shifts
             vpc_zone_identifiers=args.network.private_subnet_ids,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[args.target_group_arn],
@@ -153,7 +153,7 @@ class Colour(ComponentResource):
             default_cooldown=WARMUP_S,
             max_instance_lifetime=LONGEST_LIFE_S,
             service_linked_role_arn=args.foundation.keys.auto_scaling_role_arn,
-            # No rollback by itself: AWS has none for a template that looks its image up. The other colour is the way.
+            # No automatic rollback: AWS has none for a template that resolves its image. Shift the weights instead.
             instance_refresh={
                 "strategy": "Rolling",
                 "preferences": {

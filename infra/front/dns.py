@@ -1,4 +1,4 @@
-"""Dns: the zone, who may issue certificates for it, and, where it is asked for, its signatures."""
+"""Hosted zone: CAA records, query logs, delegation, and DNSSEC if the settings switch signing on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from infra.foundation.keys import DELETION_WINDOW_DAYS, iam_delegation
 from infra.iam import policies
 from infra.naming.context import DataClass, StackContext
 
-GLOBAL_REGION = "us-east-1"  # where Route 53 looks for keys and log groups, and keeps its metrics
+GLOBAL_REGION = "us-east-1"  # region of Route 53's keys, log groups and metrics
 CAA_TTL_S = 3600
-DELEGATION_TTL_S = 172_800  # what the registries give
+DELEGATION_TTL_S = 172_800  # usual TTL of a registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class DnsArgs:
     foundation: Foundation
     settings: settings.DnsSettings
-    log_queries: bool = True  # Route 53 logs them in us-east-1 alone, with the addresses of who asks
-    primary_zone_id: Output[str] | None = None  # a standby's: the zone, and all that holds for the whole of it
+    log_queries: bool = True  # Route 53 logs queries, with resolvers' addresses, only in us-east-1
+    primary_zone_id: Output[str] | None = None  # standby only: the primary owns the zone and its records
 
     @property
     def standby(self) -> bool:
@@ -32,11 +32,11 @@ class DnsArgs:
 
 
 class Dns(ComponentResource):
-    """A new zone or an existing one; names are made by whoever has something to name."""
+    """Hosted zone, new or existing, with CAA records, query logs and DNSSEC; other components add their names."""
 
     domain: str
     zone_id: Output[str]
-    name_servers: Output[Sequence[str]] | None  # of a zone that was made here: what a registrar is told
+    name_servers: Output[Sequence[str]] | None  # of a new zone; the registrar needs these names
 
     def __init__(self, name: str, args: DnsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:Dns", name, opts=opts)
@@ -60,11 +60,11 @@ class Dns(ComponentResource):
         self.register_outputs({"zone_id": self.zone_id, "name_servers": self.name_servers})
 
     def regional_name(self, label: str) -> str:
-        """The name of ``what`` in this stack's region: api-eu-central-1.<domain>."""
+        """Return the name of ``label`` in this stack's region, such as api-eu-central-1.<domain>."""
         return regional_name(label, self._args.foundation.context.region, self.domain)
 
     def shared_name(self, label: str) -> str:
-        """The name that clients use, whichever region answers."""
+        """Return the name that clients use, independent of the region that answers."""
         return f"{label}.{self.domain}"
 
     def _zone(self) -> aws.route53.Zone:
@@ -75,8 +75,8 @@ class Dns(ComponentResource):
             comment=f"InfraFabric {context.stack}",
             force_destroy=False,
             tags=context.tags("front", DataClass.NONE, "zone"),
-            # A new zone has other name servers, which the registrar would have to be told. Pulumi would delete what has
-            # a name of our own first, and its records before that; here the name is what changes.
+            # A new zone has other name servers, and the registrar must be updated. Pulumi would delete a named resource
+            # and its records before the replacement; here the replacement has another name and comes first.
             opts=ResourceOptions(parent=self, protect=context.prod, delete_before_replace=False),
         )
 
@@ -137,12 +137,15 @@ class Dns(ComponentResource):
             f"{self._name}-query-log",
             zone_id=zone.zone_id,
             cloudwatch_log_group_arn=group.arn,
-            # Route 53 tries to write before it accepts, and takes one for a zone.
+            # Route 53 tests a write before it accepts the configuration, and allows one configuration per zone.
             opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
         )
 
     def _sign(self, zone: aws.route53.Zone) -> None:
-        """Sign the zone. The chain of trust starts when the parent holds the DS record, which Route 53 then shows."""
+        """Sign the zone with DNSSEC.
+
+        The chain of trust starts when the parent zone has the DS record, which Route 53 shows after signing.
+        """
         context, child = self._args.foundation.context, ResourceOptions(parent=self)
         key = aws.kms.Key(
             f"{self._name}-signing",
@@ -154,7 +157,7 @@ class Dns(ComponentResource):
             policy=_signing_policy(context),
             region=GLOBAL_REGION,
             tags=context.tags("front", DataClass.SECRET, "dnssec"),
-            opts=ResourceOptions(parent=self, protect=context.prod),  # without it the whole zone stops resolving
+            opts=ResourceOptions(parent=self, protect=context.prod),  # without the key the whole zone stops resolving
         )
         signer = aws.route53.KeySigningKey(
             f"{self._name}-signer",
@@ -173,11 +176,15 @@ class Dns(ComponentResource):
 
 
 def regional_name(label: str, region: str, domain: str) -> str:
+    """Return the name of ``label`` in ``region``, such as api-eu-central-1.<domain>."""
     return f"{label}-{region}.{domain}"
 
 
 def _signing_policy(context: StackContext) -> Output[str]:
-    """What Route 53 asks of a key for signing keys ("Working with customer managed keys for DNSSEC")."""
+    """Return the key policy that Route 53 requires of a key for signing keys.
+
+    Source: Route 53 Developer Guide, "Working with customer managed keys for DNSSEC".
+    """
     grantee = {
         "Effect": "Allow",
         "Principal": {"Service": "dnssec-route53.amazonaws.com"},

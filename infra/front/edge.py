@@ -1,4 +1,4 @@
-"""Edge: one CloudFront distribution in front of the application, the API and the public assets."""
+"""CloudFront distribution in front of the application, the API and the public assets."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from infra.front.edge_behaviors import (
 from infra.front.web_acl import WebAcl, WebAclArgs
 from infra.naming.context import DataClass
 
-# Paths of the API, see infra/api/definition.py. A report is read, so it is fetched from the other region if need be;
-# the rest starts and cancels sessions.
+# Paths of the API, see infra/api/definition.py. CloudFront may read a report from the other region; the remaining
+# paths start and cancel sessions.
 REPORTS, SESSIONS = "/sessions/*/report", "/sessions*"
 ASSETS = "assets"
-ERROR_TTL_S = 5  # an error that is over should be over for everybody
+ERROR_TTL_S = 5  # a short TTL, so that visitors do not see an error after its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,12 @@ class EdgeArgs:
     foundation: Foundation
     dns: Dns
     settings: settings.EdgeSettings
-    recovery_region: str | None  # where a standby answers under names of its own
-    depends_on: tuple[Resource, ...] = ()  # the names that it fetches from
+    recovery_region: str | None  # region of a standby with its own regional names
+    depends_on: tuple[Resource, ...] = ()  # the DNS names of the origins
 
 
 class Edge(ComponentResource):
-    """``<domain>`` and ``www.<domain>``."""
+    """CloudFront distribution for ``<domain>`` and ``www.<domain>``, with web ACL, logs and DNS records."""
 
     distribution_arn: Output[str]
     distribution_id: Output[str]
@@ -111,7 +111,10 @@ class Edge(ComponentResource):
         )
 
     def _origins(self) -> list[aws.cloudfront.DistributionOriginArgsDict]:
-        """The assets, and for app and API the name that fails over and, with a standby, the name of each region."""
+        """Return the origins: assets, and API and application under their shared names.
+
+        With a standby, API and application also have one origin per region.
+        """
         args, dns = self._args, self._args.dns
         access = aws.cloudfront.OriginAccessControl(
             f"{self._name}-access",
@@ -140,20 +143,23 @@ class Edge(ComponentResource):
         return [origin_group(label) for label in ("api", "app")] if self._args.recovery_region else None
 
     def _read_origin(self, label: str) -> str:
-        """CloudFront asks a group's second member for reads alone, and refuses a group where writes are allowed."""
+        """Return the origin for reads of ``label``: the origin group if there is a standby.
+
+        CloudFront retries only reads at a group's second member, and refuses a group for methods that write.
+        """
         return f"{label}-regions" if self._args.recovery_region else label
 
     def _paths(self) -> list[aws.cloudfront.DistributionOrderedCacheBehaviorArgsDict]:
-        """The first that matches counts."""
+        """Return the cache behaviors in order; CloudFront uses the first match."""
         return [
             {"path_pattern": f"/{PUBLIC_ASSETS}*", **cached_behavior(ASSETS)},
             {"path_pattern": REPORTS, **behavior(self._read_origin("api"), READ)},
             {"path_pattern": SESSIONS, **behavior("api", WRITE)},
             *({"path_pattern": path, **behavior("app", WRITE)} for path in self._args.settings.write_paths),
-        ]  # pyright: ignore[reportReturnType]  # the two kinds of behaviour differ by the path alone
+        ]  # pyright: ignore[reportReturnType]  # the two behavior types differ only in the path
 
     def _deliver_logs(self, distribution: aws.cloudfront.Distribution) -> None:
-        """Standard logging, version 2: version 1 writes with an ACL, which our buckets refuse."""
+        """Declare standard logging v2; version 1 needs ACLs, which the log bucket refuses."""
         foundation, child = self._args.foundation, ResourceOptions(parent=self)
         source = aws.cloudwatch.LogDeliverySource(
             f"{self._name}-log-source",
@@ -194,7 +200,7 @@ class Edge(ComponentResource):
                         {
                             "name": distribution.domain_name,
                             "zone_id": distribution.hosted_zone_id,
-                            "evaluate_target_health": False,  # Route 53 cannot for CloudFront
+                            "evaluate_target_health": False,  # not supported for CloudFront
                         }
                     ],
                     opts=ResourceOptions(parent=self),

@@ -1,4 +1,4 @@
-"""Face: what the world sees of a stack, each part after what it stands on; all of it is off unless the settings ask."""
+"""Public frontend: DNS names, application, CloudFront and web ACLs; the settings switch on each part."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from infra.network.network import Network
 from infra.settings import Settings
 
 NO_ALARM_TOPIC = (
-    "nobody is told when the names of this stack do not answer: Route 53's alarms are in us-east-1 and speak to topics "
-    "there alone, and neither this stack nor a primary of it has alerts (settings.observability) in that region"
+    "alarms on this stack's DNS names notify no topic: Route 53's alarms are in us-east-1 and can only use topics in "
+    "that region, but neither this stack nor its primary has alerts there; set observability in a stack in us-east-1"
 )
 
 
@@ -34,15 +34,15 @@ class PublicFrontendArgs:
     network: Network | None
     api: Api
     settings: Settings
-    primary_zone_id: Output[str] | None = None  # a standby's: the zone that it writes its names into
-    primary_topics: Output[list[str]] | None = None  # likewise: where its primary's alerts are heard in us-east-1
+    primary_zone_id: Output[str] | None = None  # standby only: zone for the stack's names
+    primary_topics: Output[list[str]] | None = None  # standby only: the primary's alert topic in us-east-1
     alerts: Alerts | None = None
 
 
 class PublicFrontend(ComponentResource):
-    """Names, application, edge, and the web ACL of what stands in the region."""
+    """DNS names, application, CloudFront distribution, and the web ACL of the region."""
 
-    zone: dict[str, object] | None  # id, and the name servers of a zone that was made here
+    zone: dict[str, object] | None  # id, and the name servers of a new zone
     dns: Dns | None = None
     app: App | None = None
     edge: Edge | None = None
@@ -88,20 +88,21 @@ class PublicFrontend(ComponentResource):
 
     @property
     def _failover_role(self) -> Literal["alone", "PRIMARY", "SECONDARY", "none"]:
+        """Role of this stack in the shared names."""
         if self._args.settings.failover:
             return "SECONDARY" if self._standby else "PRIMARY"
         return "none" if self._standby else "alone"
 
     @property
     def _alarm_topics(self) -> AlarmTopics | None:
-        """This stack's topic where it is in us-east-1; else a standby's primary may have one there."""
+        """Alert topic in us-east-1: this stack's topic, or the topic of a standby's primary; None without alerts."""
         alerts, primary_topics = self._args.alerts, self._args.primary_topics
         if alerts and self._args.foundation.context.region == GLOBAL_REGION:
             return AlarmTopics(topics=[alerts.topic_arn], resource_policy=alerts.resource_policy)
         return AlarmTopics(topics=primary_topics) if alerts and primary_topics is not None else None
 
     def _warn_without_alarms(self) -> None:
-        """Say it in the preview when the stack has alerts, and still nobody hears of a name that does not answer."""
+        """Warn in the preview if the stack has alerts, but its DNS alarms can notify no topic."""
         if self._args.alerts and self.names:
             topics = Output.from_input(self._alarm_topics.topics if self._alarm_topics else [])
             topics.apply(lambda found: None if found else pulumi.log.warn(NO_ALARM_TOPIC))
@@ -156,7 +157,10 @@ class PublicFrontend(ComponentResource):
         )
 
     def _add_web_acl(self) -> None:
-        """One ACL for all that stands in the region: it is paid for by the ACL and by the rule."""
+        """Declare one web ACL for API and application.
+
+        One for both, because AWS bills per web ACL and per rule.
+        """
         settings = self._args.settings
         protects_app = settings.app is not None and settings.app.waf
         if not (settings.api.waf or protects_app):
@@ -168,7 +172,7 @@ class PublicFrontend(ComponentResource):
                 label="region",
                 scope="REGIONAL",
                 rate_limit_per_ip=settings.api.rate_limit_per_ip,
-                # A standby's primary may have one: its reads, and names that fail over, bring it here.
+                # The distribution of a standby's primary sends reads here, and requests after a failover.
                 behind_cloudfront=settings.edge is not None or self._standby,
             ),
             self._child,

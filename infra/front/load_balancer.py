@@ -1,4 +1,4 @@
-"""LoadBalancer: HTTPS from the world, shared out between two colours by weight."""
+"""Application Load Balancer: public HTTPS, distributed to two colours by weight."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from infra.network.network import Network
 
 HTTP, HTTPS, APP_PORT = 80, 443, 8080
 HEALTH_PATH = "/healthz"
-# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can: what Elastic Load
-# Balancing recommends ("Security policies for your Application Load Balancer").
+# At least TLS 1.2 with forward secrecy, and hybrid post-quantum key exchange if the client can: recommended by Elastic
+# Load Balancing ("Security policies for your Application Load Balancer").
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 _ALL_ADDRESSES = {"v4": "0.0.0.0/0", "v6": "::/0"}
 
@@ -26,19 +26,19 @@ class LoadBalancerArgs:
     foundation: Foundation
     network: Network
     certificate_arn: Input[str]
-    names: Sequence[str]  # whatever else is asked for is not found
-    weights: Mapping[str, int]  # by colour, together 100
+    names: Sequence[str]  # requests for other host names get 404
+    weights: Mapping[str, int]  # by colour; the sum is 100
 
 
 class LoadBalancer(ComponentResource):
-    """The load balancer, its doors, and a target group for each colour."""
+    """Application Load Balancer with public ingress, a TLS listener, and one target group per colour."""
 
     arn: Output[str]
     dns_name: Output[str]
     zone_id: Output[str]
     security_group_id: Output[str]
     target_group_arns: dict[str, Output[str]]  # by colour
-    health_check_rule: aws.lb.ListenerRule  # target groups are in use, and their targets checked, from here on
+    health_check_rule: aws.lb.ListenerRule  # starts the health checks of both target groups
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:LoadBalancer", name, opts=opts)
@@ -63,7 +63,7 @@ class LoadBalancer(ComponentResource):
         self.register_outputs({"arn": self.arn, "dns_name": self.dns_name})
 
     def _public_ingress(self) -> None:
-        """It is the public door of the application: HTTPS, and HTTP to be sent there."""
+        """Open the public ports of the application: HTTPS, and HTTP for the redirect to HTTPS."""
         ranges = _ALL_ADDRESSES if self._args.network.ipv6 else {"v4": _ALL_ADDRESSES["v4"]}
         for family, address_range in ranges.items():
             for port in (HTTP, HTTPS):
@@ -84,7 +84,7 @@ class LoadBalancer(ComponentResource):
         args, context = self._args, self._args.foundation.context
         return aws.lb.LoadBalancer(
             f"{self._name}-balancer",
-            name=context.physical_name("app"),  # 31 characters at most; AWS takes 32
+            name=context.physical_name("app"),  # at most 31 characters; AWS allows 32
             load_balancer_type="application",
             internal=False,
             ip_address_type="dualstack" if args.network.ipv6 else "ipv4",
@@ -101,11 +101,12 @@ class LoadBalancer(ComponentResource):
                 "enabled": True,
             },
             tags=self._tags("app"),
-            # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
+            # AWS writes a test object into the log bucket, and requires a VPC with an internet route.
             opts=ResourceOptions(
                 parent=self,
                 depends_on=[args.foundation.storage.logs.resource_policy, args.network.public_route],
-                protect=context.prod,  # AWS refuses its deletion there: better the preview does, before others are gone
+                # AWS refuses the deletion in prod; with the protection the preview stops before other deletions.
+                protect=context.prod,
             ),
         )
 
@@ -113,9 +114,9 @@ class LoadBalancer(ComponentResource):
         context = self._args.foundation.context
         target_group = aws.lb.TargetGroup(
             f"{self._name}-{colour}",
-            name=f"if-{context.stack}-app-{colour}",  # AWS takes 32 characters, and the project's name does not fit in
+            name=f"if-{context.stack}-app-{colour}",  # AWS allows 32 characters, too few for the project's name
             port=APP_PORT,
-            protocol="HTTP",  # within the VPC, from the load balancer's group to the instances' alone
+            protocol="HTTP",  # inside the VPC, between the two security groups only
             protocol_version="HTTP1",
             target_type="instance",
             ip_address_type="ipv4",
@@ -176,13 +177,21 @@ class LoadBalancer(ComponentResource):
         )
 
     def set_weights(self, after: Sequence[Resource]) -> aws.lb.ListenerRule:
-        """The one switch of a release: how much of the traffic each colour has, once ``after`` can take it."""
+        """Declare the rule that distributes requests to the colours by weight; a release changes only this rule.
+
+        Args:
+            after: resources that must be ready to receive traffic.
+        """
         return self._rule("weights", 10, self._args.weights, "app-weights", after)
 
     def _rule(
         self, name: str, priority: int, weights: Mapping[str, int], label: str, after: Sequence[Resource] = ()
     ) -> aws.lb.ListenerRule:
-        """``checked`` stands behind ``weights`` and is never reached: it puts both target groups to use before that."""
+        """Declare a forwarding rule.
+
+        The rule ``checked`` has a lower priority than ``weights``, so no request reaches it; it attaches both target
+        groups to the listener early, because AWS checks the health of attached groups only.
+        """
         shares: list[aws.lb.ListenerRuleActionForwardTargetGroupArgsDict] = [
             {"arn": self.target_group_arns[colour], "weight": weight} for colour, weight in weights.items()
         ]

@@ -1,4 +1,4 @@
-"""PublicName: the names of one endpoint, the regional one and the one that fails over, and what watches it."""
+"""DNS names of one endpoint, regional and shared, with health check and alarm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.naming.context import DataClass, StackContext
 
 @dataclass(frozen=True, kw_only=True)
 class AliasTarget:
-    """What a name points to."""
+    """Target of a Route 53 alias record."""
 
     name: Input[str]
     zone_id: Input[str]
@@ -24,10 +24,12 @@ class AliasTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmTopics:
-    """Topics in us-east-1: Route 53 has its metrics there alone, and an alarm speaks to its own region only."""
+    """SNS topics in us-east-1, the only region with Route 53 metrics; an alarm can only notify its own region."""
 
     topics: Input[Sequence[Input[str]]]
-    resource_policy: pulumi.Resource | None = None  # what an alarm waits for, where this stack has to let it in
+    resource_policy: pulumi.Resource | None = (
+        None  # an alarm depends on the topic's policy if this stack owns the topic
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +39,15 @@ class PublicNameArgs:
     label: str  # api, app
     health_path: str
     regional: AliasTarget
-    shared: AliasTarget  # the API has an address for each name, a load balancer one for both
-    # The part of this stack in the shared name: alone it is a plain record; a standby without failover has none.
+    shared: AliasTarget  # differs from ``regional`` for the API; a load balancer has one target
+    # Role of this stack in the shared name: alone is a plain record; a standby without failover has no record.
     failover_role: Literal["alone", "PRIMARY", "SECONDARY", "none"] = "alone"
     ipv6: bool = True
-    notify: AlarmTopics | None = None  # who hears of it when the regional name cannot be reached
+    notify: AlarmTopics | None = None  # notified if Route 53 cannot reach the regional name
 
 
 class PublicName(ComponentResource):
-    """``<what>-<region>.<domain>`` and ``<what>.<domain>``, both by alias records."""
+    """Alias records ``<label>-<region>.<domain>`` and ``<label>.<domain>``, with a health check and an alarm."""
 
     health_check_id: Output[str]
     alarm_arn: Output[str]
@@ -65,7 +67,7 @@ class PublicName(ComponentResource):
             failure_threshold=3,
             measure_latency=False,
             tags=args.context.tags("front", DataClass.NONE, f"{args.label}-{args.context.region}"),
-            # Else the old name would fail over at once on a new one that does not answer yet.
+            # With an in-place change the old name would fail over at once, because the new name does not answer yet.
             opts=ResourceOptions(parent=self, replace_on_changes=["fqdn"]),
         )
         self.health_check_id = check.id
@@ -93,8 +95,8 @@ class PublicName(ComponentResource):
             set_identifier=failover_role.lower() if fails_over else None,
             failover_routing_policies=[{"type": failover_role}] if fails_over else None,
             health_check_id=self.health_check_id if fails_over else None,
-            # The old one goes last: failing over or not is changed in place, both at one stroke, and another name waits
-            # for its certificate, perhaps for an hour.
+            # Default order, new record first: a changed failover role updates the record in place, and a new name waits
+            # for its certificate, possibly for an hour.
             opts=ResourceOptions(parent=self),
         )
 
@@ -111,9 +113,9 @@ class PublicName(ComponentResource):
             comparison_operator="LessThanThreshold",
             threshold=1,
             period=60,
-            evaluation_periods=1,  # the check has counted three failures by then
+            evaluation_periods=1,  # the health check has already counted three failures
             treat_missing_data="breaching",
-            region=GLOBAL_REGION,  # Route 53 has its metrics nowhere else
+            region=GLOBAL_REGION,  # the only region with Route 53 metrics
             alarm_actions=notified.topics if notified else None,
             ok_actions=notified.topics if notified else None,
             tags=context.tags("front", DataClass.NONE, f"{self._args.label}-unhealthy"),

@@ -1,8 +1,8 @@
-"""Tenants: a role for one tenant at a time. What it may touch follows from the tag that its session carries.
+"""Role of the application for one tenant at a time; the session tag ``tenant`` limits the rights.
 
-The application takes the role with the tag ``tenant``, and works with the session's credentials: a request for another
-tenant's object is refused by IAM, whatever the application's code has mixed up. Rows are kept apart by row-level
-security, see infrafabric/recorder/migrations/0002_tenants.sql.
+The application assumes the role with the session tag, and works with the session's credentials. IAM then denies access
+to another tenant's objects, even if the application's code confuses tenants. Row-level security separates database
+rows, see infrafabric/recorder/migrations/0002_tenants.sql.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TenantsArgs:
 
 
 class Tenants(ComponentResource):
-    """The role, and the right of ``taken_by`` to take it for one tenant."""
+    """IAM role for one tenant at a time, and the application's right to assume the role."""
 
     role_arn: Output[str]
 
@@ -38,8 +38,8 @@ class Tenants(ComponentResource):
                 "Effect": "Allow",
                 "Principal": {"AWS": args.application_role.arn},
                 "Action": ["sts:AssumeRole", "sts:TagSession"],
-                # Without the tag the prefix would be empty; with a slash in it, a place within another tenant's. STS
-                # itself takes no wildcard in a tag.
+                # A missing tag would give an empty prefix; a slash in the tag would give a path inside another tenant's
+                # prefix. STS itself refuses wildcards in a tag.
                 "Condition": {
                     "StringLike": {f"aws:RequestTag/{TAG}": "?*"},
                     "StringNotLike": {f"aws:RequestTag/{TAG}": "*/*"},

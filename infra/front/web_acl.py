@@ -1,4 +1,4 @@
-"""WebAcl: what is refused before it reaches anything of ours; one for CloudFront, one for what stands in the region."""
+"""AWS WAF web ACL: one for CloudFront, one for the API and the load balancer of the region."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.naming.context import DataClass
 
-# Rules of the common set that look into bodies. Goals and findings are prose that may quote a URL, a path or markup,
-# and are larger than 8 kB: these count, and do not block.
+# Body rules of the common rule set, which only count here. Goals and findings are prose that may quote a URL, a path or
+# markup, and may exceed 8 kB, so blocking would refuse valid requests.
 _BODY_RULES = (
     "CrossSiteScripting_BODY",
     "EC2MetaDataSSRF_BODY",
@@ -22,15 +22,15 @@ _BODY_RULES = (
     "GenericRFI_BODY",
     "SizeRestrictions_BODY",
 )
-# By AWS, in the order of their capacity: what is cheap to tell is told first.
+# AWS managed rule groups, cheapest capacity first.
 _MANAGED: Mapping[str, Sequence[str]] = {
     "AWSManagedRulesAmazonIpReputationList": (),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
     "AWSManagedRulesCommonRuleSet": _BODY_RULES,
 }
 WINDOW_S = 300
-FORWARDED = "X-Forwarded-For"  # CloudFront says here for whom it asks
-_Statement = dict[str, Any]  # of a rule
+FORWARDED = "X-Forwarded-For"  # CloudFront puts the visitor's address here
+_Statement = dict[str, Any]  # WAF rule, or part of a rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class WebAclArgs:
     label: str  # edge, region
     scope: Literal["CLOUDFRONT", "REGIONAL"]
     rate_limit_per_ip: int  # requests in five minutes
-    behind_cloudfront: bool = False  # then an address is what CloudFront says, or all of its visitors were one
+    behind_cloudfront: bool = False  # count visitors by the forwarded address, not by CloudFront's
 
 
 class WebAcl(ComponentResource):
-    """A rate limit and AWS's managed rules, with a log of what they matched."""
+    """WAF web ACL with a rate limit, AWS managed rules, and a log of matched requests."""
 
     arn: Output[str]
 
@@ -51,7 +51,9 @@ class WebAcl(ComponentResource):
         super().__init__("infrafabric:front:WebAcl", name, opts=opts)
         self._name, self._args = name, args
         context = args.foundation.context
-        self._region = "us-east-1" if args.scope == "CLOUDFRONT" else None  # CloudFront's are made there alone
+        self._region = (
+            "us-east-1" if args.scope == "CLOUDFRONT" else None
+        )  # AWS keeps CloudFront's web ACLs in us-east-1
         acl = aws.wafv2.WebAcl(
             f"{name}-acl",
             name=context.physical_name(args.label),
@@ -69,7 +71,7 @@ class WebAcl(ComponentResource):
         self.register_outputs({"arn": self.arn})
 
     def protect(self, name: str, resource_arn: Input[str], parent: Resource) -> None:
-        """Stand before a load balancer or a stage; a distribution names its ACL itself."""
+        """Associate the web ACL with a load balancer or an API stage; a distribution names its web ACL itself."""
         aws.wafv2.WebAclAssociation(
             name,
             resource_arn=resource_arn,
@@ -87,12 +89,12 @@ class WebAcl(ComponentResource):
         return [{**rule, "priority": priority} for priority, rule in enumerate([*limits, *managed])]
 
     def _forwarded_limit(self) -> _Statement:
-        """By the address that CloudFront says. WAF leaves out what does not have the header at all."""
+        """Return the rate limit by forwarded address; WAF ignores requests without the header."""
         forwarded = {"header_name": FORWARDED, "fallback_behavior": "MATCH"}
         return self._limit("rate", {"aggregate_key_type": "FORWARDED_IP", "forwarded_ip_config": forwarded})
 
     def _direct_limit(self) -> _Statement:
-        """Who comes past CloudFront, as clients of the API do: nobody has put the header there for them."""
+        """Return the rate limit for requests without the header: API clients that bypass CloudFront."""
         has_header: _Statement = {
             "field_to_match": {"single_header": {"name": FORWARDED.lower()}},
             "comparison_operator": "GT",
@@ -129,7 +131,7 @@ class WebAcl(ComponentResource):
         foundation, child = self._args.foundation, ResourceOptions(parent=self)
         group = aws.cloudwatch.LogGroup(
             f"{self._name}-logs",
-            name=f"aws-waf-logs-{foundation.context.physical_name(self._args.label)}",  # WAF takes no other prefix
+            name=f"aws-waf-logs-{foundation.context.physical_name(self._args.label)}",  # WAF requires this prefix
             retention_in_days=foundation.log_retention_days,
             kms_key_id=foundation.keys.data_arn_in(self._region or foundation.context.region),
             region=self._region,

@@ -1,6 +1,6 @@
-"""The program's graph without an engine: what a stack would declare, captured once and read by whoever needs it.
+"""Graph of a stack without a Pulumi engine: all declared resources, captured once.
 
-Tests, cost, policy, validation and diagrams look at the same thing: the real program, run to its end under mocks.
+Tests, cost, policy, validation and diagrams read the same graph: the real program, run to its end under mocks.
 """
 
 from infra.graph.capture import Graph, Resource, capture

@@ -1,4 +1,4 @@
-"""What AWS would answer while a graph is captured: computed outputs and invokes, as far as the program reads them."""
+"""Mock outputs of AWS resources and invokes, as far as the program reads outputs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Outputs = dict[str, Any]
 
 
 def invoke_outputs(token: str, args: Mapping[str, Any]) -> Outputs:
-    """The answer to an invoke.
+    """Return the mock outputs of an invoke.
 
     Raises:
-        NotImplementedError: the program asks AWS something that nobody has an answer for here.
+        NotImplementedError: no mock outputs are defined for ``token``.
     """
     outputs = _INVOKES.get(token)
     if outputs is None:
@@ -29,7 +29,7 @@ def invoke_outputs(token: str, args: Mapping[str, Any]) -> Outputs:
 
 
 def resource_outputs(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> tuple[str, Outputs]:
-    """Id and outputs of a resource that was created with ``inputs``."""
+    """Return the id and the mock outputs of a resource with ``inputs``."""
     fill_in = _COMPUTED.get(type_.removeprefix("aws:"))
     computed = fill_in(name, inputs, region) if fill_in else {}
     outputs = {"arn": _arn(type_, name, inputs, region), **inputs, **computed}
@@ -37,7 +37,7 @@ def resource_outputs(type_: str, name: str, inputs: Mapping[str, Any], region: s
 
 
 def public_key_der(key_id: str) -> str:
-    """A real Ed25519 public key for a key that is not there: the same one for the same key."""
+    """Return a valid Ed25519 public key for a mock key; the same key id gives the same key."""
     private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(key_id.encode()).digest())
     return base64.b64encode(private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
@@ -104,7 +104,7 @@ def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
 
 
 def _certificate(_: str, inputs: Mapping[str, Any], __: str) -> Outputs:
-    """ACM's questions, in an order that is not the names'."""
+    """Return ACM's validation records, in another order than the names."""
     names = sorted({inputs["domainName"], *inputs.get("subjectAlternativeNames", ())}, reverse=True)
     options = [
         {

@@ -1,4 +1,4 @@
-"""Backups: AWS Backup for what cannot be made again, apart from the stores and, by setting, locked."""
+"""AWS Backup for the stores, in a separate vault with an optional lock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from infra.foundation.keys import Keys
 from infra.iam import policies
 from infra.naming.context import DataClass, StackContext
 
-DAILY = "cron(0 5 ? * * *)"  # after RDS's own backup and maintenance windows, 03:00 to 05:00
+DAILY = "cron(0 5 ? * * *)"  # after RDS's backup and maintenance windows, 03:00 to 05:00
 MONTHLY = "cron(0 6 1 * ? *)"
-GRACE_DAYS = 3  # before a compliance lock closes for ever: AWS's least
+GRACE_DAYS = 3  # until a compliance lock becomes permanent; AWS's minimum
 _POLICIES = ("AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForRestores")
 
 
@@ -25,11 +25,11 @@ class BackupsArgs:
     context: StackContext
     keys: Keys
     settings: settings.BackupSettings
-    resources: Mapping[str, Input[str]]  # ARNs, by what they are
+    resources: Mapping[str, Input[str]]  # ARNs by label
 
 
 class Backups(ComponentResource):
-    """A vault, a plan, and what it is for."""
+    """AWS Backup vault, and a plan for the database and the sessions table."""
 
     vault_arn: Output[str]
 
@@ -42,7 +42,7 @@ class Backups(ComponentResource):
             kms_key_arn=args.keys.data_arn,
             force_destroy=not context.prod,
             tags=context.tags("guardrails", DataClass.CONFIDENTIAL, "vault"),
-            # AWS Backup deletes no vault with backups in it, and these are for the day when all else is gone.
+            # AWS Backup deletes no vault with backups, and prod's backups must outlive the stack.
             opts=ResourceOptions(parent=self, protect=context.prod, retain_on_delete=context.prod),
         )
         self.vault_arn = vault.arn
@@ -78,8 +78,8 @@ class Backups(ComponentResource):
             min_retention_days=backup_settings.daily_days,
             max_retention_days=backup_settings.monthly_days,
             changeable_for_days=GRACE_DAYS if backup_settings.vault_lock == "compliance" else None,
-            # A vault has one lock, and any change makes another: were the old one deleted last, it would take the new
-            # one along.
+            # A vault has one lock, and every change replaces the lock. Deleted last, the old lock would remove the new
+            # lock as well.
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
 
@@ -96,7 +96,7 @@ class Backups(ComponentResource):
             aws.iam.RolePolicyAttachment(
                 f"{self._name}-{number}",
                 role=role.name,
-                # AWS's own policies: what a backup of a store takes is AWS's to know, and changes with the store.
+                # AWS managed policies: the rights that a backup needs differ per store, and change over time.
                 policy_arn=f"arn:{context.partition}:iam::aws:policy/service-role/{policy}",
                 opts=child,
             )

@@ -1,4 +1,4 @@
-"""ConfigurationHistory: AWS Config, which remembers how each resource of the region was set up, and when it changed."""
+"""AWS Config: history of the configuration of every resource in the region."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ConfigurationHistoryArgs:
 
 
 class ConfigurationHistory(ComponentResource):
-    """One recorder per account and region."""
+    """AWS Config recorder, which exists once per account and region, and its bucket."""
 
     def __init__(self, name: str, args: ConfigurationHistoryArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:ConfigurationHistory", name, opts=opts)
         self._name, self._args, context = name, args, args.foundation.context
-        # Not the audit bucket: Config cannot write to a bucket whose objects are locked by default.
+        # Not the audit bucket: AWS Config cannot write to a bucket with a default object lock.
         bucket = Bucket(f"{name}-history", self._bucket_args(), ResourceOptions(parent=self))
         role, ready = self._role(bucket)
         recorder = aws.cfg.Recorder(
@@ -51,7 +51,7 @@ class ConfigurationHistory(ComponentResource):
             f"{name}-on",
             name=recorder.name,
             is_enabled=True,
-            opts=ResourceOptions(parent=self, depends_on=[channel]),  # a recorder starts only with a channel
+            opts=ResourceOptions(parent=self, depends_on=[channel]),  # a recorder needs a channel to start
         )
         self.register_outputs({})
 
@@ -73,13 +73,13 @@ class ConfigurationHistory(ComponentResource):
         role = Role(self._name, tags, child, service="config.amazonaws.com")
         role.allow("LookAtBucket", "s3:GetBucketAcl", "s3:ListBucket", on=bucket.arn)
         below = Output.concat(bucket.arn, f"/{PREFIX}/AWSLogs/", foundation.context.account_id, "/*")
-        # With an ACL that gives the bucket's owner everything, as Config sets it on each object.
+        # AWS Config sets the ACL bucket-owner-full-control on each object.
         role.allow("WriteHistory", "s3:PutObject", "s3:PutObjectAcl", on=below)
         foundation.keys.grant_use(role, "s3")
         reads = aws.iam.RolePolicyAttachment(
             f"{self._name}-reads",
             role=role.role_name,
-            # AWS's own policy: it reads each type that Config knows, and AWS extends it with each new one.
+            # AWS managed policy: reads every type that AWS Config supports, and AWS extends the policy for new types.
             policy_arn=f"arn:{foundation.context.partition}:iam::aws:policy/service-role/AWS_ConfigRole",
             opts=child,
         )

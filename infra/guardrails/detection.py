@@ -1,4 +1,4 @@
-"""Detection: GuardDuty and Security Hub, one of each per account and region."""
+"""GuardDuty and Security Hub, each once per account and region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra import settings
 from infra.messaging.alerts import Alerts
 from infra.naming.context import DataClass, StackContext
 
-HIGH = 7.0  # GuardDuty's severity from which a finding wants somebody now
+HIGH = 7.0  # lowest GuardDuty severity that needs an immediate reaction
 STANDARD = "aws-foundational-security-best-practices/v/1.0.0"
 
 
@@ -26,7 +26,7 @@ class DetectionArgs:
 
 
 class Detection(ComponentResource):
-    """Findings of high severity go to the alert topic."""
+    """GuardDuty detector and Security Hub; findings of high severity go to the alert topic."""
 
     def __init__(self, name: str, args: DetectionArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:Detection", name, opts=opts)
@@ -53,7 +53,8 @@ class Detection(ComponentResource):
         context = self._args.context
         hub = aws.securityhub.Account(
             f"{self._name}-hub",
-            enable_default_standards=False,  # it would bring CIS as well, which asks for what we answer elsewhere
+            # The default standards include CIS, whose controls overlap with our other guardrails.
+            enable_default_standards=False,
             control_finding_generator="SECURITY_CONTROL",
             auto_enable_controls=True,
             opts=ResourceOptions(parent=self),
@@ -64,7 +65,7 @@ class Detection(ComponentResource):
             opts=ResourceOptions(
                 parent=self,
                 depends_on=[hub],
-                # The provider waits three minutes for some hundreds of controls: terraform-provider-aws#42688.
+                # The provider's three minutes are too short for hundreds of controls: terraform-provider-aws#42688.
                 custom_timeouts=CustomTimeouts(create="20m", delete="20m"),
             ),
         )

@@ -1,4 +1,4 @@
-"""GithubOidc: how GitHub Actions previews, compares and deploys this stack without a key that could leak."""
+"""GitHub Actions roles by OpenID Connect, for preview, drift detection and deployment without a stored access key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from infra.iam import policies
 from infra.naming.context import DataClass, StackContext
 
 AUDIENCE = "sts.amazonaws.com"
-SESSION_S = 7200  # an update of prod may wait an hour and more for certificates and a database
+SESSION_S = 7200  # an update of prod may wait more than an hour for certificates and a database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +30,16 @@ class GithubOidcArgs:
     context: StackContext
     settings: settings.GithubOidcSettings
     boundary: Boundary
-    data_key_arn: Input[str]  # with which secrets and variables are encrypted
-    primary_stack: str | None = None  # a standby's: the name of the stack whose role its instances are made as
+    data_key_arn: Input[str]  # key of secrets and environment variables
+    primary_stack: str | None = None  # standby only: stack that owns the instances' service-linked role
 
 
 class GithubOidc(ComponentResource):
-    """Three roles: a pull request may look, main may compare all that there is, an approved environment may deploy.
+    """IAM roles for GitHub Actions: preview for pull requests, drift for main, deploy for an approved environment.
 
-    None can be bounded by the stack's boundary, which forbids making roles. The deploy role is bounded differently:
-    it makes and changes only roles that carry the boundary, and not itself. Whoever widens the boundary or these roles
-    is an administrator, at their own keyboard.
+    The stack's boundary cannot apply to these roles, because the boundary forbids creating roles. The deploy role has
+    another limit: it creates and changes only roles with the boundary, and not itself. Widening the boundary or these
+    roles needs an administrator.
     """
 
     role_arns: dict[str, Output[str]]  # preview, drift, deploy
@@ -72,7 +72,7 @@ class GithubOidc(ComponentResource):
             f"{self._name}-provider",
             url=f"https://{ISSUER}",
             client_id_lists=[AUDIENCE],
-            # No thumbprints: AWS knows GitHub's certificates itself, and fills them in.
+            # No thumbprints: AWS trusts GitHub's certificates by itself, and fills the thumbprints in.
             tags=context.tags("guardrails", DataClass.NONE, "github"),
             opts=ResourceOptions(parent=self),
         )

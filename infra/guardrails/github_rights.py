@@ -1,4 +1,4 @@
-"""What the roles of GitHub Actions may do: the statements of their policies."""
+"""Policy statements of the GitHub Actions roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.naming.context import StackContext
 from infrafabric.operators.bootstrap import STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
-# What a deployment hands roles to.
+# AWS services that a deployment passes roles to.
 SERVICES = (
     "apigateway.amazonaws.com",
     "backup.amazonaws.com",
@@ -23,8 +23,10 @@ SERVICES = (
 
 
 def deny_content(context: StackContext) -> list[policies.Statement]:
-    """Whoever can open a pull request may see how things are set up, and nothing that they hold: what of
-    ReadOnlyAccess reads content is refused."""
+    """Return the statements that deny reading content, which ReadOnlyAccess would allow.
+
+    Anyone who can open a pull request may read the configuration of resources, but not the data in them.
+    """
     keys = f"arn:{context.partition}:apigateway:{context.region}::/apikeys"
     return [
         {
@@ -38,7 +40,7 @@ def deny_content(context: StackContext) -> list[policies.Statement]:
                 "dynamodb:PartiQLSelect",
                 "dynamodb:Query",
                 "dynamodb:Scan",
-                "lambda:GetDurableExecution",  # its input is a session's order; its history, what agents answered
+                "lambda:GetDurableExecution",  # the input is a session's order, the history has the agents' answers
                 "lambda:GetDurableExecutionHistory",
                 "lambda:GetDurableExecutionState",
                 "rds:DownloadCompleteDBLogFile",
@@ -76,16 +78,19 @@ def deny_content(context: StackContext) -> list[policies.Statement]:
                 "logs:StartLiveTail",
                 "logs:StartQuery",
             ],
-            # Lines of a log are content wherever it stands, and what a query found has no log in its name.
+            # Log lines are content in every log group, and the ARN of a query's results names no log group.
             "Resource": "*",
         },
     ]
 
 
 def allow_decrypting_state(context: StackContext) -> policies.Statement:
-    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted. Reading
-    is in ReadOnlyAccess, and a preview takes no lock (``diyBackend.Preview`` in pulumi/pulumi)."""
-    # All stacks keep their state in one region, which need not be the stack's own.
+    """Return the statement that lets a preview decrypt the secrets in Pulumi's state.
+
+    The state is in the bucket of ``fabric bootstrap``. ReadOnlyAccess allows reading the bucket, and a preview takes no
+    lock (``diyBackend.Preview`` in pulumi/pulumi).
+    """
+    # All stacks keep their state in one region, which may differ from the stack's region.
     keys = context.account_id.apply(lambda account: f"arn:{context.partition}:kms:*:{account}:key/*")
     return {
         "Sid": "DecryptState",
@@ -97,11 +102,13 @@ def allow_decrypting_state(context: StackContext) -> policies.Statement:
 
 
 def allow_comparing_values(context: StackContext, data_key_arn: Input[str]) -> list[policies.Statement]:
-    """Comparing a value with its state takes reading it, which ReadOnlyAccess does not grant: secrets, and the
-    variables of functions, which Lambda leaves out for whoever may not decrypt them.
+    """Return the statements that let drift detection compare secrets and environment variables with the state.
+
+    ReadOnlyAccess does not allow reading secrets, and Lambda omits environment variables for principals without
+    kms:Decrypt.
 
     Args:
-        data_key_arn: with which secrets and variables are encrypted.
+        data_key_arn: key of secrets and environment variables.
     """
     services = [f"{service}.{context.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
     return [
@@ -124,10 +131,12 @@ def allow_comparing_values(context: StackContext, data_key_arn: Input[str]) -> l
 def allow_deployment(
     context: StackContext, boundary_arn: Input[str], primary_stack: str | None
 ) -> list[policies.Statement]:
-    """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary.
+    """Return the IAM statements of a deployment: the stack's own roles, and only within the boundary.
+
+    PowerUserAccess, which the deploy role has as well, excludes IAM.
 
     Args:
-        primary_stack: a standby's: the name of the stack whose role its instances are made as.
+        primary_stack: standby only: stack that owns the instances' service-linked role.
     """
     return [
         *_manage_roles(context, boundary_arn),
@@ -176,7 +185,7 @@ def _manage_roles(context: StackContext, boundary_arn: Input[str]) -> list[polic
 
 
 def _manage_profiles_and_linked_roles(context: StackContext) -> list[policies.Statement]:
-    """What hangs on roles: profiles of instances, and the role that Auto Scaling has of its own."""
+    """Return the statements for instance profiles and for Auto Scaling's service-linked role."""
     return [
         {
             "Sid": "KeepInstanceProfiles",
@@ -193,7 +202,7 @@ def _manage_profiles_and_linked_roles(context: StackContext) -> list[policies.St
             "Resource": [_own_roles(context), iam_arn(context, f"instance-profile/{context.physical_name('*')}")],
         },
         {
-            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
+            # Auto Scaling's role for encrypted volumes; AWS builds its name from our suffix.
             "Sid": "KeepServiceLinkedRoles",
             "Effect": "Allow",
             "Action": [
@@ -212,7 +221,7 @@ def _manage_profiles_and_linked_roles(context: StackContext) -> list[policies.St
 def _pass_roles(context: StackContext, stack_of_role: str) -> list[policies.Statement]:
     return [
         {
-            # A group that names its role is refused to whoever may not pass it, service-linked or not.
+            # Creating a group that names its role needs iam:PassRole, even for a service-linked role.
             "Sid": "PassServiceLinkedRole",
             "Effect": "Allow",
             "Action": "iam:PassRole",
@@ -266,5 +275,5 @@ def _own_roles(context: StackContext) -> Output[str]:
 
 
 def iam_arn(context: StackContext, resource: str) -> Output[str]:
-    """Of the account, in no region, as all of IAM is."""
+    """Return an IAM ARN of the account; IAM ARNs have no region."""
     return context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:{resource}")

@@ -1,4 +1,4 @@
-"""Spending: a monthly budget for the stack, and a word when its costs leave their course."""
+"""Budget and cost anomaly detection of the stack."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ class SpendingArgs:
     context: StackContext
     alerts: Alerts
     budget: settings.BudgetSettings
-    guardrails: settings.GuardrailsSettings  # which of the two, and the anomaly's size
+    guardrails: settings.GuardrailsSettings  # switches, and the anomaly's minimum size
 
 
 class Spending(ComponentResource):
-    """Both know costs by tags, which Billing must have been told to count (docs/guardrails.md)."""
+    """Monthly budget and cost anomaly detection, both with alerts.
+
+    Both filter by cost allocation tags, which must be activated in Billing first (docs/guardrails.md).
+    """
 
     def __init__(self, name: str, args: SpendingArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:Spending", name, opts=opts)
@@ -45,7 +48,7 @@ class Spending(ComponentResource):
             limit_amount=f"{args.budget.monthly_usd:.2f}",
             limit_unit="USD",
             metrics="UnblendedCost",
-            # A filter of costs would take either tag for enough: an expression says that it must be both.
+            # A cost filter matches either tag; the expression requires both tags.
             filter_expression={
                 "ands": [
                     {"tags": {"key": key, "values": [value], "match_options": ["EQUALS"]}}
@@ -72,13 +75,13 @@ class Spending(ComponentResource):
 
     def _anomalies(self) -> None:
         args, context = self._args, self._args.context
-        # A monitor follows one tag, and of ours the cost center tells stacks apart.
+        # A monitor filters by one tag, and of our tags only the cost center distinguishes stacks.
         tags = {"Key": "CostCenter", "MatchOptions": None, "Values": [context.cost_center]}
-        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
+        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # in the form that AWS returns
         monitor = aws.costexplorer.AnomalyMonitor(
             f"{self._name}-monitor",
-            # Another cost center is another monitor. Of the same name it would have to go first, and the subscription
-            # still holds it.
+            # A changed cost center replaces the monitor. With the same name the old monitor would have to be deleted
+            # first, but the subscription still refers to the old monitor.
             name=f"{context.physical_name('costs')}-{context.cost_center}",
             monitor_type="CUSTOM",
             monitor_specification=json.dumps({**unused, "Tags": tags}, sort_keys=True),
@@ -88,7 +91,7 @@ class Spending(ComponentResource):
         aws.costexplorer.AnomalySubscription(
             f"{self._name}-anomalies",
             name=context.physical_name("costs"),
-            frequency="IMMEDIATE",  # the only one that a topic can have
+            frequency="IMMEDIATE",  # the only frequency for a topic
             monitor_arn_lists=[monitor.arn],
             subscribers=[{"type": "SNS", "address": args.alerts.topic_arn}],
             threshold_expression={

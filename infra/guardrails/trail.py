@@ -1,4 +1,4 @@
-"""Trail: who did what in the account, in a bucket where nobody can delete it before its time."""
+"""CloudTrail audit log, in a bucket with an object lock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ SERVICE = "cloudtrail.amazonaws.com"
 
 @dataclass(frozen=True, kw_only=True)
 class TrailArgs:
-    foundation: Foundation  # whose data key is lent by ``lent_key``
+    foundation: Foundation  # the data key's policy must contain ``data_key_statement``
     keep_days: int
 
 
 class Trail(ComponentResource):
-    """Management events of all regions, with digests that show a change; the first trail of an account is free."""
+    """CloudTrail trail of management events in all regions, with digests that reveal changes.
+
+    The first trail of an account is free.
+    """
 
     bucket_id: Output[str]
 
@@ -37,7 +40,7 @@ class Trail(ComponentResource):
                 component="guardrails",
                 data=DataClass.INTERNAL,
                 kms_key_arn=keys.data_arn,
-                expire_days={"": args.keep_days + 1},  # once the lock has opened
+                expire_days={"": args.keep_days + 1},  # one day after the object lock ends
                 lock_days=args.keep_days,
                 logs_to=args.foundation.storage.logs,
                 statements=_delivery(context),
@@ -56,26 +59,28 @@ class Trail(ComponentResource):
             tags=context.tags("guardrails", DataClass.INTERNAL, "trail"),
             opts=ResourceOptions(
                 parent=self, depends_on=[bucket.resource_policy]
-            ),  # CloudTrail tries the bucket at once
+            ),  # CloudTrail tests the bucket at once
         )
         self.bucket_id = bucket.bucket_id
         self.register_outputs({"bucket_id": self.bucket_id})
 
 
 def data_key_statement(context: StackContext) -> policies.Statement:
-    """What the data key's policy must say for the trail to be encrypted with it."""
+    """Return the key policy statement that lets CloudTrail encrypt the trail with the data key."""
     any_trail = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudtrail:*:{account}:trail/*")
     return {
         "Sid": "TrailOfThisAccount",
         "Effect": "Allow",
         "Principal": {"Service": SERVICE},
-        # Without Decrypt no trail is made into a bucket with a bucket key (AWS CloudTrail User Guide, "Configure AWS
-        # KMS key policies for CloudTrail").
+        # CloudTrail needs Decrypt to create a trail on a bucket with a bucket key (AWS CloudTrail User Guide,
+        # "Configure AWS KMS key policies for CloudTrail").
         "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
         "Resource": "*",  # in a key policy this means the key itself
         "Condition": {
             "StringEquals": {"aws:SourceArn": _arn(context)},
-            "StringLikeIfExists": {"kms:EncryptionContext:aws:cloudtrail:arn": any_trail},  # DescribeKey has none
+            "StringLikeIfExists": {
+                "kms:EncryptionContext:aws:cloudtrail:arn": any_trail
+            },  # DescribeKey has no encryption context
         },
     }
 

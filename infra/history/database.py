@@ -1,4 +1,4 @@
-"""Database: PostgreSQL on RDS, where the history of sessions outlives the sessions; in a standby, a replica of it."""
+"""PostgreSQL on RDS for the history of sessions; in a standby, a cross-region replica."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from infra.network.isolation import POSTGRES_PORT as PORT
 from infra.network.network import Network
 
 DB_NAME = "infrafabric"
-# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the
-# line must say it, or the IOPS of one volume are sent along, which RDS refuses
-# (hashicorp/terraform-provider-aws#28382). Below the line it takes neither.
+# From 400 GB on RDS stripes gp3 over four volumes, and the higher baseline is free. An update across 400 GB must set
+# the baseline explicitly; otherwise the provider sends the IOPS of one volume, which RDS refuses
+# (hashicorp/terraform-provider-aws#28382). Below 400 GB RDS accepts neither argument.
 STRIPED_FROM_GB = 400
 STRIPED = {"iops": 12_000, "storage_throughput": 500}  # throughput in MiB/s
-MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
+MASTER_USER = (
+    "ifadmin"  # only the migrator signs in as this user; other functions use IAM tokens and users from the migrations
+)
 RECORDER_USER = "recorder"
 LOG_EXPORTS = ("postgresql", "upgrade")
-# RDS calls a parameter that holds its default pending-reboot whatever was asked for, so "immediate" would show as a
+# RDS reports pending-reboot for every parameter with its default value, so apply_method "immediate" would show as a
 # change in every preview (hashicorp/terraform-provider-aws#39252). force_ssl is on by default since PostgreSQL 15.
 PARAMETERS: tuple[aws.rds.ParameterGroupParameterArgsDict, ...] = (
     {"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"},
@@ -37,10 +39,10 @@ PARAMETERS: tuple[aws.rds.ParameterGroupParameterArgsDict, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaSource:
-    """The database that a standby's follows, in the primary's region."""
+    """Primary database of a replica, in the primary's region."""
 
     arn: Output[str]
-    secret_arn: Output[str]  # of the master user, as it is in this region
+    secret_arn: Output[str]  # replica of the master user's secret in this region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +50,13 @@ class DatabaseArgs:
     foundation: Foundation
     network: Network
     settings: settings.DatabaseSettings
-    password: Output[str] | None  # a secret; only when the settings say that the password is a secret of ours
-    recovery_region: str | None = None  # where the master user's secret has a replica
-    source: ReplicaSource | None = None  # a standby's
+    password: Output[str] | None  # a secret; set if database.password is 'secret'
+    recovery_region: str | None = None  # region of a replica of the master user's secret
+    source: ReplicaSource | None = None  # standby only
 
 
 class Database(ComponentResource):
-    """The instance, in subnets without a route out, open to the functions that ``open_to`` names."""
+    """RDS PostgreSQL instance in isolated subnets, reachable only by the functions passed to ``allow_from``."""
 
     host: Output[str]
     port: Output[int]
@@ -78,7 +80,7 @@ class Database(ComponentResource):
         self.register_outputs({"host": self.host, "port": self.port})
 
     def environment(self, user: str) -> dict[str, Any]:
-        """The fields of ``DatabaseEnvironment`` for a function that signs in as ``user``."""
+        """Return the fields of ``DatabaseEnvironment`` for a function that signs in as ``user``."""
         port = self.port.apply(str)
         return {
             "db_host": self.host,
@@ -89,18 +91,18 @@ class Database(ComponentResource):
         }
 
     def allow_from(self, attachment: Attachment, parent: Resource) -> None:
-        """Let the function of ``attachment`` reach the port."""
+        """Let the function of ``attachment`` reach the database port."""
         attachment.reach("database", self._group.id, PORT, parent)
 
     def grant_connect(self, role: Role, db_user: str) -> None:
-        """Sign in as ``db_user`` with an IAM token."""
+        """Grant signing in as ``db_user`` with an IAM token."""
         user = self.instance.resource_id.apply(lambda resource: f"dbuser:{resource}/{db_user}")
         role.allow(
             "Connect", "rds-db:connect", on=user.apply(lambda text: self._args.foundation.context.arn("rds-db", text))
         )
 
     def grant_read_master_secret(self, role: Role) -> None:
-        """Read the master user's password."""
+        """Grant reading the master user's password."""
         role.allow("ReadMasterSecret", "secretsmanager:GetSecretValue", on=self.master_secret_arn)
         self._args.foundation.keys.grant_use(role, "secretsmanager")
 
@@ -108,15 +110,13 @@ class Database(ComponentResource):
         args, context, settings = self._args, self._args.foundation.context, self._args.settings
         major = settings.engine_version.split(".")[0]
         identifier = context.physical_name("database")
-        last_snapshot = (
-            context.prod and not self._is_replica
-        )  # RDS takes none of a replica, and refuses to be asked for one
+        last_snapshot = context.prod and not self._is_replica  # RDS refuses a final snapshot of a replica
         return aws.rds.Instance(
             f"{self._name}-instance",
             identifier=identifier,
             engine="postgres",
             **self._data_arguments(),
-            # A minor that was named stays: once RDS was past it, every update would ask for it back, and be refused.
+            # A pinned minor version stays: after an automatic upgrade every update would request a downgrade, and fail.
             auto_minor_version_upgrade="." not in settings.engine_version,
             instance_class=settings.instance_class,
             port=PORT,
@@ -134,19 +134,19 @@ class Database(ComponentResource):
             database_insights_mode="standard",
             performance_insights_enabled=True,
             performance_insights_kms_key_id=args.foundation.keys.data_arn,
-            performance_insights_retention_period=7,  # days; what costs nothing
+            performance_insights_retention_period=7,  # days; the free retention
             backup_retention_period=settings.backup_days,
             backup_window="03:00-04:00",
             maintenance_window="sun:04:00-sun:05:00",
             copy_tags_to_snapshot=True,
             delete_automated_backups=not context.prod,
-            # RDS makes a replica without, whatever it is asked; the next update switches it on
+            # RDS ignores deletion protection when a replica is created; the next update switches it on
             # (hashicorp/terraform-provider-aws#6011).
             deletion_protection=settings.deletion_protection,
             skip_final_snapshot=not last_snapshot,
-            # Pinned: a name with the time in it would make every preview show a change.
+            # A constant name, because a name with a timestamp would show a change in every preview.
             final_snapshot_identifier=f"{identifier}-final" if last_snapshot else None,
-            # Prod waits for its window, but not once it was promoted: another region is down then, and a week is long.
+            # Prod waits for the maintenance window, except after a promotion, when the other region is down.
             apply_immediately=not context.prod or settings.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
             opts=ResourceOptions(parent=self, protect=context.prod, depends_on=self._log_groups(identifier)),
@@ -154,21 +154,21 @@ class Database(ComponentResource):
 
     @property
     def _is_replica(self) -> bool:
-        """Whether it is a replica still."""
+        """True until a replica is promoted."""
         return self._args.source is not None and not self._args.settings.promoted
 
     def _data_arguments(self) -> Mapping[str, Any]:
-        """What is in it from the start: a database of our own, or another's that it follows.
+        """Return the arguments that decide about the data: a new database, or a replica of ``source``.
 
-        A replica that is promoted lets go of its source; what came with the source stays, and is not to be set.
+        A promoted replica no longer follows its source; arguments inherited from the source stay and must not be set.
         """
         settings, source = self._args.settings, self._args.source
         if source:
             return {"replicate_source_db": source.arn} if self._is_replica else {}
         arguments = {
             "engine_version": settings.engine_version,
-            "allow_major_version_upgrade": True,  # it takes another engineVersion, and somebody to write it
-            # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
+            "allow_major_version_upgrade": True,  # only a changed engineVersion in the settings upgrades
+            # RDS would enable extended support for an old major version by default, and bill it per vCPU and hour.
             "engine_lifecycle_support": "open-source-rds-extended-support-disabled",
             "db_name": DB_NAME,
             "username": MASTER_USER,
@@ -191,7 +191,7 @@ class Database(ComponentResource):
         return self.instance.master_user_secrets.apply(_managed_secret)
 
     def _own_secret(self) -> Output[str]:
-        """The password in the shape that RDS gives to the secrets that it manages."""
+        """Store the master user's password as JSON with the keys of an RDS-managed secret."""
         args, child = self._args, ResourceOptions(parent=self)
         secret = aws.secretsmanager.Secret(
             f"{self._name}-master",
@@ -203,7 +203,9 @@ class Database(ComponentResource):
             tags=self._tags(DataClass.SECRET),
             opts=child,
         )
-        value = Output.json_dumps({"username": MASTER_USER, "password": args.password})  # secret, as the password is
+        value = Output.json_dumps(
+            {"username": MASTER_USER, "password": args.password}
+        )  # a secret Output, because the password is one
         version = aws.secretsmanager.SecretVersion(
             f"{self._name}-master-value", secret_id=secret.id, secret_string=value, opts=child
         )
@@ -224,19 +226,20 @@ class Database(ComponentResource):
             f"{self._name}-parameters",
             name=self._args.foundation.context.physical_name(
                 f"postgres{major}"
-            ),  # a major upgrade makes another group beside this one
+            ),  # a major upgrade creates a second group
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
             parameters=list(PARAMETERS),
-            # Prod is upgraded in its window, days after the update that asks for it, and uses the old group till then.
+            # Prod upgrades in its maintenance window, days after the deployment, and uses the old group until then.
             skip_destroy=self._args.foundation.context.prod,
             tags=self._tags(DataClass.NONE),
-            # Pulumi deletes first what has a name of our own, and RDS keeps what is in use: here the name changes too.
+            # Pulumi would delete a named resource before its replacement, and RDS refuses to delete a group in use. The
+            # replacement has another name, so the replacement can come first.
             opts=ResourceOptions(parent=self, delete_before_replace=False),
         )
 
     def _log_groups(self, identifier: str) -> list[Resource]:
-        """Made before RDS makes them, which would keep logs for ever."""
+        """Declare the log groups before RDS creates log groups without a retention."""
         return [
             aws.cloudwatch.LogGroup(
                 f"{self._name}-log-{export}",
@@ -254,5 +257,8 @@ class Database(ComponentResource):
 
 
 def _managed_secret(found: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
-    """A preview that gives the password to RDS knows what was before the update: no secret yet."""
+    """Return the ARN of the RDS-managed secret; empty if RDS has none yet.
+
+    A preview of the change to a managed password still sees the state before the update.
+    """
     return found[0].secret_arn or "" if found else ""

@@ -1,4 +1,4 @@
-"""Migrator: the schema of the database, applied by the deployment through a function in the VPC."""
+"""Schema migrations, applied by the deployment through a Lambda function in the VPC."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class MigratorArgs:
     foundation: Foundation
     network: Network
     database: Database
-    runs: bool = True  # False: the database is a replica, which has its schema from its source
+    runs: bool = True  # False for a replica, which receives the schema from its source
 
 
 class Migrator(ComponentResource):
-    """The function, and its run in this deployment.
+    """Lambda function that migrates the database schema, and its invocation by the deployment.
 
-    A standby has the function before it needs it: a role is made by IAM, whose control plane is in us-east-1 alone
-    (AWS Fault Isolation Boundaries), and a database may have to be promoted because just that region is gone.
+    A standby declares the function before a promotion needs it: IAM creates roles only through its control plane in
+    us-east-1 (AWS Fault Isolation Boundaries), and a promotion may follow the loss of exactly that region.
     """
 
-    called_services = ("secretsmanager",)  # services that it reaches from inside the VPC
-    invocation: aws.lambda_.Invocation | None  # what needs the schema depends on it; its ``result`` is JSON
+    called_services = ("secretsmanager",)  # AWS services that the function calls from the VPC
+    invocation: aws.lambda_.Invocation | None  # users of the schema depend on it; ``result`` is JSON
 
     def __init__(self, name: str, args: MigratorArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Migrator", name, opts=opts)
@@ -59,7 +59,7 @@ class Migrator(ComponentResource):
         self.register_outputs({"result": self.invocation and self.invocation.result})
 
     def _invocation(self, name: str, function: Function, depends_on: Sequence[Resource]) -> aws.lambda_.Invocation:
-        digest = {"migrations": packages.migrations_digest()}  # it runs again when this changes
+        digest = {"migrations": packages.migrations_digest()}  # a changed digest runs the migrations again
         return aws.lambda_.Invocation(
             f"{name}-run",
             function_name=function.function_name,

@@ -1,4 +1,4 @@
-"""Recorder: writes what happened into PostgreSQL, in order, from one FIFO queue."""
+"""Recorder: writes session events into PostgreSQL, in order, from one FIFO queue."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from infrafabric.environment import RecorderEnvironment
 
 TIMEOUT_S = 60
 MEMORY_MB = 256
-BATCH_SIZE = 10  # the most that a FIFO queue gives at once
-MAX_CONCURRENCY = 5  # each is a connection to the database
+BATCH_SIZE = 10  # the largest batch of a FIFO queue
+MAX_CONCURRENCY = 5  # one database connection per invocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class RecorderArgs:
 
 
 class Recorder(ComponentResource):
-    """The queue, and the only function that writes history."""
+    """FIFO queue of session events, and the only function that writes them to the database."""
 
-    called_services = ("sqs",)  # services that it reaches from inside the VPC, beside S3
+    called_services = ("sqs",)  # AWS services that the function calls from the VPC, in addition to S3
     queue_url: Output[str]
     dlq_url: Output[str]
     inbox: Queue
@@ -76,7 +76,7 @@ class Recorder(ComponentResource):
             f"{name}-feed",
             event_source_arn=self.inbox.arn,
             function_name=self.function.alias_arn,
-            # A replica takes no writes: until it is promoted, what happened waits in the queue, for 14 days.
+            # A replica accepts no writes: until the promotion, events wait in the queue, for at most 14 days.
             enabled=args.migrator.invocation is not None,
             batch_size=BATCH_SIZE,
             function_response_types=["ReportBatchItemFailures"],
@@ -90,7 +90,7 @@ class Recorder(ComponentResource):
         self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
 
     def grant_record(self, role: Role) -> None:
-        """Hand a fact over to history."""
+        """Grant sending an event to the recorder's queue."""
         self.inbox.grant_send(role, "Record")
 
     def _function_args(self, role: Role, attachment: Attachment, args: RecorderArgs) -> FunctionArgs:

@@ -1,4 +1,4 @@
-"""Policy documents, and the statements that every store's own policy has in common."""
+"""IAM policy documents, and statements that several resource policies share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Statement = Mapping[str, Any]
 
 
 def document(*statements: Statement) -> Output[str]:
-    """A policy document as JSON; values may be Outputs.
+    """Return a policy document as JSON; values may be Outputs.
 
-    ``Output.json_dumps`` would do, but makes an Output of every string in it, which is a tenth of the whole program.
+    ``Output.json_dumps`` gives the same text but makes an Output of every string, which takes a tenth of the program's
+    time.
     """
     policy = {"Version": "2012-10-17", "Statement": list(statements)}
     return Output.all(*_outputs(policy)).apply(lambda known: json.dumps(_resolve(policy, iter(known))))
@@ -29,7 +30,7 @@ def _outputs(value: Any) -> Iterator[Output[Any]]:
 
 
 def _resolve(value: Any, known: Iterator[Any]) -> Any:
-    """``part`` with the next of ``known`` for each Output, in their order."""
+    """Return ``value`` with every Output replaced by the next of ``known``; the order is that of ``_outputs``."""
     if isinstance(value, Output):
         return next(known)
     if isinstance(value, Mapping):
@@ -38,12 +39,12 @@ def _resolve(value: Any, known: Iterator[Any]) -> Any:
 
 
 def trust_policy(service: str) -> Output[str]:
-    """A trust policy: only ``service`` may take the role."""
+    """Return a trust policy that lets only ``service`` assume the role."""
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
 def deny_without_tls(action: str, *resources: Input[str]) -> Statement:
-    """Refuses ``action`` to everybody who comes without TLS, whatever else allows it."""
+    """Return a statement that denies ``action`` to every principal without TLS, independent of other statements."""
     return {
         "Sid": "TlsOnly",
         "Effect": "Deny",

@@ -1,4 +1,4 @@
-"""Alerts: one topic that alarms, budgets and findings speak to, and the people who hear it."""
+"""Alert topic: SNS topic for alarms, budgets and security findings, with e-mail and PagerDuty subscriptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHERS = {
     "Anomalies": "costalerts.amazonaws.com",
     "Budgets": "budgets.amazonaws.com",
 }
-# EventBridge does not tell KMS for whom it works: under a condition on its source each finding would be dropped.
+# EventBridge sends KMS no source account, so a condition on the source would drop every finding.
 # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
 EVENTBRIDGE = "events.amazonaws.com"
 
@@ -25,17 +25,17 @@ EVENTBRIDGE = "events.amazonaws.com"
 @dataclass(frozen=True, kw_only=True)
 class AlertsArgs:
     context: StackContext
-    keys: Keys  # whose data key is lent by ``lent_keys``
+    keys: Keys  # the data key's policy must contain ``data_key_statements``
     settings: settings.ObservabilitySettings
-    pager_duty_endpoint: Output[str] | None  # a secret: the address holds the integration's key
-    findings: bool = False  # a rule of EventBridge's speaks to the topic
+    pager_duty_endpoint: Output[str] | None  # a secret, because the address contains the integration key
+    findings: bool = False  # an EventBridge rule publishes on the topic
 
 
 class Alerts(ComponentResource):
-    """The topic; ``topic_arn`` is where an alarm sends both its bad and its good news."""
+    """SNS topic for alarm state changes, budget notices and findings, and its subscriptions."""
 
     topic_arn: Output[str]
-    resource_policy: aws.sns.TopicPolicy  # what speaks to the topic waits for it
+    resource_policy: aws.sns.TopicPolicy  # publishers depend on this policy
 
     def __init__(self, name: str, args: AlertsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Alerts", name, opts=opts)
@@ -58,8 +58,9 @@ class Alerts(ComponentResource):
         )
         for number, address in enumerate(args.settings.emails, start=1):
             aws.sns.TopicSubscription(
-                # By number, the name of whoever leaves would go to the next in the list, for whom SNS gives back the
-                # subscription that is there; and it would be deleted with the last number, whose it was.
+                # Named by address: with numbers, removing one recipient would shift the numbers of the next ones. SNS
+                # returns the existing subscription for a shifted number, and the update then deletes the subscription
+                # of the last number.
                 f"{name}-email-{address}",
                 topic=topic.arn,
                 protocol="email",
@@ -72,17 +73,20 @@ class Alerts(ComponentResource):
                 topic=topic.arn,
                 protocol="https",
                 endpoint=args.pager_duty_endpoint,
-                endpoint_auto_confirms=True,  # PagerDuty answers the confirmation itself
-                raw_message_delivery=False,  # its integration reads SNS's envelope
+                endpoint_auto_confirms=True,  # PagerDuty confirms the subscription itself
+                raw_message_delivery=False,  # PagerDuty's integration reads the SNS envelope
                 opts=child,
             )
         self.register_outputs({"topic_arn": self.topic_arn})
 
 
 def data_key_statements(context: StackContext) -> list[policies.Statement]:
-    """What the data key's policy must say, or AWS drops the alert: each speaker encrypts in its own name."""
+    """Return key policy statements that let the publishers encrypt with the data key.
+
+    Every publisher encrypts as its own service principal; AWS drops an alert that cannot be encrypted.
+    """
     use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}  # the key itself
-    # In every region: a standby's findings are encrypted with its primary's key.
+    # All regions, because a standby encrypts its findings with a replica of the primary's key.
     topics = context.account_id.apply(lambda account: f"arn:{context.partition}:sns:*:{account}:*")
     return [
         {
@@ -107,7 +111,7 @@ def _publish_statements(topic_arn: Output[str], args: AlertsArgs) -> list[polici
         {"Sid": sid, "Principal": {"Service": service}, "Condition": condition, **publish}
         for sid, service in PUBLISHERS.items()
     ]
-    # Without a condition, and so only where somebody speaks: EventBridge brings a topic's policy nothing that it could
-    # ask about, and would be refused each time (Amazon EventBridge User Guide, "Amazon SNS permissions").
+    # No condition, because EventBridge sends no context that a topic policy could check, and a condition would refuse
+    # every event (Amazon EventBridge User Guide, "Amazon SNS permissions"). So only with an EventBridge rule.
     findings = {"Sid": "Findings", "Principal": {"Service": EVENTBRIDGE}, **publish}
     return [*statements, findings] if args.findings else statements

@@ -1,4 +1,4 @@
-"""IF.bus: one topic and, for each agent, a queue that nothing but the topic and the agent itself can fill."""
+"""IF.bus: one SNS topic, and one SQS queue per agent that accepts messages only from the topic and the agent itself."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ DELIVERED_PERFORMATIVES = (
     "request",
     "query-if",
     "cancel",
-)  # what an agent acts on; an inform of others is none of its business
+)  # agents process no inform messages
 
 
 @dataclass(frozen=True, kw_only=True)
 class BusArgs:
     context: StackContext
     keys: Keys
-    fleet: settings.FleetSettings  # each agent gets an inbox
+    fleet: settings.FleetSettings  # one inbox per agent
 
 
 class Bus(ComponentResource):
-    """The topic and the inboxes."""
+    """SNS topic with one filtered SQS queue per agent."""
 
     topic_arn: Output[str]
     inboxes: dict[str, Queue]  # by agent
@@ -57,24 +57,24 @@ class Bus(ComponentResource):
         self.register_outputs({"topic_arn": self.topic_arn, "queue_urls": urls})
 
     def grant_publish(self, role: Role) -> None:
-        """Publish on the topic. Who may speak as whom is decided by the signing keys."""
+        """Grant publishing on the topic; the signing keys decide who can speak as whom."""
         role.allow("Publish", "sns:Publish", on=self.topic_arn)
         self._args.keys.grant_use(role, "sns")
 
     def grant_consume(self, role: Role, agent: str) -> None:
-        """Be fed from ``agent``'s inbox."""
+        """Grant receiving messages from ``agent``'s inbox."""
         self.inboxes[agent].grant_consume(role)
 
     def grant_redeliver(self, role: Role, agent: str) -> None:
-        """Have a message of ``agent``'s that failed delivered again soon."""
+        """Grant an early redelivery of ``agent``'s failed messages."""
         self.inboxes[agent].grant_redeliver(role)
 
     def grant_dead_letter(self, role: Role, agent: str) -> None:
-        """Put a message of ``agent``'s into its dead-letter queue at once, with the reason."""
+        """Grant moving ``agent``'s messages into the dead-letter queue at once, with the reason."""
         self.inboxes[agent].dlq.grant_send(role)
 
     def grant_put_back(self, role: Role, agent: str) -> None:
-        """Put a delayed copy of a throttled message back into ``agent``'s own inbox."""
+        """Grant sending a delayed copy of a throttled message to ``agent``'s own inbox."""
         self.inboxes[agent].grant_send(role, "PutBack")
 
     def _inbox(self, name: str, agent: str) -> Queue:

@@ -1,4 +1,4 @@
-"""Attachment: a function's place in the VPC, with a security group that lets it reach what it was given and no more."""
+"""Attachment of a Lambda function to the VPC: subnets, and a security group with explicit egress rules."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class AttachmentArgs:
 
 
 class Attachment(ComponentResource):
-    """Private subnets, a closed security group, and doors out of it: the endpoints, S3, and each ``reach``."""
+    """Private subnets and a closed security group for one function; egress to endpoints, S3 and each ``reach``."""
 
     subnet_ids: list[Output[str]]
     security_group_id: Output[str]
-    rules: list[Resource]  # the function's first call waits for these
+    rules: list[Resource]  # the function's first invocation depends on these rules
 
     def __init__(self, name: str, args: AttachmentArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Attachment", name, opts=opts)
@@ -60,7 +60,7 @@ class Attachment(ComponentResource):
         self.register_outputs({"security_group_id": self.security_group_id})
 
     def reach(self, label: str, security_group_id: Input[str], port: int, parent: Resource) -> None:
-        """Open ``port`` of the group of ``what`` to this function, on both sides."""
+        """Open ``port`` of another security group to this function, by an egress and an ingress rule."""
         tags = self._args.foundation.context.tags("network", DataClass.NONE)
         own_group_id, name = self.security_group_id, f"{self._name}-{label}"
         egress = aws.vpc.SecurityGroupEgressRule(

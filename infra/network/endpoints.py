@@ -1,4 +1,4 @@
-"""Endpoints: how functions in the VPC reach AWS without a way to the internet."""
+"""VPC endpoints: access to AWS services without internet access."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class EndpointsArgs:
     context: StackContext
     vpc_id: Input[str]
     route_table_ids: Sequence[Input[str]]
-    subnet_ids: Sequence[Input[str]]  # an interface endpoint is paid for in each
+    subnet_ids: Sequence[Input[str]]  # AWS bills an interface endpoint per subnet
     interfaces: Sequence[str]
     existing_bucket_arns: Sequence[
         Output[str]
-    ] = ()  # a standby's: its primary's copies, which are called after the primary
+    ] = ()  # standby only: the primary's copies, whose names carry the primary's name
 
 
 class Endpoints(ComponentResource):
-    """Gateway endpoints cost nothing; interface endpoints are made for the services that are called, and no others.
+    """Gateway endpoints for S3 and DynamoDB, and one interface endpoint per called service.
 
-    Each lets through only calls of this account to this stack's resources: what reaches into the VPC cannot carry
-    data off to somebody else's bucket or queue.
+    Gateway endpoints cost nothing. Every endpoint's policy allows only principals of this account on resources of this
+    stack, so that a compromised function cannot send data to a foreign bucket or queue.
     """
 
     security_group_id: Output[str]
     s3_prefix_list_id: Output[str]
-    interfaces: list[aws.ec2.VpcEndpoint]  # a function's first call waits for these
+    interfaces: list[aws.ec2.VpcEndpoint]  # a function's first invocation depends on these endpoints
 
     def __init__(self, name: str, args: EndpointsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Endpoints", name, opts=opts)
@@ -81,7 +81,7 @@ class Endpoints(ComponentResource):
     def _interface(self, service: str) -> aws.ec2.VpcEndpoint:
         context = self._args.context
         actions, on = {
-            # RDS names the secrets that it manages itself, so every secret of the account is let through to IAM.
+            # RDS chooses the names of managed secrets, so the endpoint admits all secrets, and IAM limits the access.
             "secretsmanager": (["secretsmanager:GetSecretValue"], context.arn("secretsmanager", "secret:*")),
             "sqs": (["sqs:SendMessage"], context.arn("sqs", context.physical_name("*"))),
         }[service]
@@ -103,7 +103,7 @@ class Endpoints(ComponentResource):
             {
                 "Sid": "OurAccountToOurResources",
                 "Effect": "Allow",
-                "Principal": "*",  # an endpoint's policy knows no roles by session; the condition names the account
+                "Principal": "*",  # an endpoint policy cannot match role sessions; the condition names the account
                 "Action": list(actions),
                 "Resource": list(on),
                 "Condition": {"StringEquals": {"aws:PrincipalAccount": self._args.context.account_id}},

@@ -1,4 +1,4 @@
-"""FlowLogs: who talked to whom in the VPC, for the day somebody has to find out."""
+"""VPC flow logs, for the investigation of connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FlowLogsArgs:
 
 
 class FlowLogs(ComponentResource):
-    """All traffic of the VPC, accepted and rejected, into a log group."""
+    """VPC flow logs of all traffic, accepted and rejected, in a log group."""
 
     def __init__(self, name: str, args: FlowLogsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:FlowLogs", name, opts=opts)

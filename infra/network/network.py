@@ -1,4 +1,4 @@
-"""Network: the VPC, laid out by computation; IPv6 goes out for free, IPv4 only where the settings pay for NAT."""
+"""VPC with computed subnets; IPv6 egress is free, IPv4 egress needs the setting ``network.nat``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from infra.network.flow_logs import FlowLogs, FlowLogsArgs
 from infra.network.isolation import Isolation, IsolationArgs
 from infra.settings.subnets import IPV6_TIERS, ipv6, split
 
-ZONE_LABELS = "abc"  # what our zones are called, whatever AWS calls them in a region; settings allow three
+ZONE_LABELS = "abc"  # zone labels in logical names, independent of AWS's zone letters; settings allow three zones
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
     foundation: Foundation
     settings: settings.NetworkSettings
-    interface_endpoints: Sequence[str]  # services that functions inside call: "sqs", "secretsmanager" …
+    interface_endpoints: Sequence[str]  # services that functions in the VPC call: "sqs", "secretsmanager" …
 
 
 class Network(ComponentResource):
-    """Public, private and isolated database subnets over two or three zones."""
+    """VPC with public, private and isolated database subnets over two or three zones."""
 
     vpc_id: Output[str]
     ipv6: bool
@@ -36,7 +36,7 @@ class Network(ComponentResource):
     public_subnet_ids: list[Output[str]]
     private_subnet_ids: list[Output[str]]
     database_subnet_ids: list[Output[str]]
-    public_route: Resource  # of the public subnets: what faces the internet waits for it, or is refused
+    public_route: Resource  # default route of the public subnets; AWS refuses internet-facing resources before
     endpoints: Endpoints
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
@@ -49,15 +49,15 @@ class Network(ComponentResource):
             f"{name}-vpc",
             cidr_block=args.settings.cidr,
             enable_dns_support=True,
-            enable_dns_hostnames=True,  # private names of interface endpoints need both
+            enable_dns_hostnames=True,  # private DNS names of interface endpoints need both settings
             assign_generated_ipv6_cidr_block=args.settings.ipv6,
             tags=self._tags("vpc"),
-            # Another range is another VPC, and Pulumi takes the rules of what is in this one away first: better the
-            # preview stops.
+            # A changed range replaces the VPC, and Pulumi would first delete the rules of the VPC's resources. With the
+            # protection the preview stops instead.
             opts=ResourceOptions(parent=self, protect=args.foundation.context.prod),
         )
         self.vpc_id, self._ipv6_range = vpc.id, vpc.ipv6_cidr_block
-        # Without rules nothing that lands in it by mistake can talk to anything.
+        # The default group has no rules, so a resource in the default group by mistake has no connectivity.
         aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, tags=self._tags("default-closed"), opts=child)
         layout = split(args.settings.cidr, args.settings.zones)
         zone_labels = ZONE_LABELS[: args.settings.zones]
@@ -72,7 +72,7 @@ class Network(ComponentResource):
         tables = self._private_routes(zone_labels, private, gateways)
         if args.settings.ipv6:
             self._ipv6_egress(zone_labels, tables)
-        self._route_table("database", zone_labels, isolated)  # no route but the VPC's own
+        self._route_table("database", zone_labels, isolated)  # only the VPC's local route
         Isolation(
             f"{name}-isolation",
             IsolationArgs(
@@ -88,9 +88,9 @@ class Network(ComponentResource):
         self.register_outputs({"vpc_id": self.vpc_id, "private_subnet_ids": self.private_subnet_ids})
 
     def grant_attach(self, role: Role) -> None:
-        """Let Lambda make the interfaces through which a function reaches the private subnets."""
+        """Grant Lambda the management of network interfaces in the private subnets."""
         context = self._args.foundation.context
-        # EC2 knows no resource for describing interfaces.
+        # EC2 has no resource-level permissions for Describe actions.
         role.allow("SeeInterfaces", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", on="*")
         kinds = ("network-interface", "subnet", "security-group")
         role.allow(
@@ -101,8 +101,8 @@ class Network(ComponentResource):
             "ec2:AssignPrivateIpAddresses",
             "ec2:DeleteNetworkInterface",
             "ec2:UnassignPrivateIpAddresses",
-            # Lambda tries the role before there is an interface, which EC2 checks against */* itself: a policy that
-            # names interfaces does not match, and the function is refused (Lambda Developer Guide, "Required IAM
+            # Lambda tests the role before an interface exists, and EC2 checks the test against the resource */*. With a
+            # policy that names interfaces Lambda refuses the function (Lambda Developer Guide, "Required IAM
             # permissions" of functions in a VPC).
             on=context.arn("ec2", "*/*"),
         )
@@ -175,7 +175,7 @@ class Network(ComponentResource):
         return gateways
 
     def _ipv6_egress(self, zone_labels: str, tables: Sequence[aws.ec2.RouteTable]) -> None:
-        """Costs nothing by the hour, and lets nothing in."""
+        """Declare IPv6 egress, which costs nothing per hour and admits no incoming connections."""
         child = ResourceOptions(parent=self)
         gateway = aws.ec2.EgressOnlyInternetGateway(
             f"{self._name}-egress", vpc_id=self.vpc_id, tags=self._tags("egress"), opts=child
@@ -192,7 +192,7 @@ class Network(ComponentResource):
     def _private_routes(
         self, zone_labels: str, private: Sequence[aws.ec2.Subnet], gateways: Sequence[aws.ec2.NatGateway]
     ) -> list[aws.ec2.RouteTable]:
-        """A table a zone, so that each can have a NAT gateway of its own without changing which table a subnet has."""
+        """Declare one route table per zone, so that a zone can get its own NAT gateway without a new association."""
         tables = [
             self._route_table(f"private-{z}", z, [subnet]) for z, subnet in zip(zone_labels, private, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Which alarms a stack has: plain data, from the names of what is watched and the thresholds of the settings."""
+"""Alarms of a stack as plain data, computed from the watched resources and the thresholds of the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.front.dns import GLOBAL_REGION
 from infra.observability.watched import Watched
 from infrafabric.telemetry import NAMESPACE, STACK_DIMENSION
 
-METRICS_PER_ALARM = 10  # metrics that one alarm may compute with (CloudWatch quotas)
+METRICS_PER_ALARM = 10  # metrics per metric-math alarm (CloudWatch quotas)
 GIB = 1024**3
 
 MissingData = Literal["breaching", "notBreaching", "ignore", "missing"]
@@ -21,6 +21,8 @@ MissingData = Literal["breaching", "notBreaching", "ignore", "missing"]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
+    """CloudWatch metric with statistic and period."""
+
     namespace: str
     name: str
     stat: str  # Average, Maximum, Sum, or a percentile: p95
@@ -30,23 +32,26 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """What goes off when. CloudWatch bills 0.10 USD a month for each metric, also for those that are computed with."""
+    """CloudWatch alarm on a metric, or on an expression over several metrics.
+
+    CloudWatch bills 0.10 USD per month for every metric of an alarm, also for the operands of an expression.
+    """
 
     label: str
-    description: str  # what whoever is woken reads
+    description: str  # text of the notification
     metrics: Sequence[Metric]
     threshold: float
-    expression: str | None = None  # over m1, m2 …; None: the one metric itself
-    below: bool = False  # it goes off below the threshold instead
+    expression: str | None = None  # metric math over m1, m2 …; None: the single metric
+    below: bool = False  # alarm below the threshold instead of above
     periods: int = 1
-    datapoints: int = 1  # so many of the periods must be bad
-    # notBreaching: no traffic is no fault. missing: silence itself is told, as INSUFFICIENT_DATA.
+    datapoints: int = 1  # number of breaching periods that raise the alarm
+    # notBreaching: no traffic is no fault. missing: missing data is notified as INSUFFICIENT_DATA.
     missing_data: MissingData = "notBreaching"
-    degrades: bool = True  # users notice: part of the composite alarm
+    degrades: bool = True  # users are affected; part of the composite alarm
 
 
 def alarms(watched: Watched, limits: settings.AlarmThresholdSettings) -> list[Alarm]:
-    """Every alarm of a stack, in an order that an added agent extends at the end of its group."""
+    """Return every alarm of a stack; an added agent only extends the end of its group."""
     return [
         *_swarm(watched, limits),
         *_queues(watched, limits),
@@ -71,7 +76,7 @@ def _swarm(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterato
         description=(
             f"A running session has not moved for {limits.stuck_minutes} minutes; no data: the watchdog is dead"
         ),
-        # Two rounds of the watchdog, so that one that starts late is no silence.
+        # Two rounds of the watchdog, so that a late round does not count as missing data.
         metrics=[
             Metric(namespace=NAMESPACE, name="SessionsStuck", stat="Maximum", dimensions=dimensions, period_s=1200)
         ],
@@ -98,7 +103,7 @@ def _swarm(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterato
     yield Alarm(
         label="throttles",
         description="Lambda turned calls away: the account's concurrency in this region is used up",
-        # Without a dimension it is the sum over all functions, as the concurrency is one pool for all of them.
+        # Without a dimension: the sum over all functions, which share one concurrency pool.
         metrics=[Metric(namespace="AWS/Lambda", name="Throttles", stat="Sum")],
         threshold=0,
         periods=3,
@@ -131,7 +136,7 @@ def _api(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterator[
     yield Alarm(
         label="api-5xx",
         description=f"More than {limits.server_error_percent:g} % of the API's answers are errors of ours",
-        # The average of 0 and 1 for each request.
+        # The metric is 0 or 1 per request, so the average is the share of errors.
         metrics=[Metric(namespace="AWS/ApiGateway", name="5XXError", stat="Average", dimensions=dimensions)],
         threshold=limits.server_error_percent / 100,
     )
@@ -160,7 +165,7 @@ def _database(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iter
         threshold=limits.database_cpu_percent,
         periods=3,
         datapoints=3,
-        missing_data="breaching",  # RDS reports each minute: silence is an instance that is down
+        missing_data="breaching",  # RDS reports every minute, so missing data means that the instance is down
     )
     yield Alarm(
         label="database-storage",
@@ -183,7 +188,7 @@ def _database(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iter
             threshold=limits.replica_lag_s,
             periods=3,
             datapoints=3,
-            missing_data="breaching",  # a replica that follows nothing reports nothing
+            missing_data="breaching",  # a replica without a source reports nothing
         )
 
 
@@ -200,17 +205,17 @@ def _app(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterator[
         description=f"More than {limits.server_error_percent:g} % of the application's answers are errors of ours",
         metrics=[
             metric("HTTPCode_Target_5XX_Count"),
-            metric("HTTPCode_ELB_5XX_Count"),  # nobody behind it to ask
+            metric("HTTPCode_ELB_5XX_Count"),  # errors of the load balancer, without a healthy target
             metric("RequestCount"),
         ],
-        expression="100*(FILL(m1,0)+FILL(m2,0))/m3",  # no errors are no data
+        expression="100*(FILL(m1,0)+FILL(m2,0))/m3",  # the error metrics have no data without errors
         threshold=limits.server_error_percent,
     )
     yield Alarm(
         label="app-latency",
         description=f"One of twenty requests to the application took longer than {limits.latency_p95_ms} ms",
         metrics=[metric("TargetResponseTime", "p95")],
-        threshold=limits.latency_p95_ms / 1000,  # this one is in seconds
+        threshold=limits.latency_p95_ms / 1000,  # metric in seconds
         periods=3,
         datapoints=3,
     )
@@ -222,12 +227,15 @@ def _app(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterator[
         threshold=0,
         periods=3,
         datapoints=3,
-        degrades=False,  # the others answer; app-5xx says when they do not
+        degrades=False,  # other instances answer; otherwise app-5xx raises the alarm
     )
 
 
 def _edge(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterator[Alarm]:
-    """CloudFront has its metrics in us-east-1 alone, and an alarm speaks to topics of its own region."""
+    """Return the alarm on CloudFront's errors, if the stack is in us-east-1.
+
+    CloudFront has metrics in us-east-1 only, and an alarm can only notify topics of its own region.
+    """
     if watched.distribution is None or watched.region != GLOBAL_REGION:
         return
     dimensions = {"DistributionId": watched.distribution, "Region": "Global"}
@@ -235,21 +243,24 @@ def _edge(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterator
         label="edge-5xx",
         description=f"More than {limits.server_error_percent:g} % of CloudFront's answers are errors of ours",
         metrics=[Metric(namespace="AWS/CloudFront", name="5xxErrorRate", stat="Average", dimensions=dimensions)],
-        threshold=limits.server_error_percent,  # it is in per cent
+        threshold=limits.server_error_percent,  # metric in per cent
     )
 
 
 def _numbered_groups(
     names: Iterable[Input[str]], size: int = METRICS_PER_ALARM
 ) -> Iterator[tuple[str, list[Input[str]]]]:
-    """``names`` in groups that one alarm can compute with, numbered when there are several: "", "-2", "-3" …"""
+    """Yield ``names`` in groups of ``size``, each with a suffix for its alarm's name.
+
+    The first suffix is empty, then "-2", "-3" and so on.
+    """
     listed = list(names)
     for first in range(0, len(listed), size):
         yield f"-{first // size + 1}" if first else "", listed[first : first + size]
 
 
 def _rate(functions: int) -> str:
-    """Errors in per cent of calls, over m1 … (errors) and as many further ones (calls)."""
+    """Return the expression for errors in per cent of calls: the error metrics m1 …, then as many call metrics."""
     errors = ",".join(f"m{n}" for n in range(1, functions + 1))
     calls = ",".join(f"m{n}" for n in range(functions + 1, 2 * functions + 1))
     return f"100*SUM([{errors}])/SUM([{calls}])"

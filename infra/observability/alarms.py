@@ -1,4 +1,4 @@
-"""Alarms: the table of ``infra.observability.alarm_table`` in CloudWatch, and one that says that users notice."""
+"""CloudWatch alarms from ``infra.observability.alarm_table``, and a composite alarm for effects on users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AlarmsArgs:
 
 
 class Alarms(ComponentResource):
-    """Each tells the alert topic when it goes off, and when it is over."""
+    """CloudWatch alarms that notify the alert topic when they go off and when they end."""
 
     degraded_arn: Output[str]  # of the composite alarm
 
@@ -79,7 +79,7 @@ def _plain(metric: Metric) -> dict[str, Any]:
         "dimensions": metric.dimensions or None,
         "period": metric.period_s,
         "extended_statistic" if percentile else "statistic": metric.stat,
-        # A percentile of three requests says nothing.
+        # A percentile of very few requests is meaningless.
         "evaluate_low_sample_count_percentiles": "ignore" if percentile else None,
     }
 

@@ -1,4 +1,4 @@
-"""What the dashboards show: bodies in CloudWatch's own format, from the names of what is watched."""
+"""Dashboard bodies in CloudWatch's format, computed from the watched resources."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from infra.front.dns import GLOBAL_REGION
 from infra.observability.watched import Watched, WatchedApp
 from infrafabric.telemetry import NAMESPACE, STACK_DIMENSION
 
-Line = list[Any]  # namespace, metric, dimension, value …, and how to draw it
-WIDTH, HEIGHT, COLUMNS = 12, 6, 2  # of CloudWatch's grid of 24
+MetricRow = list[Any]  # namespace, metric, dimension name and value …, rendering options
+WIDTH, HEIGHT, COLUMNS = 12, 6, 2  # in units of CloudWatch's grid, which is 24 wide
 
 
 def dashboards(watched: Watched) -> dict[str, dict[str, Any]]:
-    """Every dashboard's body by name."""
+    """Return the body of every dashboard, by name."""
     widgets = {"swarm": _swarm(watched), "bus": _bus(watched), "cost": _cost(watched), "edge": _edge(watched)}
     if watched.database is not None:
         widgets["database"] = _database(watched, watched.database)
@@ -24,7 +24,7 @@ def dashboards(watched: Watched) -> dict[str, dict[str, Any]]:
 
 
 def combined(watched: Watched) -> dict[str, Any]:
-    """All of them below one another: an account has three dashboards for nothing."""
+    """Return all dashboards as one page, because an account includes only three free dashboards."""
     widgets = [widget for body in dashboards(watched).values() for widget in body["widgets"]]
     return _grid(widgets)
 
@@ -63,17 +63,17 @@ def _bus(watched: Watched) -> list[dict[str, Any]]:
 
 
 def _database(watched: Watched, identifier: Input[str]) -> list[dict[str, Any]]:
-    def line(name: str, stat: str = "Average") -> Line:
+    def row(name: str, stat: str = "Average") -> MetricRow:
         return ["AWS/RDS", name, "DBInstanceIdentifier", identifier, {"stat": stat}]
 
     widgets = [
-        _graph(watched, "Processor (%)", [line("CPUUtilization")]),
-        _graph(watched, "Connections", [line("DatabaseConnections", "Maximum")]),
-        _graph(watched, "Free storage (bytes)", [line("FreeStorageSpace", "Minimum")]),
-        _graph(watched, "Latency (s)", [line("ReadLatency"), line("WriteLatency")]),
+        _graph(watched, "Processor (%)", [row("CPUUtilization")]),
+        _graph(watched, "Connections", [row("DatabaseConnections", "Maximum")]),
+        _graph(watched, "Free storage (bytes)", [row("FreeStorageSpace", "Minimum")]),
+        _graph(watched, "Latency (s)", [row("ReadLatency"), row("WriteLatency")]),
     ]
     return (
-        [*widgets, _graph(watched, "Behind the source (s)", [line("ReplicaLag", "Maximum")])]
+        [*widgets, _graph(watched, "Behind the source (s)", [row("ReplicaLag", "Maximum")])]
         if watched.replica
         else widgets
     )
@@ -90,66 +90,67 @@ def _cost(watched: Watched) -> list[dict[str, Any]]:
 
 
 def _edge(watched: Watched) -> list[dict[str, Any]]:
-    def line(name: str, stat: str) -> Line:
+    def row(name: str, stat: str) -> MetricRow:
         return ["AWS/ApiGateway", name, "ApiName", watched.api_name, "Stage", watched.api_stage, {"stat": stat}]
 
     api = [
-        _graph(watched, "Requests to the API", [line("Count", "Sum")]),
-        _graph(watched, "Refused and failed (share)", [line("4XXError", "Average"), line("5XXError", "Average")]),
-        _graph(watched, "Latency (ms)", [line("Latency", stat) for stat in ("p50", "p95", "p99")]),
+        _graph(watched, "Requests to the API", [row("Count", "Sum")]),
+        _graph(watched, "Refused and failed (share)", [row("4XXError", "Average"), row("5XXError", "Average")]),
+        _graph(watched, "Latency (ms)", [row("Latency", stat) for stat in ("p50", "p95", "p99")]),
     ]
     app = _app(watched, watched.app) if watched.app else []
     return [*api, *app, *(_cloudfront(watched, watched.distribution) if watched.distribution is not None else [])]
 
 
 def _app(watched: Watched, app: WatchedApp) -> list[dict[str, Any]]:
-    def line(name: str, stat: str, *more: Input[str], **options: str) -> Line:
+    def row(name: str, stat: str, *more: Input[str], **options: str) -> MetricRow:
         return ["AWS/ApplicationELB", name, *more, "LoadBalancer", app.balancer, {**options, "stat": stat}]
 
     failed = ("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
     healthy = [
-        line("HealthyHostCount", "Minimum", "TargetGroup", group, label=colour) for colour, group in app.targets.items()
+        row("HealthyHostCount", "Minimum", "TargetGroup", group, label=colour) for colour, group in app.targets.items()
     ]
     return [
-        _graph(watched, "Requests to the application", [line("RequestCount", "Sum")]),
-        _graph(watched, "Failed answers of the application", [line(name, "Sum") for name in failed]),
-        _graph(
-            watched, "Latency of the application (s)", [line("TargetResponseTime", stat) for stat in ("p50", "p95")]
-        ),
+        _graph(watched, "Requests to the application", [row("RequestCount", "Sum")]),
+        _graph(watched, "Failed answers of the application", [row(name, "Sum") for name in failed]),
+        _graph(watched, "Latency of the application (s)", [row("TargetResponseTime", stat) for stat in ("p50", "p95")]),
         _graph(watched, "Healthy instances", healthy),
     ]
 
 
 def _cloudfront(watched: Watched, distribution: Input[str]) -> list[dict[str, Any]]:
-    def line(name: str, stat: str) -> Line:
-        options = {"stat": stat, "region": GLOBAL_REGION}  # CloudFront has its metrics nowhere else
+    def row(name: str, stat: str) -> MetricRow:
+        options = {"stat": stat, "region": GLOBAL_REGION}  # the only region with CloudFront metrics
         return ["AWS/CloudFront", name, "Region", "Global", "DistributionId", distribution, options]
 
     return [
-        _graph(watched, "Requests to CloudFront", [line("Requests", "Sum")]),
-        _graph(watched, "CloudFront: refused and failed (%)", [line(f"{n}xxErrorRate", "Average") for n in (4, 5)]),
+        _graph(watched, "Requests to CloudFront", [row("Requests", "Sum")]),
+        _graph(watched, "CloudFront: refused and failed (%)", [row(f"{n}xxErrorRate", "Average") for n in (4, 5)]),
     ]
 
 
-def _of_functions(metric: str, functions: Mapping[str, Input[str]], stat: str = "Sum") -> list[Line]:
-    return [_line("AWS/Lambda", metric, "FunctionName", name, label, stat) for label, name in functions.items()]
+def _of_functions(metric: str, functions: Mapping[str, Input[str]], stat: str = "Sum") -> list[MetricRow]:
+    return [_row("AWS/Lambda", metric, "FunctionName", name, label, stat) for label, name in functions.items()]
 
 
-def _of_queues(metric: str, queues: Mapping[str, Input[str]]) -> list[Line]:
-    return [_line("AWS/SQS", metric, "QueueName", name, label, "Maximum") for label, name in queues.items()]
+def _of_queues(metric: str, queues: Mapping[str, Input[str]]) -> list[MetricRow]:
+    return [_row("AWS/SQS", metric, "QueueName", name, label, "Maximum") for label, name in queues.items()]
 
 
-def _line(namespace: str, metric: str, dimension: str, name: Input[str], label: str, stat: str) -> Line:
+def _row(namespace: str, metric: str, dimension: str, name: Input[str], label: str, stat: str) -> MetricRow:
     return [namespace, metric, dimension, name, {"label": label, "stat": stat}]
 
 
-def _graph(watched: Watched, title: str, lines: Sequence[Line], period_s: int = 300) -> dict[str, Any]:
+def _graph(watched: Watched, title: str, rows: Sequence[MetricRow], period_s: int = 300) -> dict[str, Any]:
     options = {"title": title, "region": watched.region, "view": "timeSeries", "stacked": False, "period": period_s}
-    return {"type": "metric", "properties": {**options, "metrics": list(lines)}}
+    return {"type": "metric", "properties": {**options, "metrics": list(rows)}}
 
 
 def _grid(widgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Two widgets a row, each at its place: CloudWatch would lay out the rest anew at each change."""
+    """Place two widgets per row at fixed positions.
+
+    Without positions CloudWatch would rearrange the widgets at each change.
+    """
     placed = [
         {**widget, "x": n % COLUMNS * WIDTH, "y": n // COLUMNS * HEIGHT, "width": WIDTH, "height": HEIGHT}
         for n, widget in enumerate(widgets)

@@ -1,4 +1,4 @@
-"""Dashboards: what ``infra.observability.dashboard_table`` draws, as one page or as one a subject."""
+"""CloudWatch dashboards from ``infra.observability.dashboard_table``: one page, or one page per subject."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class DashboardsArgs:
 
 
 class Dashboards(ComponentResource):
-    """CloudWatch knows no tags for them; the name carries the stack."""
+    """CloudWatch dashboards, one per subject.
+
+    CloudWatch cannot tag dashboards, so their names carry the stack.
+    """
 
     def __init__(self, name: str, args: DashboardsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Dashboards", name, opts=opts)

@@ -1,4 +1,4 @@
-"""Queries: errors of each component as a metric, saved questions to the logs, and the traces of our functions."""
+"""Metrics and saved queries over log groups, and an X-Ray group of the stack's traces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.observability.watched import Watched
 
 LOG_GROUPS_PER_QUERY = 50  # CloudWatch Logs Insights quotas
 _NEWEST = "| sort @timestamp asc | limit 1000"
-# SESSION and t0001 stand for what whoever asks puts in their place.
+# An operator replaces SESSION and t0001 by a session id and a task id.
 SAVED_QUERIES = {
     "session": f'fields @timestamp, service, level, message, task_id | filter session_id = "SESSION" {_NEWEST}',
     "task": f'fields @timestamp, service, message, reason, detail | filter task_id = "t0001" {_NEWEST}',
@@ -34,7 +34,7 @@ class LogMetricsArgs:
 
 
 class LogMetrics(ComponentResource):
-    """What to look at once an alarm went off."""
+    """Error metrics of the log groups, saved Logs Insights queries, and an X-Ray group."""
 
     def __init__(self, name: str, args: LogMetricsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Queries", name, opts=opts)
@@ -50,7 +50,10 @@ class LogMetrics(ComponentResource):
         self.register_outputs({})
 
     def _count_errors(self, component: str, label: str, group: Input[str]) -> None:
-        """Costs nothing until the first error; the agents' groups add up in one metric."""
+        """Declare a metric of the error lines in one log group.
+
+        The metric costs nothing until the first error. All agents share one metric, which adds up.
+        """
         aws.cloudwatch.LogMetricFilter(
             f"{self._name}-errors-{label}",
             name=self._args.context.physical_name("errors"),
@@ -79,7 +82,7 @@ class LogMetrics(ComponentResource):
         context, services = self._args.context, self._args.watched.services
         aws.xray.Group(
             f"{self._name}-traces",
-            group_name=f"if-{context.stack}",  # X-Ray allows 32 characters
+            group_name=f"if-{context.stack}",  # X-Ray's limit is 32 characters
             filter_expression=Output.all(*(services[component] for component in ("api", "coordinator"))).apply(
                 _service_filter
             ),

@@ -1,4 +1,4 @@
-"""Watched: what alarms, dashboards and saved queries look at."""
+"""Names of the resources that alarms, dashboards and saved queries refer to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from infra.swarm.watchdog import Watchdog
 
 @dataclass(frozen=True, kw_only=True)
 class WatchedApp:
-    """The application, by the names that CloudWatch's metrics of load balancers carry."""
+    """Application's load balancer and target groups, named as in CloudWatch's metric dimensions."""
 
     balancer: Input[str]  # app/<name>/<id>
     targets: Mapping[str, Input[str]]  # targetgroup/<name>/<id>, by colour
@@ -29,11 +29,11 @@ class WatchedApp:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """Not a component: names of the parts, so that what is shown of them is arithmetic on names."""
+    """Names of a stack's watched resources, from which alarms and dashboards are computed; not a component."""
 
     stack: str
     region: str
-    queues: Mapping[str, Input[str]]  # physical name by what it is for
+    queues: Mapping[str, Input[str]]  # physical name by purpose
     dead_letter_queues: Mapping[str, Input[str]]
     agents: Mapping[str, Input[str]]  # function name by agent
     services: Mapping[str, Input[str]]  # function name by component
@@ -41,9 +41,9 @@ class Watched:
     api_name: Input[str]
     api_stage: Input[str]
     database: Input[str] | None
-    replica: bool = False  # the database follows another
+    replica: bool = False  # the database is a replica
     app: WatchedApp | None = None
-    distribution: Input[str] | None = None  # id of CloudFront's
+    distribution: Input[str] | None = None  # id of the CloudFront distribution
 
 
 def collect_watched(
@@ -58,7 +58,7 @@ def collect_watched(
     replica: bool,
     frontend: PublicFrontend,
 ) -> Watched:
-    """The names of what a stack holds."""
+    """Return the names of all watched resources of a stack."""
     bus, recorder = swarm.bus, swarm.recorder
     services = {"api": api.function, "coordinator": coordinator.function, "watchdog": watchdog.function}
     queues = {agent: inbox.queue_name for agent, inbox in bus.inboxes.items()}
@@ -91,7 +91,7 @@ def _app(app: App) -> WatchedApp:
 
 
 def _last(arn: Output[str], without: str = "") -> Output[str]:
-    """The last part of an ARN, as the dimension of a metric has it."""
+    """Return the last part of an ARN, the form of metric dimensions."""
     return arn.apply(lambda text: text.rpartition(":")[2].removeprefix(without))
 
 

@@ -15,7 +15,7 @@ INFRA = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """Component class, as its source file declares it."""
+    """Component class of ``infra``."""
 
     name: str
     token: str  # infrafabric:messaging:Queue

@@ -1,4 +1,4 @@
-"""docs/cost.md: the sum of every stack, line by line."""
+"""Page docs/cost.md: cost of every estate, line by line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from infra.cost.traffic import DEV, PROD, STANDBY, Traffic
 
 HEAD = f"""# What it costs a month
 
-Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand,
-without free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`).
-What models bill for tokens is not in it: a session has a budget for that. `fabric cost` prints the same of any stack,
-with `--set` and `--assume` what a change of a setting or of the month makes of it.
+`make docs` writes this page from each stack's graph, and a test keeps the page up to date. Prices are on-demand list
+prices in {REGION} without free tiers, as of {AS_OF}. Prices that the analysis names are from its section 1.3, see
+[origin](origin.md); `infra/cost/prices.py` lists all prices. Token costs of models are not included: each session has a
+budget for tokens. `fabric cost` prints the same estimate for any stack; `--set` and `--assume` show the effect of a
+changed setting or assumption.
 """
 
 
 def page(estimates: Sequence[tuple[str, Estimate, float]]) -> str:
-    """Markdown. Each entry: what it is called, the estimate, and the most that it may be in USD."""
+    """Return the page in Markdown; each entry is an estate's name, its estimate, and its limit in USD."""
     rows = [f"| {name} | {estimate.usd:,.2f} | {limit_usd:,.0f} |" for name, estimate, limit_usd in estimates]
     parts = [HEAD, "| estate | USD a month | at most |\n| --- | ---: | ---: |\n" + "\n".join(rows), _traffic()]
     parts += [_stack(name, estimate) for name, estimate, _ in estimates]
@@ -52,6 +53,5 @@ def _traffic() -> str:
         f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in columns) + " |"
         for name in names
     ]
-    return "## Traffic that is assumed\n\nProd's is the source document's (sections 4.1 and 8.6).\n\n" + "\n".join(
-        [head, *rows]
-    )
+    source = "Prod's traffic is from sections 4.1 and 8.6 of the analysis, see [origin](origin.md)."
+    return f"## Assumed traffic\n\n{source}\n\n" + "\n".join([head, *rows])

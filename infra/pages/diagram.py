@@ -1,4 +1,4 @@
-"""A stack as a picture: its outermost components, and which of them is made from which, as Mermaid."""
+"""Diagram of a stack in Mermaid: outermost components, and the dependencies between them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 from infra.graph.capture import Graph, Resource
 
-COMMON_SHARE = 0.35  # a part that more of the others need than this is the ground that the picture stands on
-KINDS_PER_BOX = 3  # kinds named in a component's box; the rest is a number
+COMMON_SHARE = 0.35  # a component that more than this share of components depends on is left out of the arrows
+KINDS_PER_BOX = 3  # resource kinds named per box; the other kinds are counted
 
 
 def mermaid(graph: Graph) -> str:
-    """A flowchart. An arrow points from what something needs to what needs it; what all need is left out."""
+    """Return a flowchart; an arrow points from a component to a component that depends on it.
+
+    Arrows from components that most other components depend on are left out.
+    """
     owners = owners_of(graph)
     kinds_by_owner: dict[str, Counter[str]] = {}
     for resource in graph.custom:
@@ -25,7 +28,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def owners_of(graph: Graph) -> dict[str, str]:
-    """The outermost component of each resource, by URN."""
+    """Return the name of each resource's outermost component, by URN."""
     by_urn = {resource.urn: resource for resource in graph.resources}
     return {resource.urn: _outermost(resource, by_urn).name for resource in graph.resources}
 

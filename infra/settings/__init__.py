@@ -1,7 +1,7 @@
-"""What a stack is: one typed tree under ``infrafabric:settings``, checked whole before anything is declared.
+"""Stack settings: one typed tree under ``infrafabric:settings``, validated completely before any resource is declared.
 
-Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). No secret lives in the tree; secrets are
-configuration keys of their own, see ``Secrets``. docs/configuration.md lists all of them.
+Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). The tree holds no secrets; secrets are
+separate configuration keys, see ``Secrets``. docs/configuration.md lists all keys.
 """
 
 from infra.settings.account import BudgetSettings, TagSettings

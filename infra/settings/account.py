@@ -1,4 +1,4 @@
-"""What the account may cost, and whom the bill goes to."""
+"""Account: budget, and tags for the bill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.settings.section import Section
 
 
 class BudgetSettings(Section):
-    """What the account may cost."""
+    """Monthly budget of the account in USD, and the alert threshold."""
 
     monthly_usd: float = Field(default=500, gt=0)
     alert_threshold_usd: float = Field(default=100, gt=0)
@@ -25,6 +25,6 @@ class BudgetSettings(Section):
 
 
 class TagSettings(Section):
-    """Tags whose values differ by owner."""
+    """Tags whose values depend on the owner."""
 
     cost_center: str = Field(default="infrafabric", pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,128}$")

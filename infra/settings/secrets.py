@@ -1,4 +1,4 @@
-"""What is encrypted in a stack's configuration."""
+"""Secrets from the encrypted configuration of a stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RDS_PASSWORD = re.compile(r"[!#-.0-?A-~]{8,128}")  # printable ASCII without sp
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Encrypted configuration: ``pulumi config set --secret <key>``."""
+    """Encrypted configuration values, set with ``pulumi config set --secret <key>``."""
 
     database_password: pulumi.Output[str] | None
     api_key: pulumi.Output[str] | None  # of the model provider anthropic
@@ -22,10 +22,10 @@ class Secrets:
 
     @classmethod
     def load(cls, settings: Settings) -> Secrets:
-        """The secrets that ``settings`` use.
+        """Read the secrets that ``settings`` need.
 
         Raises:
-            pulumi.RunError: one that is needed is not set, or RDS would refuse it.
+            pulumi.RunError: a needed secret is not set, or RDS would refuse the password.
         """
         config = pulumi.Config()
         password = config.get_secret("databasePassword")

@@ -1,4 +1,4 @@
-"""The swarm: its agents, who answers them, and what their functions run on."""
+"""Swarm: agents, model provider, and the runtime of the functions."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pydantic import Field, model_validator
 
 from infra.settings.section import Section
 
-LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]  # what CloudWatch allows
+LogDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827
+]  # CloudWatch's allowed values
 SNAPSHOT_STORAGE_MB = 512  # AWS Lambda Developer Guide, "SnapStart": no larger /tmp
 
 
 class FleetSettings(Section):
-    """The agents h01…hNN, and how patient the swarm is with them."""
+    """Agents h01…hNN: size, limits, timeouts and retries."""
 
     size: int = Field(default=10, ge=1, le=99)
     handler_timeout_s: int = Field(default=300, ge=30, le=900)
     memory_mb: int = Field(default=512, ge=128, le=10_240)
     ephemeral_storage_mb: int = Field(default=512, ge=512, le=10_240)
-    # How an agent's first answer comes sooner. Both cost by the hour for each agent: see docs/configuration.md.
+    # Ways to shorten an agent's cold start. AWS bills both per hour and agent, see docs/configuration.md.
     start: Literal["cold", "snap-start", "provisioned"] = "cold"
-    provisioned: int = Field(default=1, ge=1, le=1000)  # environments of each agent that are kept ready
-    max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations of each agent; SQS's own bounds
-    batch_size: int = Field(default=10, ge=1, le=10)  # more would need a batching window to wait for
-    max_receives: int = Field(default=5, ge=5, le=1000)  # fewer would send throttled but healthy messages to the DLQ
+    provisioned: int = Field(default=1, ge=1, le=1000)  # provisioned execution environments per agent
+    max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations per agent, within SQS's limits
+    batch_size: int = Field(default=10, ge=1, le=10)  # SQS requires a batching window for larger batches
+    max_receives: int = Field(
+        default=5, ge=5, le=1000
+    )  # a lower limit would dead-letter throttled but healthy messages
     heartbeat_s: int = Field(default=20, ge=1, le=3600)
     heartbeat_timeout_s: int = Field(default=90, ge=2, le=86_400)
     reassignments: int = Field(default=2, ge=0, le=10)
@@ -61,16 +65,16 @@ class FleetSettings(Section):
 
 
 class ModelPriceSettings(Section):
-    """USD per million tokens."""
+    """Prices of one model, in USD per million tokens."""
 
-    input: float = Field(gt=0)  # a model that costs nothing could not be kept within a budget
+    input: float = Field(gt=0)  # a price of 0 would make a budget meaningless
     output: float = Field(ge=0)
     cache_read: float = Field(ge=0)
     cache_write: float = Field(ge=0)
 
 
 class ModelSettings(Section):
-    """Who answers."""
+    """Model provider, and the models of agents and coordinator."""
 
     provider: Literal["anthropic", "bedrock", "offline"] = "anthropic"
     agent_id: str = Field(default="claude-haiku-5-5", min_length=1)
@@ -94,9 +98,9 @@ class ModelSettings(Section):
 
 
 class RuntimeSettings(Section):
-    """What the functions run on; packages are built for it."""
+    """Lambda runtime of the functions; packages are built for this runtime."""
 
-    python: Literal["python3.13", "python3.14"] = "python3.13"  # the ones that durable functions run on
+    python: Literal["python3.13", "python3.14"] = "python3.13"  # runtimes that support durable functions
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    # all-at-once: a deployment moves functions to their new version. by-steps: it publishes, and fabric release moves.
+    # all-at-once: a deployment shifts the aliases to the new versions. by-steps: fabric release shifts the aliases.
     rollout: Literal["all-at-once", "by-steps"] = "all-at-once"

@@ -1,8 +1,4 @@
-"""What a stack is: one typed tree under ``infrafabric:settings``, checked whole before anything is declared.
-
-Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). No secret lives in the tree; secrets are
-configuration keys of their own, see ``Secrets``. docs/configuration.md lists all of them.
-"""
+"""Root of the settings tree: sections, and the rules that concern more than one section."""
 
 from __future__ import annotations
 
@@ -23,14 +19,16 @@ from infra.settings.regions import REGION, PrimarySettings, RecoverySettings
 from infra.settings.section import Section
 from infra.settings.swarm import FleetSettings, ModelSettings, RuntimeSettings
 
-# eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, and not in the EU.
+# Regions in the EU; eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, but outside the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
-LONGEST_STACK_NAME = 15  # a bucket is called infrafabric-<stack>-results-<12-digit account>-<region>, in 63 characters
-# RDS takes no two hyphens in a row, and the names of all else begin with the stack's and a hyphen.
+LONGEST_STACK_NAME = 15  # infrafabric-<stack>-results-<12-digit account>-<region> fits S3's 63 characters
+# RDS refuses two consecutive hyphens in a name, and a hyphen follows the stack name in every physical name.
 STACK_NAME = rf"(?=.{{1,{LONGEST_STACK_NAME}}}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
 class Settings(Section):
+    """Settings of one stack."""
+
     environment: Literal["dev", "prod"]
     region: str = Field(pattern=REGION)
     role: Literal["primary", "standby"] = "primary"
@@ -173,7 +171,7 @@ class Settings(Section):
         return self
 
     def _models_answer_in_the_eu(self) -> None:
-        """Only Bedrock says where a request is worked; a profile's prefix is the geography that it keeps it in."""
+        """Refuse a model that may process requests outside the EU."""
         if self.model.provider == "anthropic":
             raise ValueError(
                 "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
@@ -187,10 +185,10 @@ class Settings(Section):
 
     @classmethod
     def load(cls) -> Self:
-        """The stack's settings.
+        """Read and validate the stack's settings from the Pulumi configuration.
 
         Raises:
-            pulumi.RunError: printed without a traceback; names every wrong key, what it holds and what is allowed.
+            pulumi.RunError: printed without a traceback; names every wrong key with its value and the allowed values.
         """
         config, stack = pulumi.Config(), pulumi.get_stack()
         if not re.fullmatch(STACK_NAME, stack):

@@ -1,4 +1,4 @@
-"""AgentFleet: one function an agent, from one package, each with a role, a log group and a signing key of its own."""
+"""Agent fleet: one function per agent, from one package, each with its own role, log group and signing key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AgentFleetArgs:
 
 
 class AgentFleet(ComponentResource):
-    """The functions h01…hNN, each fed by its inbox."""
+    """Lambda functions h01…hNN, each triggered by the agent's inbox."""
 
     functions: dict[str, Function]  # by agent
 
@@ -41,9 +41,9 @@ class AgentFleet(ComponentResource):
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         self._grant(role, agent)
         function = Function(name, self._function_args(role, agent), child)
-        # A throttled message is put back into the queue that it came from, again and again until its deadline; Lambda
-        # takes that for a loop, and stops it with the 16th invocation (Lambda Developer Guide, "Use Lambda recursive
-        # loop detection to prevent infinite loops").
+        # An agent puts a throttled message back into its own queue until the message's deadline. Lambda takes that for
+        # a recursive loop, and would stop the 16th invocation (Lambda Developer Guide, "Use Lambda recursive loop
+        # detection to prevent infinite loops").
         may_come_back = aws.lambda_.FunctionRecursionConfig(
             f"{name}-put-back", function_name=function.function_name, recursive_loop="Allow", opts=child
         )
@@ -52,7 +52,7 @@ class AgentFleet(ComponentResource):
             event_source_arn=args.swarm.bus.inboxes[agent].arn,
             function_name=function.alias_arn,
             batch_size=args.swarm.fleet.batch_size,
-            maximum_batching_window_in_seconds=0,  # a task does not wait for company
+            maximum_batching_window_in_seconds=0,  # a task never waits for further messages
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": args.swarm.fleet.max_concurrency},
             tags=args.foundation.context.tags("agents", DataClass.NONE),

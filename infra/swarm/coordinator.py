@@ -1,4 +1,4 @@
-"""Coordinator: the durable function that plans a session, hands out its tasks and writes its report."""
+"""Durable function that plans a session, distributes the tasks and writes the report."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from infra.swarm.parts import SwarmParts
 from infrafabric.environment import CoordinatorEnvironment
 
 PRINCIPAL = "coordinator"
-LONGEST_SESSION_S = 86_400  # the longest deadline_s that the API takes
-SLACK_S = 3_600  # to plan before and to report after
+LONGEST_SESSION_S = 86_400  # the longest deadline_s that the API accepts
+SLACK_S = 3_600  # for planning before and reporting after the tasks
 HISTORY_DAYS = 14
-TIMEOUT_S = 900  # of one invocation: a replay of a big session takes its time
+TIMEOUT_S = 900  # per invocation; the replay of a large session is slow
 MEMORY_MB = 1024
 
 
@@ -29,7 +29,7 @@ class CoordinatorArgs:
 
 
 class Coordinator(ComponentResource):
-    """The function, and the queue for sessions that ended without an outcome."""
+    """Durable Lambda function that runs sessions, and the DLQ for sessions that ended without an outcome."""
 
     alias_arn: Output[str]
     function_name: Output[str]
@@ -39,7 +39,7 @@ class Coordinator(ComponentResource):
     def __init__(self, name: str, args: CoordinatorArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:swarm:Coordinator", name, opts=opts)
         child = ResourceOptions(parent=self)
-        # Known before the function exists, so that its own role can name it.
+        # Computed before the function exists, so that the function's own role can name the ARN.
         self._arn = args.foundation.context.arn(
             "lambda", f"function:{args.foundation.context.physical_name('coordinator')}"
         )
@@ -62,18 +62,18 @@ class Coordinator(ComponentResource):
         self.register_outputs({"alias_arn": self.alias_arn, "function_name": self.function_name, "dlq_url": dlq.url})
 
     def grant_start(self, role: Role) -> None:
-        """Start a session. A durable function is invoked by version or alias."""
+        """Grant starting a session; a durable function is invoked by version or alias."""
         role.allow("StartSession", "lambda:InvokeFunction", on=self.alias_arn)
 
     def grant_see_executions(self, role: Role) -> None:
-        """See whether a session's execution is over."""
+        """Grant reading the state of a session's execution."""
         role.allow("SeeExecutions", "lambda:GetDurableExecution", on=self._any_version)
 
     def grant_complete_callbacks(self, role: Role) -> None:
-        """Finish a task that the coordinator waits for, or show that it is alive.
+        """Grant completing a task's callback, and sending heartbeats.
 
-        A callback belongs to an execution, whose ARN extends that of a version, whatever alias was invoked (AWS Lambda
-        Developer Guide, "Security and permissions for durable functions").
+        A callback belongs to an execution. The execution's ARN extends the ARN of a version, even if an alias was
+        invoked (AWS Lambda Developer Guide, "Security and permissions for durable functions").
         """
         role.allow(
             "CompleteCallbacks",
@@ -94,7 +94,7 @@ class Coordinator(ComponentResource):
             "lambda:GetDurableExecutionState",
             on=self._any_version,
         )
-        # A big session is split into child executions, because replaying one is quadratic in its operations.
+        # A large session is split into child executions, because the time of a replay is quadratic in its operations.
         role.allow("StartChildren", "lambda:InvokeFunction", on=self._any_version)
         dlq.grant_send(role)
         args.swarm.bus.grant_publish(role)

@@ -1,4 +1,4 @@
-"""Model: who answers, and what it takes to ask: an API key in Secrets Manager, or IAM alone with Bedrock."""
+"""Access to the model provider: an API key in Secrets Manager, or IAM permissions for Bedrock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.foundation.keys import Keys
 from infra.iam.grants import Role
 from infra.naming.context import DataClass, StackContext
 
-# A cross-region inference profile's id is the model's, after the geography that it keeps requests in.
+# Id of a cross-region inference profile: the geography in which AWS processes requests, then the model id.
 _PROFILE = re.compile(r"^(?P<geography>[a-z]+(?:-[a-z]+)*)\.(?P<model>anthropic\..+)$")
 
 
@@ -26,12 +26,12 @@ class ModelAccessArgs:
     keys: Keys
     settings: settings.ModelSettings
     api_key: Output[str] | None = None  # a secret; None: set it with `aws secretsmanager put-secret-value`
-    recovery_region: str | None = None  # where the secret has a replica
-    replica_arn: Output[str | None] | None = None  # a standby's: its primary's secret, as it is in this region
+    recovery_region: str | None = None  # region of a replica of the secret
+    replica_arn: Output[str | None] | None = None  # standby only: replica of the primary's secret in this region
 
 
 class ModelAccess(ComponentResource):
-    """The provider's credentials, and grants to ask it."""
+    """API key secret of the model provider, and grants to invoke models."""
 
     api_key_secret_arn: Output[str] | None
     provider: str
@@ -51,7 +51,7 @@ class ModelAccess(ComponentResource):
         self.register_outputs({"api_key_secret_arn": self.api_key_secret_arn})
 
     def environment(self, model_id: str) -> dict[str, Any]:
-        """The fields of ``ModelEnvironment`` for a function that asks ``model_id``."""
+        """Return the fields of ``ModelEnvironment`` for a function that invokes ``model_id``."""
         prices = {name: price.model_dump() for name, price in self._settings.prices.items()}
         return {
             "model_provider": self._settings.provider,
@@ -62,7 +62,7 @@ class ModelAccess(ComponentResource):
         }
 
     def grant_invoke(self, role: Role, model_id: str) -> None:
-        """Ask ``model_id``, with what the provider wants to see for it."""
+        """Grant invoking ``model_id``: reading the API key, or Bedrock permissions."""
         if self.api_key_secret_arn is not None:
             role.allow("ReadApiKey", "secretsmanager:GetSecretValue", on=self.api_key_secret_arn)
             self._keys.grant_use(role, "secretsmanager")
@@ -70,22 +70,24 @@ class ModelAccess(ComponentResource):
             self._grant_bedrock(role, model_id)
 
     def grant_describe_api_key(self, role: Role) -> None:
-        """Tell whether the API key has a value, without reading it."""
+        """Grant checking that the API key has a value, without reading the value."""
         if self.api_key_secret_arn is not None:
             role.allow("SeeApiKey", "secretsmanager:DescribeSecret", on=self.api_key_secret_arn)
 
     def _grant_bedrock(self, role: Role, model_id: str) -> None:
         context, profile = self._context, _PROFILE.match(model_id)
-        ask = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+        invoke = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
         prefix = f"arn:{context.partition}:bedrock"
         if not profile:
-            role.allow("AskModel", *ask, on=f"{prefix}:{context.region}::foundation-model/{model_id}")
+            role.allow("AskModel", *invoke, on=f"{prefix}:{context.region}::foundation-model/{model_id}")
             return
         arn = context.arn("bedrock", f"inference-profile/{model_id}")
-        role.allow("AskModel", *ask, on=arn)
-        # The profile picks the region, so the model is allowed in each of them, but only through the profile.
+        role.allow("AskModel", *invoke, on=arn)
+        # The profile chooses the region, so the model is allowed in all regions, but only through the profile.
         through = {"StringEquals": {"bedrock:InferenceProfileArn": arn}}
-        role.allow("AskModelThroughProfile", *ask, on=f"{prefix}:*::foundation-model/{profile['model']}", when=through)
+        role.allow(
+            "AskModelThroughProfile", *invoke, on=f"{prefix}:*::foundation-model/{profile['model']}", when=through
+        )
 
     def _secret(self, name: str, args: ModelAccessArgs) -> Output[str]:
         child = ResourceOptions(parent=self)

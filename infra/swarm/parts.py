@@ -1,4 +1,4 @@
-"""Swarm: what the coordinator, the agents and the API work with together."""
+"""Components that coordinator, agents and API share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from infra.swarm.sessions import Sessions
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmParts:
-    """Not a component: the parts that a session runs on, handed to those who run it."""
+    """Components that a session runs on, passed as one argument; not a component."""
 
     sessions: Sessions
     model: ModelAccess
     bus: Bus
-    recorder: Recorder | None  # None where the stack has no database: no history is kept
+    recorder: Recorder | None  # None without a database; the stack then stores no history
     fleet: settings.FleetSettings
 
     @property
     def record_queue_url(self) -> Output[str] | None:
+        """URL of the recorder's queue; None without a recorder."""
         return self.recorder.queue_url if self.recorder else None

@@ -1,4 +1,4 @@
-"""Sessions: one DynamoDB table for what runs now, from the session's budget to the last task's status."""
+"""Sessions table: DynamoDB table with the state of running sessions, from the budget to each task's status."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from infra.iam.grants import Role
 from infra.naming.context import DataClass, StackContext
 from infrafabric.swarm.session import ORDERS
 
-BY_CREATED = "by_created"  # index: listing → created, for "newest first"
+BY_CREATED = "by_created"  # index by listing and creation time, to list the newest sessions first
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionsArgs:
     context: StackContext
     keys: Keys
-    recovery_region: str | None = None  # where the table has a replica
-    replica_name: Output[str] | None = None  # a standby's: its primary's table, whose replica is in this region
+    recovery_region: str | None = None  # region of a replica of the table
+    replica_name: Output[str] | None = None  # standby only: the primary's table, which has a replica in this region
 
 
 class Sessions(ComponentResource):
-    """The table: partition ``pk`` is the session, ``sk`` what of it."""
+    """DynamoDB table of sessions; ``pk`` is the session, ``sk`` is the kind of item."""
 
     table_name: Output[str]
     table_arn: Output[str]
@@ -60,8 +60,8 @@ class Sessions(ComponentResource):
                     "projection_type": "ALL",
                 }
             ],
-            # What a replica is fed from. On without one too, which costs nothing while nobody reads it: the provider
-            # would switch it off before it removes the replica, which DynamoDB refuses
+            # Replication reads the stream. The stream is on even without a replica, which costs nothing while unread:
+            # the provider would switch the stream off before it removes the replica, and DynamoDB refuses that order
             # (hashicorp/terraform-provider-aws#34450).
             stream_enabled=True,
             stream_view_type="NEW_AND_OLD_IMAGES",
@@ -84,27 +84,27 @@ class Sessions(ComponentResource):
             "propagate_tags": True,
         }
 
-    # A transaction is authorised by the actions of its items: there is no permission for TransactWriteItems itself.
+    # IAM authorises a transaction by the actions of its items; TransactWriteItems has no permission of its own.
 
     def grant_process_tasks(self, role: Role) -> None:
-        """An agent's part: reserve and settle budget, claim a task, record its status.
+        """Grant an agent's work: reserve and settle budget, claim a task, store the task's status.
 
-        Not the orders: the watchdog has the coordinator work whatever order it finds.
+        Order items are excluded, because the watchdog starts the coordinator with any order item that exists.
         """
         no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{ORDERS}*"]}}
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=no_order)
 
     def grant_coordinate(self, role: Role) -> None:
-        """The coordinator's part: an agent's, and all tasks of a session at once."""
+        """Grant the coordinator's work: an agent's work, and reading all tasks of a session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
 
     def grant_serve_api(self, role: Role) -> None:
-        """The API's part: make a session, cancel it, show it and its tasks, list them."""
+        """Grant the API's work: create, cancel, read and list sessions."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
 
     def grant_watch(self, role: Role) -> None:
-        """The watchdog's part: list sessions, end lost ones, read what an unstarted one was asked to do."""
+        """Grant the watchdog's work: list sessions, end lost sessions, read the order of an unstarted session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
         role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
 

@@ -1,4 +1,4 @@
-"""Watchdog: the function that looks after running sessions every ten minutes, and what wakes it."""
+"""Watchdog: scheduled function that checks running sessions every ten minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.swarm.coordinator import Coordinator
 from infra.swarm.sessions import Sessions
 from infrafabric.environment import WatchdogEnvironment
 
-EVERY = "rate(10 minutes)"  # the seed's period, section 4.3
+EVERY = "rate(10 minutes)"  # period from section 4.3 of the analysis, see docs/origin.md
 TIMEOUT_S = 120
 MEMORY_MB = 256
 
@@ -30,7 +30,7 @@ class WatchdogArgs:
 
 
 class Watchdog(ComponentResource):
-    """It ends lost sessions, starts unstarted ones and those whose execution broke off, and counts stuck ones."""
+    """Scheduled function that ends lost sessions, starts unstarted and interrupted ones, and counts stuck sessions."""
 
     function: Function
     dlq: DeadLetterQueue
@@ -77,7 +77,7 @@ class Watchdog(ComponentResource):
             rule=rule.name,
             target_id="watchdog",
             arn=self.function.alias_arn,
-            # A round that came too late is worth nothing: the next one sees the same sessions.
+            # A late round is useless, because the next round checks the same sessions.
             retry_policy={"maximum_event_age_in_seconds": 300, "maximum_retry_attempts": 2},
             opts=ResourceOptions(parent=self, depends_on=[allowed]),
         )

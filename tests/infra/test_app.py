@@ -160,7 +160,7 @@ def test_without_nat_the_application_reaches_sts_and_systems_manager_by_their_na
 
 
 def test_user_data_takes_nothing_that_would_break_out_of_its_line():
-    with pytest.raises(ValueError, match="user data cannot hold"):
+    with pytest.raises(ValueError, match="user data cannot contain"):
         user_data.render(
             region="r", bucket="b", key="k", sha256="s", environment={"A": "x\nUser=root"}, over_ipv6=False
         )

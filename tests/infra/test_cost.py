@@ -85,7 +85,7 @@ def test_a_line_is_quantity_times_price():
 
 
 def test_the_sources_prices_are_the_ones_that_count():
-    assert not set(prices.SOURCE) & set(prices.LIST)
+    assert not set(prices.ANALYSIS_PRICES) & set(prices.AWS_PRICES)
     with pytest.raises(KeyError):
         prices.price("gold")
 

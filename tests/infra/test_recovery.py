@@ -205,7 +205,7 @@ def test_clients_that_a_name_leads_to_the_standby_send_the_key_that_they_have(pr
     ("exports", "said"),
     [
         ({}, "has no output 'handover': set recovery.region there, and run pulumi up"),
-        ({"handover": {"version": 0}}, "handover is of version 0, and this program reads 1: run pulumi up"),
+        ({"handover": {"version": 0}}, "handover has version 0, but this program reads 1: run pulumi up"),
         ({"handover": {"version": 1, "results_bucket": "b"}}, "lacks assets_bucket, data_key_arn, sessions_table"),
     ],
 )

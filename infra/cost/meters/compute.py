@@ -1,4 +1,4 @@
-"""Functions, instances, and what they are reached by within AWS."""
+"""Meters of functions, instances, queues and topics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infrafabric.telemetry import TASK_METRICS, WATCH_METRICS
 
 MILLION = 1_000_000
 _AGENT = "agents-"
-API_MS, RECORD_MS, COORDINATE_S = 50, 20, 0.5  # of a request, of a record, of a task in the coordinator
+API_MS, RECORD_MS, COORDINATE_S = 50, 20, 0.5  # per API request, per recorded task, per task in the coordinator
 
 
 @meter("aws:lambda/function:Function")
@@ -35,7 +35,7 @@ def function(resource: Resource, month: Month) -> Iterator[Line]:
 
 
 def _use(resource: Resource, month: Month) -> tuple[float, float]:
-    """Invocations and seconds a month of a function, by what it is for."""
+    """Return a function's invocations and seconds per month."""
     traffic, label = month.traffic, resource.name.removesuffix("-function")
     if label.startswith(_AGENT):
         return traffic.tasks / _agents(month), traffic.tasks * traffic.task_s / _agents(month)
@@ -44,7 +44,7 @@ def _use(resource: Resource, month: Month) -> tuple[float, float]:
         "coordinator": (traffic.tasks, traffic.tasks * COORDINATE_S),
         "recorder": (traffic.tasks, traffic.tasks * RECORD_MS / 1000),
         "watchdog": (HOURS * 6, HOURS * 6),
-    }.get(label, (0.0, 0.0))  # the migrator runs once a deployment
+    }.get(label, (0.0, 0.0))  # the migrator runs once per deployment
 
 
 def _agents(month: Month) -> int:
@@ -52,9 +52,9 @@ def _agents(month: Month) -> int:
 
 
 def _metrics(resource: Resource, month: Month) -> float:
-    """How many metrics of its own a function sends all month, or the like in fewer hours."""
+    """Return the number of custom metrics of a function, weighted by the share of hours with data."""
     if resource.name.startswith(_AGENT):
-        # Its own, and its part of the stack's, which all agents send.
+        # The agent's own metrics, and its share of the stack's metrics, which all agents send.
         return len(TASK_METRICS) * (1 + 1 / _agents(month)) * month.traffic.working_hours / HOURS
     return len(WATCH_METRICS) if resource.name == "watchdog-function" else 0
 
@@ -73,8 +73,8 @@ def provisioned(resource: Resource, month: Month) -> Iterator[Line]:
 @meter("aws:sqs/queue:Queue")
 def queue(resource: Resource, month: Month) -> Iterator[Line]:
     if "deadLetterTargetArn" not in (resource.inputs.get("redrivePolicy") or ""):
-        return  # a dead-letter queue that is empty is asked nothing
-    polls = HOURS * 3600 / 20 * 5  # Lambda keeps five long polls open on each queue that feeds a function
+        return  # nothing polls an empty dead-letter queue
+    polls = HOURS * 3600 / 20 * 5  # Lambda keeps five long polls open per queue with an event source mapping
     share = 1 / sum("redrivePolicy" in q.inputs for q in month.graph.of("sqs/queue:Queue").values())
     requests = polls + month.traffic.tasks * QUEUE_REQUESTS_PER_TASK * share
     yield line(resource, "million requests", requests / MILLION, "sqs.requests_million")

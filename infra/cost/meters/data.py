@@ -1,4 +1,4 @@
-"""What holds data, and the keys to it."""
+"""Meters of buckets, tables, databases, keys, secrets and backups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.cost.traffic import SIGNATURES_PER_TASK, TABLE_READS_PER_TASK, TABLE_
 from infra.graph import Resource
 
 MILLION = 1_000_000
-# Where the stored gigabytes and the requests are: what applications and agents leave, and little else.
+# Shares of the stored gigabytes and requests; the other buckets hold little data.
 STORAGE_SHARES = {"storage-assets-bucket": 0.8, "storage-results-bucket": 0.2}
 
 
@@ -56,7 +56,7 @@ def database(resource: Resource, month: Month) -> Iterator[Line]:
     yield line(resource, "GB of gp3", size, "rds.gb_multi_az" if zones == 2 else "rds.gb_single_az")
 
 
-PRIMARY_GB = 20  # a replica is as large as its source, which its own inputs do not say; a test compares
+PRIMARY_GB = 20  # a replica has its source's size, which is not among its inputs; a test compares
 
 
 @meter("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
@@ -87,7 +87,7 @@ def secret(resource: Resource, month: Month) -> Iterator[Line]:
 
 @meter("aws:backup/plan:Plan")
 def backups(resource: Resource, month: Month) -> Iterator[Line]:
-    # RDS snapshots within an instance's size are free with its own backups; kept by AWS Backup they are billed.
+    # RDS's own snapshots are free up to the instance's size; snapshots in AWS Backup are billed.
     databases = month.graph.of("rds/instance:Instance").values()
     stored_gb = sum(d.inputs.get("allocatedStorage") or 0 for d in databases) * 0.1 + month.traffic.table_gb
     yield line(resource, "GB of recovery points", stored_gb, "backup.gb")

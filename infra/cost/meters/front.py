@@ -1,4 +1,4 @@
-"""The network and what faces the public."""
+"""Meters of the network and the public frontend."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def address(resource: Resource, month: Month) -> Iterator[Line]:
 @meter("aws:lb/loadBalancer:LoadBalancer")
 def load_balancer(resource: Resource, month: Month) -> Iterator[Line]:
     yield line(resource, "hours", HOURS, "alb.hour")
-    yield line(resource, "capacity-unit hours", HOURS * 0.5, "alb.lcu_hour")  # 100 users do not fill one
+    yield line(resource, "capacity-unit hours", HOURS * 0.5, "alb.lcu_hour")  # 100 users use less than one unit
     if resource.inputs.get("ipAddressType") != "dualstack-without-public-ipv4" and not resource.inputs.get("internal"):
         yield line(resource, "hours of a public address", HOURS * len(resource.inputs["subnets"]), "ipv4.hour")
 

@@ -1,4 +1,4 @@
-"""Logs, alarms, and what watches the account."""
+"""Meters of logs, alarms, dashboards and account guardrails."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from infra.cost.meters.table import HOURLY_METRICS, Month, line, meter
 from infra.cost.prices import HOURS
 from infra.graph import Resource
 
-FREE_DASHBOARDS = 3  # of an account
+FREE_DASHBOARDS = 3  # per account
 
 
 @meter("aws:cloudwatch/logGroup:LogGroup")
 def log_group(resource: Resource, month: Month) -> Iterator[Line]:
     gb = month.traffic.logs_gb * month.share(resource)
     yield line(resource, "GB ingested", gb, "logs.gb_ingested")
-    # What is ingested evenly and kept for a year is there in full after it; compressed, about a seventh of that.
+    # With even ingestion the stored volume grows to the whole retention; compressed, about a seventh.
     retention_months = (resource.inputs.get("retentionInDays") or 3650) / 30
     yield line(resource, "GB stored", gb * retention_months * 0.15, "logs.gb_stored")
 
@@ -41,13 +41,13 @@ def dashboard(resource: Resource, month: Month) -> Iterator[Line]:
 
 @meter("aws:cloudwatch/logMetricFilter:LogMetricFilter")
 def metric_filter(resource: Resource, month: Month) -> Iterator[Line]:
-    # Nothing is sent where nothing is counted: an error an hour while sessions run is what this allows for.
+    # The metric has data only with errors; assumed is one error per hour while sessions run.
     yield line(resource, HOURLY_METRICS, month.traffic.working_hours / HOURS, "cloudwatch.metric")
 
 
 @meter("aws:guardduty/detector:Detector")
 def guard_duty(resource: Resource, month: Month) -> Iterator[Line]:
-    events = month.traffic.tasks * 12 + 500_000  # what the account itself does all month
+    events = month.traffic.tasks * 12 + 500_000  # the account's own events per month
     yield line(resource, "million events", events / 1_000_000, "guardduty.events_million")
 
 
