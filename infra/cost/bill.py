@@ -93,7 +93,7 @@ def _is_line(line: Line) -> bool:
 
 
 def _refuse() -> Estimate:
-    raise BadDocumentError("is not what fabric cost --json prints")
+    raise BadDocumentError("is not an estimate of fabric cost --json")
 
 
 def _sums(lines: Iterable[Line]) -> dict[tuple[str, str], float]:

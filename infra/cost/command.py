@@ -78,5 +78,5 @@ def _earlier(path: Path) -> dict[str, Estimate]:
         raise BadDocumentError(f"--against {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, BadDocumentError):
         raise BadDocumentError(
-            f"--against {path}: is not what fabric cost --json prints: run that before the change"
+            f"--against {path}: is not an estimate: run fabric cost --json before the change, and pass that file"
         ) from None

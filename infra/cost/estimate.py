@@ -43,7 +43,7 @@ def estimate(graph: Graph, traffic: Traffic) -> Estimate:
     unknown = sorted({r.type for r in graph.custom} - meters.known())
     if unknown:
         raise UnpricedError(
-            f"no price for {', '.join(unknown)}: add a meter, or the type to FREE, in infra/cost/meters"
+            f"no price for {', '.join(unknown)}: add a meter, or add the type to FREE, in infra/cost/meters"
         )
     month = meters.Month(graph=graph, traffic=traffic)
     lines = [line for resource in graph.custom for line in meters.lines_of(resource, month) if line.quantity]

@@ -10,7 +10,7 @@ from infra.cost.prices import AS_OF, REGION
 
 NOTE = (
     f"List prices in {REGION}, on demand, as of {AS_OF}, for the months that docs/cost.md assumes. "
-    "What models bill for tokens comes on top: each session's budget bounds that."
+    "Token costs of models are extra: each session has a budget for tokens."
 )
 MARK = "<!-- fabric cost -->"  # marks the pull request's comment, so that a later run can update it
 
@@ -28,7 +28,7 @@ def markdown(bills: Sequence[Bill]) -> str:
     head = ["| stack | before | after | change |", "| --- | ---: | ---: | ---: |"]
     rows = [f"| {bill.now.stack} | {_before(bill)} | {bill.now.usd:,.2f} | {_change(bill)} |" for bill in bills]
     folded = [line for bill in bills if bill.before and bill.changes() for line in _folded(bill)]
-    return "\n".join([MARK, "### What it costs a month", "", *head, *rows, *folded, "", f"USD. {NOTE}"])
+    return "\n".join([MARK, "### Monthly cost", "", *head, *rows, *folded, "", f"USD. {NOTE}"])
 
 
 def _folded(bill: Bill) -> Iterator[str]:

@@ -16,7 +16,7 @@ class BudgetSettings(Section):
     alert_threshold_usd: float = Field(default=100, gt=0)
 
     @model_validator(mode="after")
-    def _alert_comes_before_the_limit(self) -> Self:
+    def _check_alert_threshold(self) -> Self:
         if self.alert_threshold_usd > self.monthly_usd:
             raise ValueError(
                 f"alertThresholdUsd = {self.alert_threshold_usd:g}: must be at most monthlyUsd ({self.monthly_usd:g})"

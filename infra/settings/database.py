@@ -28,7 +28,7 @@ class DatabaseSettings(Section):
     root_cert: str = Field(default="/opt/rds/global-bundle.pem", pattern=r"^/")
 
     @model_validator(mode="after")
-    def _storage_can_grow(self) -> Self:
+    def _check_storage_growth(self) -> Self:
         if self.max_storage_gb * 10 < self.storage_gb * 11:
             raise ValueError(f"maxStorageGb = {self.max_storage_gb}: must exceed storageGb ({self.storage_gb}) by 10 %")
         return self

@@ -31,14 +31,14 @@ class DnsSettings(Section):
     dnssec: bool = False
 
     @model_validator(mode="after")
-    def _only_a_zone_of_our_own_is_set_up(self) -> Self:
+    def _check_existing_zone(self) -> Self:
         if self.zone_id is None:
             return self
         if self.parent_zone_id:
-            raise ValueError("parentZoneId: only a zone that this stack makes is delegated; leave it or zoneId out")
+            raise ValueError("parentZoneId: must not be set with zoneId: only a new zone is delegated; leave one out")
         if self.dnssec:
             raise ValueError(
-                "dnssec = True: only for a zone that this stack makes; set it to false or leave zoneId out"
+                "dnssec = True: must be false with zoneId, because only a new zone is signed; or leave zoneId out"
             )
         return self
 
@@ -50,7 +50,7 @@ class ReleaseSettings(Section):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
-    def _what_is_fetched_is_checked(self) -> Self:
+    def _check_artifact_has_digest(self) -> Self:
         if (self.artifact_key is None) != (self.sha256 is None):
             missing = "sha256" if self.sha256 is None else "artifactKey"
             raise ValueError(f"{missing}: is missing; artifactKey and sha256 go together, or leave both out")
@@ -73,7 +73,7 @@ class AppSettings(Section):
     waf: bool = True
 
     @model_validator(mode="after")
-    def _the_fleet_can_grow(self) -> Self:
+    def _check_instance_limits(self) -> Self:
         if self.max_instances < self.instances:
             raise ValueError(f"maxInstances = {self.max_instances}: must be at least instances ({self.instances})")
         return self

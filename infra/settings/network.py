@@ -31,7 +31,7 @@ class NetworkSettings(Section):
     endpoint_zones: int = Field(default=1, ge=1, le=subnets.SLOTS - 1)  # AWS bills interface endpoints per zone
 
     @model_validator(mode="after")
-    def _every_zone_has_a_letter(self) -> Self:
+    def _check_zone_letters(self) -> Self:
         letters = self.zone_letters
         if letters is not None and len(set(letters)) < max(len(letters), self.zones):
             raise ValueError(f"zoneLetters = {letters!r}: must be {self.zones} different letters or more (zones)")
@@ -42,7 +42,7 @@ class NetworkSettings(Section):
         return (self.zone_letters or _DEFAULT_LETTERS.get(region, "abc"))[: self.zones]
 
     @model_validator(mode="after")
-    def _endpoints_have_a_subnet(self) -> Self:
+    def _check_endpoint_zones(self) -> Self:
         if self.endpoint_zones > self.zones:
             raise ValueError(f"endpointZones = {self.endpoint_zones}: must be at most zones ({self.zones})")
         return self

@@ -30,7 +30,7 @@ class AlarmThresholdSettings(Section):
 def _without_duplicates(addresses: list[str]) -> list[str]:
     duplicates = sorted({address for address in addresses if addresses.count(address) > 1})
     if duplicates:
-        raise ValueError(f"{', '.join(duplicates)}: must be there once")
+        raise ValueError(f"{', '.join(duplicates)}: must be listed once")
     return addresses
 
 
@@ -62,7 +62,7 @@ class BackupSettings(Section):
     vault_lock: Literal["none", "governance", "compliance"] = "none"
 
     @model_validator(mode="after")
-    def _a_monthly_one_outlives_the_daily_ones(self) -> Self:
+    def _check_backup_retention(self) -> Self:
         if self.monthly_days < self.daily_days:
             raise ValueError(f"monthlyDays = {self.monthly_days}: must be at least dailyDays ({self.daily_days})")
         return self
@@ -92,7 +92,7 @@ class GuardrailsSettings(Section):
     backup: BackupSettings | None = None
 
     @model_validator(mode="after")
-    def _each_has_what_it_builds_on(self) -> Self:
+    def _check_prerequisites(self) -> Self:
         if self.security_hub and not self.config:
             raise ValueError(
                 "securityHub = True: needs config true as well, because the controls evaluate AWS Config data"

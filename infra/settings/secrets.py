@@ -37,8 +37,8 @@ class Secrets:
             )
         if needs_password and not _RDS_PASSWORD.fullmatch(config.require("databasePassword")):
             raise pulumi.RunError(
-                f"{config.name}:databasePassword: RDS takes 8 to 128 printable ASCII characters, without spaces, "
-                'quotation marks ("), slashes and at-signs: pulumi config set --secret databasePassword'
+                f"{config.name}:databasePassword: must have 8 to 128 printable ASCII characters, without spaces, "
+                'quotation marks ("), slashes and at-signs (RDS): pulumi config set --secret databasePassword'
             )
         endpoint = config.get_secret("pagerDutyEndpoint")
         if settings.observability and settings.observability.pager_duty and endpoint is None:

@@ -48,7 +48,7 @@ def changes_of(texts: Iterable[str]) -> dict[str, Any]:
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
+            raise BadSettingError(f"--set {text}: {value!r} is not valid YAML: quote the value") from None
     return changes
 
 

@@ -41,7 +41,7 @@ def split(cidr: str, zones: int) -> tuple[Zone, ...]:
     """
     network = check(cidr)
     if not 1 <= zones < SLOTS:
-        raise ValueError(f"{zones} zones cannot be laid out: 1 to {SLOTS - 1} are possible")
+        raise ValueError(f"{zones} zones: must be 1 to {SLOTS - 1}")
     quarters = list(network.subnets(prefixlen_diff=2))
     return tuple(_zone(quarter) for quarter in quarters[:zones])
 
@@ -54,7 +54,9 @@ def ipv6(vpc: str, zone: int, tier: str) -> str:
     """
     network = IPv6Network(vpc)
     if network.prefixlen != 56 or not 0 <= zone < SLOTS or tier not in IPV6_TIERS:
-        raise ValueError(f"{tier} of zone {zone} has no place in {vpc}: a /56, zones below {SLOTS}, {IPV6_TIERS}")
+        raise ValueError(
+            f"{vpc}, zone {zone}, tier {tier}: must be a /56, a zone below {SLOTS}, and a tier of {IPV6_TIERS}"
+        )
     start = int(network.network_address) + ((zone * IPV6_NETWORKS_PER_ZONE + IPV6_TIERS.index(tier)) << 64)
     return str(IPv6Network((start, 64)))
 

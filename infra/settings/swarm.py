@@ -39,7 +39,7 @@ class FleetSettings(Section):
         return tuple(f"h{n:02}" for n in range(1, self.size + 1))
 
     @model_validator(mode="after")
-    def _a_snapshot_is_small(self) -> Self:
+    def _check_snapshot_storage(self) -> Self:
         if self.start == "snap-start" and self.ephemeral_storage_mb > SNAPSHOT_STORAGE_MB:
             raise ValueError(
                 f"ephemeralStorageMb = {self.ephemeral_storage_mb}: must be {SNAPSHOT_STORAGE_MB} "
@@ -48,7 +48,7 @@ class FleetSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _ready_environments_are_among_those_allowed(self) -> Self:
+    def _check_provisioned_concurrency(self) -> Self:
         if self.start == "provisioned" and self.provisioned > self.max_concurrency:
             raise ValueError(
                 f"provisioned = {self.provisioned}: must be at most maxConcurrency ({self.max_concurrency})"
@@ -56,7 +56,7 @@ class FleetSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_lost_heartbeat_is_no_death(self) -> Self:
+    def _check_heartbeat_timeout(self) -> Self:
         if self.heartbeat_timeout_s < 2 * self.heartbeat_s:
             raise ValueError(
                 f"heartbeatTimeoutS = {self.heartbeat_timeout_s}: must be twice heartbeatS ({self.heartbeat_s}) or more"
@@ -84,9 +84,11 @@ class ModelSettings(Section):
     prices: dict[str, ModelPriceSettings] = {}  # noqa: RUF012
 
     @model_validator(mode="after")
-    def _provider_can_answer(self) -> Self:
+    def _check_provider(self) -> Self:
         if self.provider == "offline" and not self.base_url:
-            raise ValueError("baseUrl is missing: provider offline needs the address of the stand-in")
+            raise ValueError(
+                "baseUrl is missing: provider offline needs the address of a local model server; set baseUrl"
+            )
         if self.provider == "bedrock":
             for key, model_id in (("agentId", self.agent_id), ("coordinatorId", self.coordinator_id)):
                 if "anthropic." not in model_id:

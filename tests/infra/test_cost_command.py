@@ -58,7 +58,7 @@ def test_a_stack_is_summed_up_by_service_dearest_first(cost: Run) -> None:
     sums = [float(row.split()[0]) for row in rows[: rows.index("")]]
     assert sums == sorted(sums, reverse=True)
     assert sum(sums) == pytest.approx(54.75, abs=0.05)
-    assert "each session's budget bounds that" in rows[-1]
+    assert "each session has a budget for tokens" in rows[-1]
 
 
 def test_a_setting_shows_what_it_changes(cost: Run) -> None:
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_estimate_is_refused(text: str, tmp_path: Path, capsys
     file.write_text(text)
     args = asked("--against", str(file))
     assert args.run(args) == 2
-    assert "is not what fabric cost --json prints: run that before the change" in capsys.readouterr().err
+    assert "is not an estimate: run fabric cost --json before the change, and pass that file" in capsys.readouterr().err
 
 
 _LINES = st.lists(

@@ -279,7 +279,7 @@ def test_the_lavish_estate_has_the_properties_of_every_estate(lavish):
             "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)",
         ),
         ({"guardrails.githubOidc": {"repository": "fabric"}}, "guardrails.githubOidc.repository = 'fabric'"),
-        ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be there once"),
+        ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be listed once"),
         ({"observability.thresholds.stuckMinutes": 5}, "observability.thresholds.stuckMinutes = 5"),
         ({"observability.pagerDuty": True}, "infrafabric:pagerDutyEndpoint is not set"),
     ],
