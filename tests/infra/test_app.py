@@ -95,7 +95,7 @@ def test_traffic_moves_between_the_group_that_is_up_and_the_one_that_goes_down(r
 
 
 def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
-    """So that it can move back at once."""
+    """Both run, so that a rollback is immediate."""
     changes = {"app.warm": True, "app.blueWeight": 0, "observability": None, "guardrails": None}
     estate = stand_up_stack("prod", changes)
     groups = estate.of("autoscaling/group:Group")
@@ -105,11 +105,9 @@ def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
 
 def test_instances_reach_aws_by_the_ways_that_the_network_has(prod, frugal, lavish):
     def ways(estate):
-        doors = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        rules = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
         return {
-            resource_policy.get("cidrIpv4") or resource_policy.get("cidrIpv6")
-            for n, resource_policy in doors.items()
-            if n.startswith("face-app-to-aws")
+            rule.get("cidrIpv4") or rule.get("cidrIpv6") for n, rule in rules.items() if n.startswith("face-app-to-aws")
         }
 
     assert (ways(prod), ways(frugal), ways(lavish)) == ({"::/0"}, {"::/0", "0.0.0.0/0"}, {"0.0.0.0/0"})

@@ -1,4 +1,4 @@
-"""What a stack costs: from its graph, at stated prices, with nothing left out silently."""
+"""Cost estimates: computed from the graph at stated prices, without silent omissions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.pages import generate as docs
 
 @pytest.fixture(scope="module")
 def graph_of(dev, prod, standby):
-    """The graphs that other tests look at too; only prod without a second region is captured for these."""
+    """Return graphs shared with other tests; only prod without a second region is captured for these tests."""
     known = {"dev": dev, "prod": prod, "prod-secondary": standby}
     single = docs.graph_of("prod", alone=True)
     return lambda stack, *, alone=False: single if alone else known[stack].graph(stack)
@@ -91,7 +91,7 @@ def test_the_sources_prices_are_the_ones_that_count():
 
 
 def test_the_functions_own_metrics_are_paid_for_the_hours_in_which_they_come(estates):
-    """AWS bills them by the hour: an agent's while sessions run, the watchdog's always."""
+    """AWS bills custom metrics per hour with data: an agent's while sessions run, the watchdog's always."""
     found, _ = estates["dev"]
     metrics = {line.resource: line.usd for line in found.lines if line.label == meters.HOURLY_METRICS}
     hours = 2 * DEV.sessions

@@ -1,4 +1,4 @@
-"""``fabric cost``: what it says of stacks, of a change and of bad input."""
+"""Command ``fabric cost``: output for stacks, for changes and for bad input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def asked(*words: str) -> argparse.Namespace:
 
 @pytest.fixture
 def cost(dev, prod, bare, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command on graphs that other tests look at too: with any setting changed it is the variant ``bare``."""
+    """Return the command on graphs shared with other tests; a changed setting selects the variant ``bare``."""
 
     def graph_of(stack: str, settings: Mapping[str, Any] | None) -> Graph:
         return (bare if settings else {"dev": dev, "prod": prod}[stack]).graph(stack)

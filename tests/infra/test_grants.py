@@ -659,7 +659,7 @@ def test_no_identity_gets_rights_by_another_way(request, stack):
 
 
 def test_lambda_may_keep_interfaces_when_it_asks_before_there_is_one(primary):
-    """It tries the role first, on no interface in particular; a policy that names interfaces fails that trial."""
+    """Lambda tests the role on no particular interface first; a policy that names interfaces fails the test."""
     for role in ("recorder", "migrator"):
         kept = primary.granted(role)["KeepInterfaces"]
         assert "ec2:DeleteNetworkInterface" in kept["Action"]
@@ -667,7 +667,7 @@ def test_lambda_may_keep_interfaces_when_it_asks_before_there_is_one(primary):
 
 
 def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
-    """The watchdog starts the coordinator with whatever order it finds, and the coordinator signs."""
+    """The watchdog starts the coordinator with any order item that exists, and the coordinator signs."""
     (statement,) = [s for s in primary.granted("agents-h01").values() if "dynamodb:PutItem" in s["Action"]]
     (patterns,) = statement["Condition"].pop("ForAllValues:StringNotLike").values()
     assert not statement["Condition"], "one condition, of all keys that a request names"
@@ -691,7 +691,7 @@ def test_nobody_can_write_the_key_registry(primary):
 
 
 def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
-    """Grants name prefixes, functions compute keys: this holds the two together."""
+    """Grants name prefixes, and functions compute keys; the test holds both together."""
     bucket = f"arn:aws:s3:::{primary.exports['results_bucket']}"
 
     def may(role: str, sid: str, key: str) -> bool:
@@ -712,7 +712,7 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
 
 
 def test_durable_executions_are_named_by_version_never_by_the_bare_function(primary):
-    """An unqualified ARN never matches an execution's."""
+    """An unqualified function ARN never matches an execution's ARN."""
     bare = "arn:aws:lambda:us-east-1:123456789012:function:"
     for role, sid in (("agents-h01", "CompleteCallbacks"), ("coordinator", "Checkpoint")):
         (resource,) = primary.granted(role)[sid]["Resource"]
@@ -747,7 +747,7 @@ def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(bare):
 
 @pytest.fixture
 def role(stand_up):
-    """A role of its own, and a way to let a test grant to it while a program runs."""
+    """Return a function that runs a program with a new role, on which a test calls grants."""
     from infra.iam.grants import Role
 
     def run(grant):

@@ -1,4 +1,4 @@
-"""What nobody of a stack may do, what an account has once, and what it costs to be sure."""
+"""Guardrails: boundary, audit trail, budget, detection, backups, and the roles of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def statements(text):
 
 
 def denied(action, regions=("eu-west-1",), region="eu-west-1"):
-    """Whether the boundary denies ``action`` when it is asked for in ``region``."""
+    """Return True if the boundary denies ``action`` on a request to ``region``."""
     for statement in boundary.statements(regions):
         if statement["Effect"] != "Deny":
             continue
@@ -225,7 +225,7 @@ def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(la
     refused, logs = granted["NoContent"], granted["NoLogs"]
     assert (refused["Effect"], logs["Effect"], logs["Resource"]) == ("Deny", "Deny", "*")
     assert {"logs:GetLogEvents", "logs:GetQueryResults", "logs:StartLiveTail"} <= set(logs["Action"])
-    contents = {  # what of ReadOnlyAccess gives away content, and of what
+    contents = {  # actions of ReadOnlyAccess that read content, with the resource
         "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:*:*:secret:*",
         "s3:GetObject": "arn:aws:s3:::infrafabric-prod-*/*",
         "dynamodb:Query": "arn:aws:dynamodb:*:*:table/infrafabric-prod-*",
@@ -294,7 +294,7 @@ def test_settings_that_contradict_each_other_are_refused_before_anything_is_decl
 
 
 def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, standby):
-    """A component that is added later, with a role for another service, shows here."""
+    """A new component with a role for another service fails here."""
     trusted = {
         statement["Principal"]["Service"]
         for estate in (lavish, prod, standby)
@@ -307,7 +307,7 @@ def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, s
 
 
 def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish, taken_over):
-    """Naming a service-linked role takes passing it; a standby's groups name their primary's."""
+    """A group that names a service-linked role needs iam:PassRole; a standby's groups name their primary's role."""
     for estate in (lavish, taken_over):
         granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
         passed = granted["PassServiceLinkedRole"]
@@ -318,7 +318,7 @@ def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish,
 
 
 def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, taken_over):
-    """A standby's state lies beside its primary's, in the primary's region, and is encrypted there."""
+    """A standby's state is in its primary's region, next to the primary's state, and is encrypted there."""
     for estate in (lavish, taken_over):
         granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
         assert granted["DecryptState"]["Resource"] == "arn:aws:kms:*:123456789012:key/*"
@@ -330,7 +330,7 @@ def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, tak
 
 @pytest.mark.parametrize("stack", ["lavish", "taken_over"])
 def test_the_nightly_comparison_can_decrypt_the_secrets_and_variables_that_it_compares(request, stack):
-    """Else the secret's version fails the refresh, and each function seems to have lost its variables."""
+    """Otherwise the secret's version fails the refresh, and every function seems to have lost its variables."""
     estate = request.getfixturevalue(stack)
     granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-drift-policy"]["policy"])
     keys = {function["kmsKeyArn"] for function in estate.of("lambda/function:Function").values()}

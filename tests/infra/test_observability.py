@@ -1,4 +1,4 @@
-"""What goes off when, who hears of it, and what can be looked at then."""
+"""Alarms and their thresholds, notifications, dashboards and saved queries."""
 
 from __future__ import annotations
 
@@ -171,13 +171,13 @@ def test_the_topic_hears_only_services_on_behalf_of_this_account_and_they_may_en
 
 def test_eventbridge_encrypts_for_topics_of_this_account_in_any_region_without_naming_its_source(prod):
     (lent,) = [s for s in key_statements(prod) if s["Principal"].get("Service") == "events.amazonaws.com"]
-    topics = "arn:aws:sns:*:123456789012:*"  # AWS: KMS hears no aws:SourceAccount and no aws:SourceArn of EventBridge
+    topics = "arn:aws:sns:*:123456789012:*"  # EventBridge sends KMS neither aws:SourceAccount nor aws:SourceArn
     assert lent["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}}
     assert lent["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
 
 
 def heard(estate):
-    """The topic's speakers, and each one's condition."""
+    """Return the publishers of the topic, with the condition of each."""
     statements = json.loads(estate.of("sns/topicPolicy:TopicPolicy")["alerts-topic-policy"]["policy"])["Statement"]
     return {s["Principal"]["Service"]: s.get("Condition") for s in statements if s["Effect"] == "Allow"}
 
@@ -195,7 +195,7 @@ def test_pagerduty_hears_at_an_address_that_stays_secret(lavish):
 
 
 def test_who_leaves_takes_no_other_subscription_along(lavish):
-    """SNS has one for an address. By number, the next in the list would inherit a name, and lose it with the last."""
+    """SNS has one subscription per address; named by number, the next recipient would inherit a name and lose it."""
     for number, address in enumerate(("ops@example.org", "duty@example.org"), start=1):
         name = f"alerts-email-{address}"
         assert lavish.of("sns/topicSubscription:TopicSubscription")[name]["endpoint"] == address
@@ -283,7 +283,7 @@ def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standb
 
 
 def names(estate, stack: str) -> set[str]:
-    """Alarms as the page writes them: without stack, region and the number of a group."""
+    """Return the alarms as the page writes them: without stack, region and group number."""
     made = estate.of("cloudwatch/metricAlarm:MetricAlarm").values()
     plain = {re.sub(r"-\d+$", "", i["name"].removeprefix(f"infrafabric-{stack}-")) for i in made}
     return {name.replace("us-east-1", "<region>").replace("us-west-2", "<region>") for name in plain}

@@ -9,7 +9,7 @@ from infra.settings import Settings, stackfile
 
 
 def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
-    """What the program says to ``changes``, having declared nothing."""
+    """Return the error text for ``changes``, after checking that no resource was declared."""
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up_stack(stack, changes, into=nothing, **{"stacks": {}, **more})
     assert nothing.inputs == {}, "it declared something before it refused"

@@ -11,7 +11,7 @@ from infra.settings import subnets
 
 SMALLEST_IN_AWS = 28
 
-# Every private network that is large enough, drawn as the prefix that a range of 10.0.0.0/8 is cut to.
+# Private networks of every allowed size within 10.0.0.0/8.
 ranges = st.builds(
     lambda length, number: str(list(_cut(length))[number % 2 ** min(length - 8, 8)]),
     st.integers(subnets.WIDEST, subnets.NARROWEST),
