@@ -65,7 +65,7 @@ def document(estimate: Estimate) -> dict[str, Any]:
     return {"usd": round(estimate.usd, 4), "lines": lines}
 
 
-def estimate_of(stack: str, written: Mapping[str, Any]) -> Estimate:
+def estimate_of(stack: str, parsed: Mapping[str, Any]) -> Estimate:
     """Return the estimate in a document of :func:`document`.
 
     Raises:
@@ -80,7 +80,7 @@ def estimate_of(stack: str, written: Mapping[str, Any]) -> Estimate:
                 quantity=line["quantity"],
                 unit_usd=line["unit_usd"],
             )
-            for line in written["lines"]
+            for line in parsed["lines"]
         ]
         return Estimate(stack=stack, lines=tuple(lines)) if all(map(_is_line, lines)) else _refuse()
     except (KeyError, TypeError):

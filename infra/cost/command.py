@@ -32,12 +32,12 @@ GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # graph of a stack w
 
 def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
     """Price the stacks and print the result; return exit status 1 if the sum exceeds --at-most."""
-    found = list(bills(args, graph_of))
+    results = list(bills(args, graph_of))
     if args.json:
-        print(json.dumps(printed.as_json(found), indent=2))
+        print(json.dumps(printed.as_json(results), indent=2))
     else:
-        print(printed.markdown(found) if args.markdown else printed.text(found))
-    usd = sum(bill.now.usd for bill in found)
+        print(printed.markdown(results) if args.markdown else printed.text(results))
+    usd = sum(bill.now.usd for bill in results)
     if args.at_most is None or usd <= args.at_most:
         return 0
     print(f"fabric cost: {usd:,.2f} USD a month are more than --at-most {args.at_most:,.2f}", file=sys.stderr)
@@ -72,8 +72,8 @@ def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
 
 def _earlier(path: Path) -> dict[str, Estimate]:
     try:
-        written = json.loads(path.read_text())
-        return {stack: estimate_of(stack, one) for stack, one in written["stacks"].items()}
+        parsed = json.loads(path.read_text())
+        return {stack: estimate_of(stack, one) for stack, one in parsed["stacks"].items()}
     except OSError as error:
         raise BadDocumentError(f"--against {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, BadDocumentError):

@@ -145,15 +145,15 @@ class App(ComponentResource):
 
     def _artifacts(self) -> dict[str, tuple[Input[str], str]]:
         """Return object key and SHA-256 per colour: the release, or the placeholder until the first release."""
-        found: dict[str, tuple[Input[str], str]] = {}
+        artifacts: dict[str, tuple[Input[str], str]] = {}
         placeholder: tuple[Input[str], str] | None = None
         for colour, release in self._args.settings.releases.items():
             if release.artifact_key and release.sha256:
-                found[colour] = (release.artifact_key, release.sha256)
+                artifacts[colour] = (release.artifact_key, release.sha256)
             else:
                 placeholder = placeholder or self._placeholder()
-                found[colour] = placeholder
-        return found
+                artifacts[colour] = placeholder
+        return artifacts
 
     def _placeholder(self) -> tuple[Input[str], str]:
         foundation, digest = self._args.foundation, user_data.placeholder_digest()

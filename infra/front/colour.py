@@ -1,4 +1,4 @@
-"""One colour of the blue/green deployment: instances of one release across the zones, in an Auto Scaling group."""
+"""Colour of the blue/green deployment: instances of one release across the zones, in an Auto Scaling group."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """All resources and exports of a stack."""
+    """Resources and exports of a stack."""
 
     stack: str
     resources: tuple[Resource, ...]  # sorted by logical name
@@ -116,8 +116,8 @@ class GraphRecorder(Mocks):
 
     def graph(self, stack: str) -> Graph:
         """Return everything recorded as a graph."""
-        found = (self._resource(type_, name) for type_, named in self.inputs.items() for name in named)
-        in_order = tuple(sorted(found, key=lambda resource: (resource.name, resource.type)))
+        resources = (self._resource(type_, name) for type_, named in self.inputs.items() for name in named)
+        in_order = tuple(sorted(resources, key=lambda resource: (resource.name, resource.type)))
         return Graph(stack=stack, resources=in_order, exports=dict(self.exports))
 
     def _resource(self, type_: str, name: str) -> Resource:

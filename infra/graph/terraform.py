@@ -70,12 +70,12 @@ def plan(graph: Graph, region: str) -> dict[str, Any]:
     """Return the JSON of ``terraform show -json`` for a plan that creates every resource of ``graph``."""
     resources = list(graph.custom)
     addresses = {resource.urn: address(resource) for resource in resources}
-    written = [_planned(resource, addresses) for resource in resources]
+    planned = [_planned(resource, addresses) for resource in resources]
     return {
         "format_version": "1.2",
         "terraform_version": "1.13.0",
-        "planned_values": {"root_module": {"resources": written}},
-        "resource_changes": [_change(one) for one in written],
+        "planned_values": {"root_module": {"resources": planned}},
+        "resource_changes": [_change(one) for one in planned],
         "configuration": {
             "provider_config": {
                 "aws": {

@@ -61,35 +61,35 @@ class ReceivedHandover(Handover):
             pulumi.RunError: once the outputs are known, if the handover is missing or has another version or shape.
         """
         stack = pulumi.StackReference(primary.stack)
-        checked = stack.get_output(EXPORT).apply(lambda found: _checked(found, primary.stack))
-        key = stack.get_output(API_KEY).apply(lambda found: _key(found, primary.stack))
-        members = {field.name: checked.apply(_member(field.name)) for field in fields(Handover)}
+        validated = stack.get_output(EXPORT).apply(lambda output: _validated(output, primary.stack))
+        key = stack.get_output(API_KEY).apply(lambda output: _key(output, primary.stack))
+        members = {field.name: validated.apply(_member(field.name)) for field in fields(Handover)}
         return cls(**members, api_key=Output.secret(key))
 
 
 def _member(name: str) -> Any:
-    return lambda checked: checked.get(name)
+    return lambda validated: validated.get(name)
 
 
-def _checked(found: Any, stack: str) -> Mapping[str, Any]:
+def _validated(output: Any, stack: str) -> Mapping[str, Any]:
     where, remedy = _source_and_remedy(stack)
-    if not isinstance(found, Mapping):
+    if not isinstance(output, Mapping):
         raise pulumi.RunError(f"{where} has no output {EXPORT!r}: set recovery.region there, and {remedy}")
-    version = found.get("version")
+    version = output.get("version")
     if version != VERSION:
         number = int(version) if isinstance(version, float) else version  # Pulumi transfers numbers as floats
         raise pulumi.RunError(f"{where}: {EXPORT} has version {number!r}, but this program reads {VERSION}: {remedy}")
-    missing = sorted(field.name for field in fields(Handover) if field.name not in {*found, *OPTIONAL})
+    missing = sorted(field.name for field in fields(Handover) if field.name not in {*output, *OPTIONAL})
     if missing:
         raise pulumi.RunError(f"{where}: {EXPORT} lacks {', '.join(missing)}: {remedy}")
-    return found
+    return output
 
 
-def _key(found: Any, stack: str) -> str:
+def _key(output: Any, stack: str) -> str:
     where, remedy = _source_and_remedy(stack)
-    if not isinstance(found, str):
+    if not isinstance(output, str):
         raise pulumi.RunError(f"{where} has no output {API_KEY!r}: {remedy}")
-    return found
+    return output
 
 
 def _source_and_remedy(stack: str) -> tuple[str, str]:

@@ -256,9 +256,9 @@ class Database(ComponentResource):
         return self._args.foundation.context.tags("database", data, "database")
 
 
-def _managed_secret(found: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
+def _managed_secret(secrets: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
     """Return the ARN of the RDS-managed secret; empty if RDS has none yet.
 
     A preview of the change to a managed password still sees the state before the update.
     """
-    return found[0].secret_arn or "" if found else ""
+    return secrets[0].secret_arn or "" if secrets else ""

@@ -9,7 +9,7 @@ from infra.cost.estimate import Estimate
 from infra.cost.prices import AS_OF, REGION
 from infra.cost.traffic import DEV, PROD, STANDBY, Traffic
 
-HEAD = f"""# What it costs a month
+HEAD = f"""# Monthly cost
 
 `make docs` writes this page from each stack's graph, and a test keeps the page up to date. Prices are on-demand list
 prices in {REGION} without free tiers, as of {AS_OF}. Prices that the analysis names are from its section 1.3, see
@@ -22,7 +22,7 @@ changed setting or assumption.
 def page(estimates: Sequence[tuple[str, Estimate, float]]) -> str:
     """Return the page in Markdown; each entry is an estate's name, its estimate, and its limit in USD."""
     rows = [f"| {name} | {estimate.usd:,.2f} | {limit_usd:,.0f} |" for name, estimate, limit_usd in estimates]
-    parts = [HEAD, "| estate | USD a month | at most |\n| --- | ---: | ---: |\n" + "\n".join(rows), _traffic()]
+    parts = [HEAD, "| estate | USD per month | limit |\n| --- | ---: | ---: |\n" + "\n".join(rows), _traffic()]
     parts += [_stack(name, estimate) for name, estimate, _ in estimates]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -39,16 +39,17 @@ def _stack(name: str, estimate: Estimate) -> str:
         for (type_, label, unit), (count, quantity, usd) in sorted(lines.items(), key=lambda row: (-row[1][2], row[0]))
         if usd >= 0.005
     ]
-    head = "| type | what | resources | quantity | USD each | USD a month |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    columns = "| type | what | resources | quantity | USD each | USD per month |"
+    head = f"{columns}\n| --- | --- | ---: | ---: | ---: | ---: |"
     rest = sum(usd for _, _, usd in lines.values() if usd < 0.005)
-    rows.append(f"| | below half a cent, together | | | | {rest:,.2f} |")
+    rows.append(f"| | sum of items below half a cent | | | | {rest:,.2f} |")
     return f"## {name}: {estimate.usd:,.2f} USD\n\n{head}\n" + "\n".join(rows)
 
 
 def _traffic() -> str:
     columns: tuple[tuple[str, Traffic], ...] = (("dev", DEV), ("prod", PROD), ("standby", STANDBY))
     names = sorted(Traffic.__dataclass_fields__)
-    head = "| a month | " + " | ".join(name for name, _ in columns) + " |\n| --- |" + " ---: |" * len(columns)
+    head = "| per month | " + " | ".join(name for name, _ in columns) + " |\n| --- |" + " ---: |" * len(columns)
     rows = [
         f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in columns) + " |"
         for name in names

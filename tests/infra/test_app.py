@@ -95,7 +95,7 @@ def test_traffic_moves_between_the_group_that_is_up_and_the_one_that_goes_down(r
 
 
 def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
-    """Both run, so that a rollback is immediate."""
+    """A rollback is immediate only if both colours run."""
     changes = {"app.warm": True, "app.blueWeight": 0, "observability": None, "guardrails": None}
     estate = stand_up_stack("prod", changes)
     groups = estate.of("autoscaling/group:Group")

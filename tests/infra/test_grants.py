@@ -66,7 +66,7 @@ def use_data_key(*services: str) -> Statements:
 
 
 def run(function: str) -> Statements:
-    """Every function's own log group, traces and environment variables."""
+    """Return the rights of every function: its own log group, traces and environment variables."""
     logs = arn("logs", f"log-group:/aws/lambda/<own>-{function}:*")
     return {
         **allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=logs),

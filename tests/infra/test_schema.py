@@ -1,4 +1,4 @@
-"""Every input exists in the provider's SDK, with the right type and shape.
+"""Inputs exist in the provider's SDK, with the right type and shape.
 
 Nested inputs are plain dicts, which are checked by the provider only.
 """
