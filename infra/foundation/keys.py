@@ -186,7 +186,7 @@ class Keys(ComponentResource):
             "Effect": "Allow",
             "Principal": {"Service": f"logs.{context.region}.amazonaws.com"},
             "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-            "Resource": "*",  # in a key policy this means the key itself
+            "Resource": "*",  # in a key policy "*" means the key itself
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": context.arn("logs", "log-group:*")}},
         }
         distributions = self._distributions() if self._edge else ()
@@ -197,11 +197,8 @@ class Keys(ComponentResource):
         """Return statements with which Auto Scaling encrypts instance volumes and lets hosts attach them."""
         if self.auto_scaling_role_arn is None:
             return []
-        principal = {
-            "Effect": "Allow",
-            "Principal": {"AWS": self.auto_scaling_role_arn},
-            "Resource": "*",
-        }  # the key itself
+        # In a key policy the resource "*" means the key itself.
+        principal = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}
         use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
         lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         return [
@@ -218,7 +215,7 @@ class Keys(ComponentResource):
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "kms:Decrypt",
-                "Resource": "*",  # in a key policy this means the key itself
+                "Resource": "*",  # in a key policy "*" means the key itself
                 # The key exists before the distribution; the bucket policy limits the distribution's objects.
                 "Condition": {"ArnLike": {"aws:SourceArn": ours}},
             }
@@ -260,7 +257,7 @@ def iam_delegation(context: StackContext, *uses: str) -> Mapping[str, object]:
         "Effect": "Allow",
         "Principal": {"AWS": root},
         "Action": sorted({*_ADMINISTER, *uses}),
-        "Resource": "*",  # in a key policy this means the key itself
+        "Resource": "*",  # in a key policy "*" means the key itself
     }
 
 

@@ -185,11 +185,8 @@ def _signing_policy(context: StackContext) -> Output[str]:
 
     Source: Route 53 Developer Guide, "Working with customer managed keys for DNSSEC".
     """
-    grantee = {
-        "Effect": "Allow",
-        "Principal": {"Service": "dnssec-route53.amazonaws.com"},
-        "Resource": "*",
-    }  # the key itself
+    # In a key policy the resource "*" means the key itself.
+    grantee = {"Effect": "Allow", "Principal": {"Service": "dnssec-route53.amazonaws.com"}, "Resource": "*"}
     condition = {
         "StringEquals": {"aws:SourceAccount": context.account_id},
         "ArnLike": {"aws:SourceArn": f"arn:{context.partition}:route53:::hostedzone/*"},

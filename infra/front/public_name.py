@@ -27,9 +27,8 @@ class AlarmTopics:
     """SNS topics in us-east-1, the only region with Route 53 metrics; an alarm can only notify its own region."""
 
     topics: Input[Sequence[Input[str]]]
-    resource_policy: pulumi.Resource | None = (
-        None  # an alarm depends on the topic's policy if this stack owns the topic
-    )
+    # Policy of the topic if this stack owns the topic; an alarm depends on the policy.
+    resource_policy: pulumi.Resource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,9 +51,8 @@ class WebAcl(ComponentResource):
         super().__init__("infrafabric:front:WebAcl", name, opts=opts)
         self._name, self._args = name, args
         context = args.foundation.context
-        self._region = (
-            "us-east-1" if args.scope == "CLOUDFRONT" else None
-        )  # AWS keeps CloudFront's web ACLs in us-east-1
+        # AWS keeps CloudFront's web ACLs in us-east-1.
+        self._region = "us-east-1" if args.scope == "CLOUDFRONT" else None
         acl = aws.wafv2.WebAcl(
             f"{name}-acl",
             name=context.physical_name(args.label),

@@ -84,9 +84,8 @@ class GraphRecorder(Mocks):
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by type and logical name
     ids: dict[tuple[str, str], str] = field(default_factory=dict)  # by type and logical name
-    secret: dict[tuple[str, str], frozenset[str]] = field(
-        default_factory=dict
-    )  # names of secret inputs, by type and logical name
+    # Names of secret inputs, by type and logical name.
+    secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
     # By type and logical name, because a component and its child may share a name.
     registered: dict[tuple[str, str], tuple[Any, str]] = field(default_factory=dict)  # request and URN
@@ -232,9 +231,8 @@ def _run(
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel all tasks that wait for a failed resource, without an error message for each task."""
-    loop.set_exception_handler(
-        lambda *_: None
-    )  # the failure has been raised already; its futures must not report it again
+    # The failure has been raised already; its futures must not report it again.
+    loop.set_exception_handler(lambda *_: None)
     waiting = asyncio.all_tasks(loop)
     for task in waiting:
         task.cancel()

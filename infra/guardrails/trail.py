@@ -57,9 +57,8 @@ class Trail(ComponentResource):
             enable_log_file_validation=True,
             enable_logging=True,
             tags=context.tags("guardrails", DataClass.INTERNAL, "trail"),
-            opts=ResourceOptions(
-                parent=self, depends_on=[bucket.resource_policy]
-            ),  # CloudTrail tests the bucket at once
+            # CloudTrail tests the bucket at once.
+            opts=ResourceOptions(parent=self, depends_on=[bucket.resource_policy]),
         )
         self.bucket_id = bucket.bucket_id
         self.register_outputs({"bucket_id": self.bucket_id})
@@ -75,12 +74,11 @@ def data_key_statement(context: StackContext) -> policies.Statement:
         # CloudTrail needs Decrypt to create a trail on a bucket with a bucket key (AWS CloudTrail User Guide,
         # "Configure AWS KMS key policies for CloudTrail").
         "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
-        "Resource": "*",  # in a key policy this means the key itself
+        "Resource": "*",  # in a key policy "*" means the key itself
         "Condition": {
             "StringEquals": {"aws:SourceArn": _arn(context)},
-            "StringLikeIfExists": {
-                "kms:EncryptionContext:aws:cloudtrail:arn": any_trail
-            },  # DescribeKey has no encryption context
+            # DescribeKey has no encryption context.
+            "StringLikeIfExists": {"kms:EncryptionContext:aws:cloudtrail:arn": any_trail},
         },
     }
 

@@ -36,9 +36,8 @@ class Handover:
     model_api_key_secret_arn: Output[str | None]
     database_arn: Output[str | None]  # in the primary's region
     database_secret_arn: Output[str | None]
-    alerts_topic_arn: Output[
-        str | None
-    ]  # in us-east-1, the region of Route 53's alarms; None if the primary is elsewhere
+    # In us-east-1, the region of Route 53's alarms; None if the primary is elsewhere.
+    alerts_topic_arn: Output[str | None]
     zone_id: Output[str | None]  # of the hosted zone; Route 53 is global
 
     def export(self) -> None:

@@ -203,9 +203,8 @@ class Database(ComponentResource):
             tags=self._tags(DataClass.SECRET),
             opts=child,
         )
-        value = Output.json_dumps(
-            {"username": MASTER_USER, "password": args.password}
-        )  # a secret Output, because the password is one
+        # A secret Output, because the password is one.
+        value = Output.json_dumps({"username": MASTER_USER, "password": args.password})
         version = aws.secretsmanager.SecretVersion(
             f"{self._name}-master-value", secret_id=secret.id, secret_string=value, opts=child
         )
@@ -224,9 +223,8 @@ class Database(ComponentResource):
     def _parameters(self, major: str) -> aws.rds.ParameterGroup:
         return aws.rds.ParameterGroup(
             f"{self._name}-parameters",
-            name=self._args.foundation.context.physical_name(
-                f"postgres{major}"
-            ),  # a major upgrade creates a second group
+            # A major upgrade creates a second group.
+            name=self._args.foundation.context.physical_name(f"postgres{major}"),
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
             parameters=list(PARAMETERS),

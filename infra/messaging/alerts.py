@@ -85,7 +85,11 @@ def data_key_statements(context: StackContext) -> list[policies.Statement]:
 
     Every publisher encrypts as its own service principal; AWS drops an alert that cannot be encrypted.
     """
-    use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}  # the key itself
+    use = {
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+    }  # in a key policy "*" means the key itself
     # All regions, because a standby encrypts its findings with a replica of the primary's key.
     topics = context.account_id.apply(lambda account: f"arn:{context.partition}:sns:*:{account}:*")
     return [

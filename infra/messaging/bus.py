@@ -15,11 +15,8 @@ from infra.iam.grants import Role
 from infra.messaging.queue import Queue, QueueArgs
 from infra.naming.context import DataClass, StackContext
 
-DELIVERED_PERFORMATIVES = (
-    "request",
-    "query-if",
-    "cancel",
-)  # agents process no inform messages
+# Agents process no inform messages.
+DELIVERED_PERFORMATIVES = ("request", "query-if", "cancel")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,8 @@ class EndpointsArgs:
     route_table_ids: Sequence[Input[str]]
     subnet_ids: Sequence[Input[str]]  # AWS bills an interface endpoint per subnet
     interfaces: Sequence[str]
-    existing_bucket_arns: Sequence[
-        Output[str]
-    ] = ()  # standby only: the primary's copies, whose names carry the primary's name
+    # Standby only: the primary's copies, whose names carry the primary's name.
+    existing_bucket_arns: Sequence[Output[str]] = ()
 
 
 class Endpoints(ComponentResource):

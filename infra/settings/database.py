@@ -13,9 +13,8 @@ class DatabaseSettings(Section):
     """PostgreSQL on RDS, for the history of sessions."""
 
     instance_class: str = Field(default="db.t4g.micro", pattern=r"^db\.[a-z0-9]+\.[a-z0-9]+$")
-    engine_version: str = Field(
-        default="18", pattern=r"^\d{2}(\.\d+)?$"
-    )  # a major version alone takes RDS's default minor version
+    # A major version alone takes RDS's default minor version.
+    engine_version: str = Field(default="18", pattern=r"^\d{2}(\.\d+)?$")
     storage_gb: int = Field(default=20, ge=20, le=65_536)
     max_storage_gb: int = Field(default=100, ge=20, le=65_536)
     multi_az: bool = False

@@ -13,9 +13,8 @@ from infra.settings.section import Section
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$"
 ZONE_ID = r"^Z[A-Z0-9]{7,31}$"
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]  # ISO 3166-1 alpha-2
-PathPattern = Annotated[
-    str, Field(pattern=r"^/[A-Za-z0-9_.$/~\"'@:+*?-]{0,254}$")
-]  # the characters that CloudFront allows
+# The characters that CloudFront allows.
+PathPattern = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_.$/~\"'@:+*?-]{0,254}$")]
 
 _GRAVITON = re.compile(r"^[a-z]+\d+g")  # t4g, m7gd, c6gn: the g for Graviton follows the generation
 

@@ -78,9 +78,8 @@ class GuardrailsSettings(Section):
     allowed_regions: list[Region] = []  # in addition to the regions of the stack and its copies  # noqa: RUF012
     budgets: bool = True
     anomaly_detection: bool = True
-    anomaly_percent: int = Field(
-        default=30, ge=1
-    )  # above the expected cost; +30 % is from the analysis, see docs/origin.md
+    # Above the expected cost; +30 % is from the analysis, see docs/origin.md.
+    anomaly_percent: int = Field(default=30, ge=1)
     anomaly_usd: int = Field(default=10, ge=1)  # and at least this amount, because 30 % of one dollar needs no reaction
     cloud_trail: bool = False
     trail_days: int = Field(default=365, ge=1, le=3650)  # object lock of the log

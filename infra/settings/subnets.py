@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 SLOTS = 4  # quarters of the range: at most three zones, and one quarter kept free
-WIDEST, NARROWEST = (
-    16,
-    23,
-)  # AWS's largest VPC is a /16; in a VPC smaller than a /23 the database subnet would be smaller than AWS's /28
+# AWS's largest VPC is a /16; in a VPC smaller than a /23 the database subnet would be smaller than AWS's /28.
+WIDEST, NARROWEST = 16, 23
 
 
 IPV6_NETWORKS_PER_ZONE = 16

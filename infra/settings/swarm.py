@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from infra.settings.section import Section
 
-LogDays = Literal[
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827
-]  # CloudWatch's allowed values
+# CloudWatch's allowed values.
+LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 SNAPSHOT_STORAGE_MB = 512  # AWS Lambda Developer Guide, "SnapStart": no larger /tmp
 
 
@@ -26,9 +25,8 @@ class FleetSettings(Section):
     provisioned: int = Field(default=1, ge=1, le=1000)  # provisioned execution environments per agent
     max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations per agent, within SQS's limits
     batch_size: int = Field(default=10, ge=1, le=10)  # SQS requires a batching window for larger batches
-    max_receives: int = Field(
-        default=5, ge=5, le=1000
-    )  # a lower limit would dead-letter throttled but healthy messages
+    # A lower limit would dead-letter throttled but healthy messages.
+    max_receives: int = Field(default=5, ge=5, le=1000)
     heartbeat_s: int = Field(default=20, ge=1, le=3600)
     heartbeat_timeout_s: int = Field(default=90, ge=2, le=86_400)
     reassignments: int = Field(default=2, ge=0, le=10)
