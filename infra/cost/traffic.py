@@ -32,22 +32,20 @@ class Traffic:
 
     @property
     def working_hours(self) -> float:
-        """Upper bound of the clock hours in which a session runs.
+        """Upper bound of the clock hours in which a session runs: two per session.
 
-        A session seldom starts at the full hour, and takes less than an hour, because its tasks run concurrently.
+        A session takes less than an hour, because its tasks run concurrently, but seldom starts at the full hour.
         """
         return min(HOURS, self.sessions * 2)
 
 
 # AWS requests per task, counted on the emulator (make bench).
-(
-    SIGNATURES_PER_TASK,
-    TABLE_WRITES_PER_TASK,
-    TABLE_READS_PER_TASK,
-    PUBLISHES_PER_TASK,
-    QUEUE_REQUESTS_PER_TASK,
-    DURABLE_OPERATIONS_PER_TASK,
-) = 2, 6, 1, 1, 4, 6
+SIGNATURES_PER_TASK = 2
+TABLE_WRITES_PER_TASK = 6
+TABLE_READS_PER_TASK = 1
+PUBLISHES_PER_TASK = 1
+QUEUE_REQUESTS_PER_TASK = 4
+DURABLE_OPERATIONS_PER_TASK = 6
 
 PROD = Traffic(
     sessions=50,

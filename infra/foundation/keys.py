@@ -190,8 +190,8 @@ class Keys(ComponentResource):
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": context.arn("logs", "log-group:*")}},
         }
         distributions = self._distributions() if self._edge else ()
-        ours = iam_delegation(context, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
-        return policies.document(ours, logs, *self._volumes(), *distributions, *self._data_key_statements)
+        iam = iam_delegation(context, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
+        return policies.document(iam, logs, *self._volumes(), *distributions, *self._data_key_statements)
 
     def _volumes(self) -> list[policies.Statement]:
         """Return statements with which Auto Scaling encrypts instance volumes and lets hosts attach them."""
@@ -208,7 +208,7 @@ class Keys(ComponentResource):
 
     def _distributions(self) -> list[policies.Statement]:
         context = self._context
-        ours = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudfront::{account}:distribution/*")
+        arns = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudfront::{account}:distribution/*")
         return [
             {
                 "Sid": "DistributionsOfThisAccount",
@@ -217,7 +217,7 @@ class Keys(ComponentResource):
                 "Action": "kms:Decrypt",
                 "Resource": "*",  # in a key policy "*" means the key itself
                 # The key exists before the distribution; the bucket policy limits the distribution's objects.
-                "Condition": {"ArnLike": {"aws:SourceArn": ours}},
+                "Condition": {"ArnLike": {"aws:SourceArn": arns}},
             }
         ]
 

@@ -146,7 +146,7 @@ class Database(ComponentResource):
             skip_final_snapshot=not last_snapshot,
             # A constant name, because a name with a timestamp would show a change in every preview.
             final_snapshot_identifier=f"{identifier}-final" if last_snapshot else None,
-            # Prod waits for the maintenance window, except after a promotion, when the other region is down.
+            # Prod waits for the weekly maintenance window, except after a promotion, when the other region is down.
             apply_immediately=not context.prod or settings.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
             opts=ResourceOptions(parent=self, protect=context.prod, depends_on=self._log_groups(identifier)),

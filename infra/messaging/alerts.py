@@ -85,11 +85,8 @@ def data_key_statements(context: StackContext) -> list[policies.Statement]:
 
     Every publisher encrypts as its own service principal; AWS drops an alert that cannot be encrypted.
     """
-    use = {
-        "Effect": "Allow",
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-        "Resource": "*",
-    }  # in a key policy "*" means the key itself
+    # In a key policy the resource "*" means the key itself.
+    use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}
     # All regions, because a standby encrypts its findings with a replica of the primary's key.
     topics = context.account_id.apply(lambda account: f"arn:{context.partition}:sns:*:{account}:*")
     return [
