@@ -73,7 +73,7 @@ docs: setup ## write what the documentation says of the graph: cost, diagrams, r
 	$(BIN)/python -m policy.page
 
 package: setup ## build the code and the layer for AWS (python3.13, arm64) and print their sizes
-	$(BIN)/python -m infra.packager.build $(if $(RDS_CA),--rds-ca $(RDS_CA),)
+	$(BIN)/python -m infra.packager $(if $(RDS_CA),--rds-ca $(RDS_CA),)
 
 lock: setup ## compile requirements/*.in again (needs uv)
 	$(PYTHON) -m uv --version >/dev/null || { echo "uv is needed: $(PYTHON) -m pip install uv"; exit 1; }

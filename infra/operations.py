@@ -1,4 +1,4 @@
-"""The last two parts of a stack: what watches it, and what bounds it."""
+"""Observability and guardrails of a stack: alerts, watchdog, alarms and dashboards; boundary, budget, audit trail."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pulumi
 from pulumi import Input, ResourceOptions
 
 from infra.api.api import Api
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.foundation.keys import Keys
-from infra.front.frontend import Face
+from infra.front.frontend import PublicFrontend
 from infra.guardrails import trail as trailing
 from infra.guardrails.account import AccountBaseline, AccountBaselineArgs
 from infra.guardrails.backups import Backups, BackupsArgs
@@ -25,128 +25,148 @@ from infra.history.database import Database
 from infra.iam import policies
 from infra.messaging import alerts as alerting
 from infra.messaging.alerts import Alerts, AlertsArgs
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.observability.alarms import Alarms, AlarmsArgs
 from infra.observability.dashboards import Dashboards, DashboardsArgs
-from infra.observability.log_metrics import Queries, QueriesArgs
-from infra.observability.watched import watched
+from infra.observability.log_metrics import LogMetrics, LogMetricsArgs
+from infra.observability.watched import collect_watched
 from infra.settings import Secrets, Settings
 from infra.swarm.agent_fleet import AgentFleet
 from infra.swarm.coordinator import Coordinator
-from infra.swarm.parts import Swarm
+from infra.swarm.parts import SwarmParts
 from infra.swarm.watchdog import Watchdog, WatchdogArgs
 
 
-def lent_keys(place: Place, settings: Settings) -> list[policies.Statement]:
-    """What services of AWS need of the data key, by what is switched on."""
-    lent = alerting.lent_keys(place) if settings.observability else []
-    return [*lent, trailing.lent_key(place)] if settings.guardrails and settings.guardrails.cloud_trail else lent
+def data_key_statements(context: StackContext, settings: Settings) -> list[policies.Statement]:
+    """Return the data key's policy statements for the AWS services that the settings switch on."""
+    statements = alerting.data_key_statements(context) if settings.observability else []
+    if settings.guardrails and settings.guardrails.cloud_trail:
+        return [*statements, trailing.data_key_statement(context)]
+    return statements
 
 
-def bound(place: Place, settings: Settings, opts: ResourceOptions) -> Boundary | None:
-    """What no role may do, if the settings say so; it comes before everything that has a role."""
-    rails = settings.guardrails
-    if rails is None or not rails.boundary:
+def declare_boundary(context: StackContext, settings: Settings, opts: ResourceOptions) -> Boundary | None:
+    """Declare the permissions boundary before every component with a role; None if the settings switch it off."""
+    guardrails = settings.guardrails
+    if guardrails is None or not guardrails.boundary:
         return None
-    copies = [settings.recovery.region] if settings.recovery else []  # S3 writes them there with a role of the stack
-    return Boundary("boundary", BoundaryArgs(place=place, allowed_regions=[*rails.allowed_regions, *copies]), opts)
+    copies = [settings.recovery.region] if settings.recovery else []  # S3 replicates there with a role of the stack
+    args = BoundaryArgs(context=context, allowed_regions=[*guardrails.allowed_regions, *copies])
+    return Boundary("boundary", args, opts)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What is watched and guarded."""
+class StackParts:
+    """Components that observability and guardrails refer to."""
 
-    base: Base
-    swarm: Swarm
+    foundation: Foundation
+    swarm: SwarmParts
     coordinator: Coordinator
     agents: AgentFleet
     api: Api
     database: Database | None
-    face: Face
+    frontend: PublicFrontend
     boundary: Boundary | None
 
     @property
-    def stores(self) -> Mapping[str, Input[str]]:
-        """ARNs of what cannot be made again."""
+    def backed_up_arns(self) -> Mapping[str, Input[str]]:
+        """ARNs of the stores that AWS Backup copies, by label."""
         instance = {"database": self.database.instance.arn} if self.database else {}
         return {"sessions": self.swarm.sessions.table_arn, **instance}
 
 
-def tell(settings: Settings, secrets: Secrets, place: Place, keys: Keys, here: ResourceOptions) -> Alerts | None:
-    """Where all that goes wrong is told."""
+def declare_alerts(
+    settings: Settings, secrets: Secrets, context: StackContext, keys: Keys, opts: ResourceOptions
+) -> Alerts | None:
+    """Declare the alert topic and its subscriptions; None without an observability section."""
     if settings.observability is None:
         return None
-    pager = secrets.pager_duty_endpoint
-    rails = settings.guardrails
-    told = AlertsArgs(
-        place=place,
+    args = AlertsArgs(
+        context=context,
         keys=keys,
         settings=settings.observability,
-        pager_duty_endpoint=pager,
-        findings=rails is not None and rails.guard_duty,
+        pager_duty_endpoint=secrets.pager_duty_endpoint,
+        findings=settings.guardrails is not None and settings.guardrails.guard_duty,
     )
-    return Alerts("alerts", told, here)
+    return Alerts("alerts", args, opts)
 
 
-def observe(it: Parts, alerts: Alerts | None, settings: Settings, here: ResourceOptions) -> None:
-    """The watchdog, alarms, dashboards and saved queries."""
-    wanted, place = settings.observability, it.base.place
-    if wanted is None or alerts is None:
+def declare_observability(parts: StackParts, alerts: Alerts | None, settings: Settings, opts: ResourceOptions) -> None:
+    """Declare the watchdog, the alarms, the dashboards and the saved queries."""
+    observability, context = settings.observability, parts.foundation.context
+    if observability is None or alerts is None:
         return
-    watching = WatchdogArgs(
-        base=it.base,
-        coordinator=it.coordinator,
-        sessions=it.swarm.sessions,
-        stuck_minutes=wanted.thresholds.stuck_minutes,
+    thresholds = observability.thresholds
+    watchdog = Watchdog(
+        "watchdog",
+        WatchdogArgs(
+            foundation=parts.foundation,
+            coordinator=parts.coordinator,
+            sessions=parts.swarm.sessions,
+            stuck_minutes=thresholds.stuck_minutes,
+        ),
+        opts,
     )
-    watchdog = Watchdog("watchdog", watching, here)
-    seen = watched(
-        place,
-        swarm=it.swarm,
-        agents=it.agents,
-        coordinator=it.coordinator,
-        api=it.api,
+    watched = collect_watched(
+        context,
+        swarm=parts.swarm,
+        agents=parts.agents,
+        coordinator=parts.coordinator,
+        api=parts.api,
         watchdog=watchdog,
-        database=it.database,
+        database=parts.database,
         replica=settings.role == "standby" and not (settings.database and settings.database.promoted),
-        face=it.face,
+        frontend=parts.frontend,
     )
-    Alarms("alarms", AlarmsArgs(place=place, alerts=alerts, watched=seen, thresholds=wanted.thresholds), here)
-    Queries("queries", QueriesArgs(place=place, watched=seen), here)
-    if wanted.dashboards != "none":
-        Dashboards("dashboards", DashboardsArgs(place=place, watched=seen, layout=wanted.dashboards), here)
+    Alarms("alarms", AlarmsArgs(context=context, alerts=alerts, watched=watched, thresholds=thresholds), opts)
+    LogMetrics("queries", LogMetricsArgs(context=context, watched=watched), opts)
+    if observability.dashboards != "none":
+        args = DashboardsArgs(context=context, watched=watched, layout=observability.dashboards)
+        Dashboards("dashboards", args, opts)
 
 
-def guard(
-    it: Parts, alerts: Alerts | None, settings: Settings, here: ResourceOptions, unbounded: ResourceOptions
+def declare_guardrails(
+    parts: StackParts, alerts: Alerts | None, settings: Settings, opts: ResourceOptions, unbounded: ResourceOptions
 ) -> None:
-    """Every guardrail that is switched on; ``unbounded`` is for the roles that deploy roles."""
-    rails, place = settings.guardrails, it.base.place
-    if rails is None:
+    """Declare every guardrail that the settings switch on.
+
+    Args:
+        unbounded: options without the permissions boundary, for the roles that deploy roles.
+    """
+    guardrails, foundation, context = settings.guardrails, parts.foundation, parts.foundation.context
+    if guardrails is None:
         return
-    if alerts and (rails.budgets or rails.anomaly_detection):
-        spending = SpendingArgs(place=place, alerts=alerts, budget=settings.budget, guardrails=rails)
-        Spending("spending", spending, here)
-    if rails.cloud_trail:
-        Trail("trail", TrailArgs(base=it.base, keep_days=rails.trail_days), here)
-    if rails.account_baseline:
-        AccountBaseline("account", AccountBaselineArgs(place=place), here)
-    if rails.guard_duty or rails.security_hub:
-        Detection("detection", DetectionArgs(place=place, alerts=alerts, guardrails=rails), here)
-    if rails.config:
-        history = ConfigurationHistoryArgs(base=it.base, keep_days=rails.trail_days)
-        ConfigurationHistory("config", history, here)
-    if rails.backup:
-        kept = BackupsArgs(place=place, keys=it.base.keys, settings=rails.backup, resources=it.stores)
-        Backups("backups", kept, here)
-    if rails.github_oidc and it.boundary:
-        primary = settings.primary.name if settings.primary else None
-        github = GithubOidcArgs(
-            place=place,
-            settings=rails.github_oidc,
-            boundary=it.boundary,
-            data_key_arn=it.base.keys.data_arn,
-            primary_stack=primary,
+    if alerts and (guardrails.budgets or guardrails.anomaly_detection):
+        args = SpendingArgs(context=context, alerts=alerts, budget=settings.budget, guardrails=guardrails)
+        Spending("spending", args, opts)
+    if guardrails.cloud_trail:
+        Trail("trail", TrailArgs(foundation=foundation, keep_days=guardrails.trail_days), opts)
+    if guardrails.account_baseline:
+        AccountBaseline("account", AccountBaselineArgs(context=context), opts)
+    if guardrails.guard_duty or guardrails.security_hub:
+        Detection("detection", DetectionArgs(context=context, alerts=alerts, guardrails=guardrails), opts)
+    if guardrails.config:
+        ConfigurationHistory(
+            "config", ConfigurationHistoryArgs(foundation=foundation, keep_days=guardrails.trail_days), opts
         )
-        made = GithubOidc("github", github, unbounded)
-        pulumi.export("github_roles", made.role_arns)
+    if guardrails.backup:
+        Backups(
+            "backups",
+            BackupsArgs(
+                context=context, keys=foundation.keys, settings=guardrails.backup, resources=parts.backed_up_arns
+            ),
+            opts,
+        )
+    if guardrails.github_oidc and parts.boundary:
+        github = GithubOidc(
+            "github",
+            GithubOidcArgs(
+                context=context,
+                settings=guardrails.github_oidc,
+                boundary=parts.boundary,
+                data_key_arn=foundation.keys.data_arn,
+                primary_stack=settings.primary.name if settings.primary else None,
+            ),
+            unbounded,
+        )
+        pulumi.export("github_roles", github.role_arns)

@@ -1,4 +1,7 @@
-"""What a stack holds, each thing after what it needs. A standby holds the same, on copies of its primary's data."""
+"""The stack: every component, declared after the components that it needs.
+
+A standby stack declares the same components on copies of its primary's data.
+"""
 
 from __future__ import annotations
 
@@ -8,177 +11,232 @@ from pulumi import Output, ResourceOptions
 
 from infra import operations
 from infra.api.api import Api, ApiArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.foundation.keys import Keys, KeysArgs, principal_uri
 from infra.foundation.runtime import Runtime, RuntimeArgs
 from infra.foundation.storage import Copies, Storage, StorageArgs
 from infra.front.dns import GLOBAL_REGION
-from infra.front.frontend import Face, FaceArgs
-from infra.handover.outputs import API_KEY, Handover, Received
+from infra.front.frontend import PublicFrontend, PublicFrontendArgs
+from infra.handover.outputs import API_KEY, Handover, ReceivedHandover
 from infra.history.declare import History
 from infra.messaging.alerts import Alerts
 from infra.messaging.bus import Bus, BusArgs
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.network.network import Network, NetworkArgs
 from infra.settings import Secrets, Settings
 from infra.swarm.agent_fleet import AgentFleet, AgentFleetArgs
 from infra.swarm.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
-from infra.swarm.model import Model, ModelArgs
-from infra.swarm.parts import Swarm
+from infra.swarm.model_access import ModelAccess, ModelAccessArgs
+from infra.swarm.parts import SwarmParts
 from infra.swarm.sessions import Sessions, SessionsArgs
 
 
 def stack() -> None:
-    """Declare the stack that the configuration describes.
+    """Declare the stack that the Pulumi configuration describes.
 
     Raises:
-        pulumi.RunError: the configuration does not describe one; nothing is declared then.
+        pulumi.RunError: the configuration does not describe a stack; no resource has been declared then.
     """
     settings = Settings.load()
     secrets = Secrets.load(settings)
     fleet = settings.fleet
-    recovery = settings.recovery.region if settings.recovery else None
+    recovery_region = settings.recovery.region if settings.recovery else None
     provider = aws.Provider("here", region=settings.region)
     unbounded = ResourceOptions(provider=provider)
-    place = Place.of(settings, provider)
-    boundary = operations.bound(place, settings, unbounded)
-    here = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
-    given = Received.read(settings.primary) if settings.primary else None
+    context = StackContext.of(settings, provider)
+    boundary = operations.declare_boundary(context, settings, unbounded)
+    opts = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
+    handover = ReceivedHandover.read(settings.primary) if settings.primary else None
 
-    base = _base(settings, place, given, here)
-    keys = base.keys
+    foundation = _foundation(settings, context, handover, opts)
+    keys = foundation.keys
 
-    replica = given.sessions_table if given else None
-    table = SessionsArgs(place=place, keys=keys, recovery_region=recovery, replica_name=replica)
-    sessions = Sessions("sessions", table, here)
-    asked = ModelArgs(
-        place=place, keys=keys, settings=settings.model, api_key=secrets.api_key, recovery_region=recovery,
-        replica_arn=given.model_api_key_secret_arn if given else None,
-    )  # fmt: skip
-    model = Model("model", asked, here)
-    bus = Bus("bus", BusArgs(place=place, keys=keys, fleet=fleet), here)
-    network = _network(settings, base, here)
-    history = History.declare(settings, secrets, base, network, given, here) if settings.database and network else None
-
-    swarm = Swarm(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
-    coordinator = Coordinator("coordinator", CoordinatorArgs(base=base, swarm=swarm), here)
-    agents = AgentFleet("agents", AgentFleetArgs(base=base, swarm=swarm, coordinator=coordinator), here)
-    served = ApiArgs(
-        base=base, swarm=swarm, coordinator=coordinator, settings=settings.api,
-        primary_key=given.api_key if given else None,
-    )  # fmt: skip
-    api = Api("api", served, here)
-
-    alerts = operations.tell(settings, secrets, place, keys, here)
-    shown = FaceArgs(
-        base=base, network=network, api=api, settings=settings, alerts=alerts,
-        primary_zone_id=given.zone_id.apply(_there_is_a_zone) if given and settings.dns else None,
-        primary_topics=given.alerts_topic_arn.apply(lambda arn: [arn] if arn else []) if given else None,
-    )  # fmt: skip
-    face = Face("face", shown, here)
-    parts = operations.Parts(
-        base=base, swarm=swarm, coordinator=coordinator, agents=agents, api=api,
-        database=history and history.database, face=face, boundary=boundary,
-    )  # fmt: skip
-    operations.observe(parts, alerts, settings, here)
-    operations.guard(parts, alerts, settings, here, unbounded)
-
-    if recovery:
-        _hand_over(place, recovery, base, swarm, history, face, alerts).export()
-    _export(base, swarm, coordinator, agents, api, face)
-
-
-def _base(settings: Settings, place: Place, given: Handover | None, here: ResourceOptions) -> Base:
-    """What nearly everything stands on."""
-    log_days = settings.fleet.log_retention_days
-    keys = Keys("keys", _keys(settings, place, given), here)
-    kept = StorageArgs(
-        place=place,
-        keys=keys,
-        log_retention_days=log_days,
-        recovery_region=settings.recovery.region if settings.recovery else None,
-        copies=Copies(results=given.results_bucket, assets=given.assets_bucket) if given else None,
-        load_balancer=settings.app is not None,
-        edge=settings.edge is not None,
+    sessions = Sessions(
+        "sessions",
+        SessionsArgs(
+            context=context,
+            keys=keys,
+            recovery_region=recovery_region,
+            replica_name=handover.sessions_table if handover else None,
+        ),
+        opts,
     )
-    storage = Storage("storage", kept, here)
-    runtime = Runtime("runtime", RuntimeArgs(place=place, settings=settings.runtime), here)
-    return Base(place=place, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
+    model = ModelAccess(
+        "model",
+        ModelAccessArgs(
+            context=context,
+            keys=keys,
+            settings=settings.model,
+            api_key=secrets.api_key,
+            recovery_region=recovery_region,
+            replica_arn=handover.model_api_key_secret_arn if handover else None,
+        ),
+        opts,
+    )
+    bus = Bus("bus", BusArgs(context=context, keys=keys, fleet=fleet), opts)
+    network = _network(settings, foundation, opts)
+    history = None
+    if settings.database and network:
+        history = History.declare(settings, secrets, foundation, network, handover, opts)
+
+    swarm = SwarmParts(sessions=sessions, model=model, bus=bus, recorder=history and history.recorder, fleet=fleet)
+    coordinator = Coordinator("coordinator", CoordinatorArgs(foundation=foundation, swarm=swarm), opts)
+    agents = AgentFleet("agents", AgentFleetArgs(foundation=foundation, swarm=swarm, coordinator=coordinator), opts)
+    api = Api(
+        "api",
+        ApiArgs(
+            foundation=foundation,
+            swarm=swarm,
+            coordinator=coordinator,
+            settings=settings.api,
+            primary_key=handover.api_key if handover else None,
+        ),
+        opts,
+    )
+
+    alerts = operations.declare_alerts(settings, secrets, context, keys, opts)
+    primary_topics = handover.alerts_topic_arn.apply(lambda arn: [arn] if arn else []) if handover else None
+    frontend = PublicFrontend(
+        "face",
+        PublicFrontendArgs(
+            foundation=foundation,
+            network=network,
+            api=api,
+            settings=settings,
+            alerts=alerts,
+            primary_zone_id=handover.zone_id.apply(_require_zone) if handover and settings.dns else None,
+            primary_topics=primary_topics,
+        ),
+        opts,
+    )
+    parts = operations.StackParts(
+        foundation=foundation,
+        swarm=swarm,
+        coordinator=coordinator,
+        agents=agents,
+        api=api,
+        database=history and history.database,
+        frontend=frontend,
+        boundary=boundary,
+    )
+    operations.declare_observability(parts, alerts, settings, opts)
+    operations.declare_guardrails(parts, alerts, settings, opts, unbounded)
+
+    if recovery_region:
+        _handover(context, recovery_region, foundation, swarm, history, frontend, alerts).export()
+    _export(foundation, swarm, coordinator, agents, api, frontend)
 
 
-def _export(base: Base, swarm: Swarm, coordinator: Coordinator, agents: AgentFleet, api: Api, face: Face) -> None:
-    """What operators script against."""
-    pulumi.export("agents", {name: _describe(name, swarm.bus, agents) for name in swarm.fleet.agents})
+def _foundation(
+    settings: Settings, context: StackContext, handover: Handover | None, opts: ResourceOptions
+) -> Foundation:
+    """Declare the keys, the buckets and the code packages that nearly every component uses."""
+    log_days = settings.fleet.log_retention_days
+    keys = Keys("keys", _keys_args(settings, context, handover), opts)
+    storage = Storage(
+        "storage",
+        StorageArgs(
+            context=context,
+            keys=keys,
+            log_retention_days=log_days,
+            recovery_region=settings.recovery.region if settings.recovery else None,
+            copies=Copies(results=handover.results_bucket, assets=handover.assets_bucket) if handover else None,
+            load_balancer=settings.app is not None,
+            edge=settings.edge is not None,
+        ),
+        opts,
+    )
+    runtime = Runtime("runtime", RuntimeArgs(context=context, settings=settings.runtime), opts)
+    return Foundation(context=context, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
+
+
+def _export(
+    foundation: Foundation,
+    swarm: SwarmParts,
+    coordinator: Coordinator,
+    agents: AgentFleet,
+    api: Api,
+    frontend: PublicFrontend,
+) -> None:
+    """Export the stack outputs that operators' scripts read."""
+    pulumi.export("agents", {name: _agent_outputs(name, swarm.bus, agents) for name in swarm.fleet.agents})
     pulumi.export(API_KEY, api.api_key)
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", swarm.bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)
     pulumi.export("model_api_key_secret_arn", swarm.model.api_key_secret_arn)
     pulumi.export("record_queue_url", swarm.record_queue_url)
-    pulumi.export("registry_uri", base.storage.registry_uri)
-    pulumi.export("results_bucket", base.storage.results_bucket)
+    pulumi.export("registry_uri", foundation.storage.registry_uri)
+    pulumi.export("results_bucket", foundation.storage.results_bucket)
     pulumi.export("sessions_table", swarm.sessions.table_name)
-    pulumi.export("state_bucket", base.storage.state_bucket)
-    pulumi.export("zone", face.zone)
+    pulumi.export("state_bucket", foundation.storage.state_bucket)
+    pulumi.export("zone", frontend.zone)
 
 
-def _network(settings: Settings, base: Base, here: ResourceOptions) -> Network | None:
-    """The VPC, where something has to be in one."""
+def _network(settings: Settings, foundation: Foundation, opts: ResourceOptions) -> Network | None:
+    """Declare the VPC; None if the stack has neither a database nor an application."""
     if not (settings.database or settings.app):
         return None
-    called = History.calls if settings.database else ()
-    return Network("network", NetworkArgs(base=base, settings=settings.network, interface_endpoints=called), here)
+    services = History.called_services if settings.database else ()
+    args = NetworkArgs(foundation=foundation, settings=settings.network, interface_endpoints=services)
+    return Network("network", args, opts)
 
 
-def _keys(settings: Settings, place: Place, given: Handover | None) -> KeysArgs:
+def _keys_args(settings: Settings, context: StackContext, handover: Handover | None) -> KeysArgs:
     return KeysArgs(
-        place=place,
+        context=context,
         principals=(PRINCIPAL, *settings.fleet.agents),
         recovery_region=settings.recovery.region if settings.recovery else None,
-        data_key_arn=given.data_key_arn if given else None,
-        lent=operations.lent_keys(place, settings),
+        data_key_arn=handover.data_key_arn if handover else None,
+        data_key_statements=operations.data_key_statements(context, settings),
         auto_scaling=settings.app is not None,
         primary_stack=settings.primary.name if settings.primary else None,
         edge=settings.edge is not None,
     )
 
 
-def _hand_over(
-    place: Place, region: str, base: Base, swarm: Swarm, history: History | None, face: Face, alerts: Alerts | None
+def _handover(
+    context: StackContext,
+    recovery_region: str,
+    foundation: Foundation,
+    swarm: SwarmParts,
+    history: History | None,
+    frontend: PublicFrontend,
+    alerts: Alerts | None,
 ) -> Handover:
-    """What a standby in ``region`` could not know by itself."""
-    copies = base.storage.copies
+    """Collect the identifiers that a standby in ``recovery_region`` cannot compute."""
+    copies = foundation.storage.copies
     assert copies is not None, "with recovery, storage has copies"
 
-    def there(arn: Output[str] | None) -> Output[str | None]:
-        """A secret's replica is called like its source, suffix included, in another region."""
-        moved = arn.apply(lambda text: text.replace(f":{place.region}:", f":{region}:")) if arn else None
-        return Output.from_input(moved)
+    def replica_arn(arn: Output[str] | None) -> Output[str | None]:
+        """Return the ARN of a secret's replica: the source's ARN, suffix included, with the region replaced."""
+        replaced = arn.apply(lambda text: text.replace(f":{context.region}:", f":{recovery_region}:")) if arn else None
+        return Output.from_input(replaced)
 
     return Handover(
-        data_key_arn=base.keys.copied_data_arn,
+        data_key_arn=foundation.keys.copied_data_arn,
         results_bucket=copies.results,
         assets_bucket=copies.assets,
         sessions_table=swarm.sessions.table_name,
-        model_api_key_secret_arn=there(swarm.model.api_key_secret_arn),
+        model_api_key_secret_arn=replica_arn(swarm.model.api_key_secret_arn),
         database_arn=Output.from_input(history.database.instance.arn if history else None),
-        database_secret_arn=there(history.database.master_secret_arn if history else None),
-        alerts_topic_arn=Output.from_input(alerts.topic_arn if alerts and place.region == GLOBAL_REGION else None),
-        zone_id=Output.from_input(face.dns.zone_id if face.dns else None),
+        database_secret_arn=replica_arn(history.database.master_secret_arn if history else None),
+        alerts_topic_arn=Output.from_input(alerts.topic_arn if alerts and context.region == GLOBAL_REGION else None),
+        zone_id=Output.from_input(frontend.dns.zone_id if frontend.dns else None),
     )
 
 
-def _there_is_a_zone(found: str | None) -> str:
-    if found is None:
+def _require_zone(zone_id: str | None) -> str:
+    if zone_id is None:
         raise pulumi.RunError(
-            "settings.dns is set, and the primary has no zone to write names into: leave it out here, or set it there "
-            "and run pulumi up in that stack first"
+            "settings.dns is set, but the primary stack has no hosted zone for the names: leave dns out of this stack, "
+            "or set dns in the primary and run pulumi up there first"
         )
-    return found
+    return zone_id
 
 
-def _describe(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:
-    """What an operator needs to reach one agent."""
+def _agent_outputs(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object]:
+    """Return the identifiers by which an operator reaches ``agent``."""
     inbox = bus.inboxes[agent]
     return {
         "queue_url": inbox.url,

@@ -1,4 +1,4 @@
-"""Stands the Pulumi program up under mocks, so that tests can look at what it declared."""
+"""Fixtures that run the Pulumi program under mocks, for tests on the declared resources."""
 
 from __future__ import annotations
 
@@ -9,52 +9,54 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string is an error, not a text that says so
+os.environ["PULUMI_ERROR_OUTPUT_STRING"] = (
+    "true"  # an Output in an f-string raises an error instead of rendering a warning
+)
 
 import pytest
 
-from infra.graph.capture import PRETENDED, Recorder, fill, is_secret, run
+from infra.graph.capture import PLACEHOLDER_SECRETS, GraphRecorder, is_secret, record_stack, run
 from tests.once import once
 
-# Whoever starts the tests in the background has them ignore Ctrl-C, and so would the commands that they interrupt.
+# A process started in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
-class Estate(Recorder):
-    """What a program declared, with the questions that tests ask of it."""
+class Estate(GraphRecorder):
+    """Recorded resources of a program, with queries for tests."""
 
     def of(self, type_: str) -> dict[str, dict[str, Any]]:
-        """Inputs by logical name of ``sqs/queue:Queue`` and the like."""
+        """Return the inputs of an AWS type such as ``sqs/queue:Queue``, by logical name."""
         return self.inputs.get(f"aws:{type_}", {})
 
     @property
     def resources(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Type, logical name and inputs of everything of AWS's."""
+        """Type, logical name and inputs of every AWS resource."""
         for type_, named in self.inputs.items():
             if type_.startswith("aws:"):
                 for name, inputs in named.items():
                     yield type_, name, inputs
 
     def written(self) -> str:
-        """All inputs as text that is the same for the same graph; archives by their path."""
+        """Return all inputs as text, equal for equal graphs; archives are written by path."""
         return json.dumps(self.inputs, sort_keys=True, default=lambda archive: archive.path)
 
     def granted(self, role: str) -> dict[str, dict[str, Any]]:
-        """The statements that ``role`` (logical name without -role) was granted, by Sid."""
+        """Return the statements of ``role`` (logical name without -role), by Sid."""
         written = json.loads(self.of("iam/rolePolicy:RolePolicy")[f"{role}-policy"]["policy"])
         return {statement["Sid"]: statement for statement in written["Statement"]}
 
     def secrets_in(self, name: str) -> set[str]:
-        """The inputs of ``name`` that are secret for Pulumi, as a whole."""
+        """Return the names of the secret inputs of ``name``."""
         return {key for key, value in self.raw[name].items() if is_secret(value)}
 
     def in_clear(self) -> str:
-        """All inputs as text, without what Pulumi keeps secret."""
+        """Return all inputs as text, with secrets replaced."""
         return json.dumps(_without_secrets(self.raw), default=str)
 
     def before(self, name: str) -> set[str]:
-        """Logical names of what ``name`` waits for."""
+        """Return the logical names of the resources on which ``name`` depends."""
         return {urn.split("::")[-1] for urn in self.options[name].dependencies}
 
 
@@ -69,7 +71,11 @@ def _stand_up(
     secrets: Mapping[str, str] | None = None,
     into: Estate | None = None,
 ) -> Estate:
-    """``into`` is the estate to fill, for a test that looks at what was declared before a failure."""
+    """Run ``program`` under mocks.
+
+    Args:
+        into: estate to fill, for a test on the resources declared before a failure.
+    """
     estate = into or Estate()
     run(program, estate, stack=stack, config=config or {}, secrets=secrets or {})
     return estate
@@ -78,13 +84,17 @@ def _stand_up(
 def _stand_up_stack(
     stack: str,
     changes: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     into: Estate | None = None,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Estate:
-    """With ``changes`` the stack has one agent unless they say otherwise: what changes rarely depends on how many."""
+    """Run the program of a stack file under mocks.
+
+    With ``changes`` the stack has one agent unless ``changes`` set another fleet size, because the effect of a change
+    rarely depends on the number of agents.
+    """
     estate = into or Estate()
-    fill(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
+    record_stack(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
     return estate
 
 
@@ -102,13 +112,13 @@ def stand_up_stack() -> StandUp:
 
 @pytest.fixture
 def nothing() -> Estate:
-    """An estate to stand a program up into that should declare nothing."""
+    """Return an empty estate, for a program that must declare no resource."""
     return Estate()
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Estate]:
-    """Like ``stand_up_stack``, under a name: done once for all workers of a run."""
+    """Return ``stand_up_stack`` with a name as first argument; each name runs once for all workers of a run."""
     return lambda name, *args, **more: once(tmp_path_factory, name, lambda: _stand_up_stack(*args, **more))
 
 
@@ -124,19 +134,19 @@ def prod(shared: StandUp) -> Estate:
 
 @pytest.fixture(scope="session")
 def standby(shared: StandUp, prod: Estate) -> Estate:
-    """prod-secondary, on what prod hands over."""
+    """Return prod-secondary, with prod's exports as its handover."""
     return shared("standby", "prod-secondary", stacks={"organization/infrafabric/prod": prod.exports})
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])
 def primary(request: pytest.FixtureRequest) -> Estate:
-    """Each stack that keeps data of its own, in turn."""
+    """Return each stack with its own data, in turn."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session", params=["dev", "prod", "standby"])
 def estate(request: pytest.FixtureRequest) -> Estate:
-    """Each stack in turn: what is asserted of it holds in all of them."""
+    """Return each stack in turn; an assertion on it must hold in all stacks."""
     return request.getfixturevalue(request.param)
 
 

@@ -1,4 +1,4 @@
-"""Work that the first of several test processes does for all of them."""
+"""Work that the first of several test processes does for all processes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ T = TypeVar("T")
 
 
 def once(folders: pytest.TempPathFactory, name: str, make: Callable[[], T]) -> T:
-    """What ``make`` gives, made by whichever worker of this run asks first; for the others, a copy of it."""
+    """Return the result of ``make``, which only the first worker of a run calls; other workers get a pickled copy."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return make()
-    kept = folders.getbasetemp().parent / f"{name}.pickle"  # the parent is the run's own, and its workers share it
-    with kept.with_suffix(".lock").open("w") as lock:
+    pickled = (
+        folders.getbasetemp().parent / f"{name}.pickle"
+    )  # the parent belongs to the run and is shared by all workers
+    with pickled.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if kept.exists():
-            return pickle.loads(kept.read_bytes())
-        made = make()
-        written = io.BytesIO()
-        _Pickler(written, pickle.HIGHEST_PROTOCOL).dump(made)
-        kept.write_bytes(written.getvalue())
-        return made
+        if pickled.exists():
+            return pickle.loads(pickled.read_bytes())
+        result = make()
+        buffer = io.BytesIO()
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(result)
+        pickled.write_bytes(buffer.getvalue())
+        return result
 
 
 class _Pickler(pickle.Pickler):
-    """Pulumi's requests are found under another module than the one that they name."""
+    """Pickler for Pulumi's protobuf messages, whose classes name another module than the one that holds them."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Message):
@@ -41,5 +43,5 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _message(name: str, written: bytes) -> Message:
-    return getattr(resource_pb2, name).FromString(written)
+def _message(name: str, buffer: bytes) -> Message:
+    return getattr(resource_pb2, name).FromString(buffer)

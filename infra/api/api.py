@@ -1,4 +1,4 @@
-"""Api: the function that starts, shows, lists and cancels sessions, and the gateway in front of it."""
+"""HTTP API: the function that starts, shows, lists and cancels sessions, behind API Gateway."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 from infra import settings
 from infra.api.gateway import Gateway, GatewayArgs
 from infra.compute.function import Function, FunctionArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 from infra.swarm.coordinator import Coordinator
-from infra.swarm.parts import Swarm
+from infra.swarm.parts import SwarmParts
 from infrafabric.environment import ApiEnvironment
 
-TIMEOUT_S = 29  # API Gateway waits no longer
+TIMEOUT_S = 29  # API Gateway's longest integration timeout
 MEMORY_MB = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiArgs:
-    base: Base
-    swarm: Swarm
+    foundation: Foundation
+    swarm: SwarmParts
     coordinator: Coordinator
-    settings: settings.Api
-    primary_key: Output[str] | None = None  # a standby's: its primary's API key, a secret, to be this one's too
+    settings: settings.ApiSettings
+    primary_key: Output[str] | None = None  # standby only: the primary's API key, a secret, reused here
 
 
 class Api(ComponentResource):
-    """The function and its gateway."""
+    """Lambda function of the HTTP API, and the API Gateway in front of the function."""
 
     url: Output[str]
     api_key: Output[str]  # a secret
@@ -43,20 +43,22 @@ class Api(ComponentResource):
     def __init__(self, name: str, args: ApiArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:api:Api", name, opts=opts)
         child = ResourceOptions(parent=self)
-        tags = args.base.place.tags("api", DataClass.NONE, "api")
+        tags = args.foundation.context.tags("api", DataClass.NONE, "api")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.coordinator.grant_start(role)
-        args.swarm.sessions.grant_serve(role)
-        args.base.storage.grant_read_results(role)
-        args.swarm.model.grant_see_key(role)
+        args.swarm.sessions.grant_serve_api(role)
+        args.foundation.storage.grant_read_results(role)
+        args.swarm.model.grant_describe_api_key(role)
         function = Function(name, self._function_args(role, args), child)
         gateway = Gateway(
             f"{name}-gateway",
             GatewayArgs(
-                base=args.base,
+                foundation=args.foundation,
                 function=function,
                 settings=args.settings,
-                needs=_account_log_role(name, args.base.place, self) if args.settings.account_log_role else (),
+                depends_on=_account_log_role(name, args.foundation.context, self)
+                if args.settings.account_log_role
+                else (),
                 primary_key=args.primary_key,
             ),
             child,
@@ -67,15 +69,15 @@ class Api(ComponentResource):
 
     def _function_args(self, role: Role, args: ApiArgs) -> FunctionArgs:
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what="api",
+            label="api",
             component="api",
             handler="lambdas.api.handler.handler",
             environment=ApiEnvironment.render(
                 agents=args.swarm.fleet.size,
                 coordinator_arn=args.coordinator.alias_arn,
-                results_bucket=args.base.storage.results_bucket,
+                results_bucket=args.foundation.storage.results_bucket,
                 sessions_table=args.swarm.sessions.table_name,
                 model_provider=args.swarm.model.provider,
                 model_id=args.swarm.model.agent_id,
@@ -86,23 +88,26 @@ class Api(ComponentResource):
         )
 
 
-def _account_log_role(name: str, place: Place, parent: Resource) -> Sequence[Resource]:
-    """Lets API Gateway write logs at all: one setting for the account and region, hence the stack's setting."""
+def _account_log_role(name: str, context: StackContext, parent: Resource) -> Sequence[Resource]:
+    """Declare the role with which API Gateway writes logs.
+
+    An account has one such role per region, so a setting decides which stack owns the role.
+    """
     child = ResourceOptions(parent=parent)
     role = aws.iam.Role(
         f"{name}-account-logs",
-        name=place.named("apigateway-logs"),
-        assume_role_policy=policies.assumed_by("apigateway.amazonaws.com"),
-        tags=place.tags("api", DataClass.NONE, "apigateway-logs"),
+        name=context.physical_name("apigateway-logs"),
+        assume_role_policy=policies.trust_policy("apigateway.amazonaws.com"),
+        tags=context.tags("api", DataClass.NONE, "apigateway-logs"),
         opts=child,
     )
     attached = aws.iam.RolePolicyAttachment(
         f"{name}-account-logs-policy",
         role=role.name,
-        # AWS's own policy: API Gateway refuses a role that may do less, and it serves every API of the account.
-        policy_arn=f"arn:{place.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
+        # AWS managed policy: API Gateway refuses a role with fewer rights; the role serves every API of the account.
+        policy_arn=f"arn:{context.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
         opts=child,
     )
-    # Deleting it would empty the setting, whoever has set it since, and no stage of the account would log any more.
+    # Retained: a deletion would clear the account's setting, and no stage of the account would log any more.
     after = ResourceOptions(parent=parent, depends_on=[attached], retain_on_delete=True)
     return [aws.apigateway.Account(f"{name}-account", cloudwatch_role_arn=role.arn, opts=after)]

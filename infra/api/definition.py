@@ -1,7 +1,7 @@
-"""What the API looks like from outside, as data: routes, the check of a body, errors, and the line logged per request.
+"""Definition of the HTTP API as data: routes, request validation, error responses and access log format.
 
-docs/openapi.yaml describes it to clients. The function checks what a request means, and names the field that is wrong;
-the gateway refuses what is no request at all before it costs an invocation.
+docs/openapi.yaml describes the API to clients. API Gateway rejects malformed requests before an invocation is billed;
+the function validates the content, and names the wrong field.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ STAGE = "v1"
 
 @dataclass(frozen=True)
 class Route:
-    """A path below the entrance, and what it answers to."""
+    """Resource path of the API with its HTTP methods."""
 
-    name: str  # logical
+    name: str  # part of the logical names
     path: tuple[str, ...]
     methods: tuple[str, ...]
 
@@ -32,10 +32,10 @@ ROUTES = (
     Route("report", ("sessions", "{id}", "report"), ("GET",)),
 )
 
-HEALTH_PATH = "/health"  # beside the routes: it takes no key, and the gateway answers it itself
+HEALTH_PATH = "/health"  # not one of ROUTES: needs no key, and API Gateway answers by a mock integration
 HEALTHY = json.dumps({"status": "ok"})
 
-# The gateway's own messages do not name the member that has a wrong type, so types inside are the function's to check.
+# API Gateway's error messages do not name the member with a wrong type, so the function checks the members' types.
 NEW_SESSION = {
     "$schema": "http://json-schema.org/draft-04/schema#",
     "title": "NewSession",
@@ -47,10 +47,10 @@ NEW_SESSION = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """A gateway response: what the gateway says when it answers in the function's stead."""
+    """Gateway response: error document that API Gateway sends without invoking the function."""
 
     response_type: str
-    status: int | None  # None: whatever it is
+    status: int | None  # None: the status varies
     title: str
 
 
@@ -73,11 +73,11 @@ PROBLEM_HEADERS = {"gatewayresponse.header.Content-Type": "'application/problem+
 
 
 def problem(refusal: Refusal) -> str:
-    """The template of an RFC 9457 problem document; ``messageString`` comes with its quotes.
+    """Return the mapping template of an RFC 9457 problem document; ``messageString`` includes its quotes.
 
-    Where only the gateway knows the status, the document leaves it out: ``$context.status`` is for access logs alone,
-    and a variable that a template does not know would leave a hole in the JSON (API Gateway Developer Guide, "Variables
-    for data transformations").
+    A document without a fixed status has no ``status`` member: ``$context.status`` exists only in access logs, and an
+    unknown variable in a template would leave a gap in the JSON (API Gateway Developer Guide, "Variables for data
+    transformations").
     """
     status = "" if refusal.status is None else f'"status":{refusal.status},'
     return (
@@ -87,7 +87,7 @@ def problem(refusal: Refusal) -> str:
 
 
 def access_log_format() -> str:
-    """One JSON line a request, without addresses of clients or keys."""
+    """Return the access log format: one JSON line per request, without client addresses or keys."""
     fields = {
         "time": "$context.requestTime",
         "request_id": "$context.requestId",
@@ -106,11 +106,11 @@ def access_log_format() -> str:
 
 
 def digest(declared: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """SHA-256 of what the API declares: logical names and inputs of its resources, in their order.
+    """Return the SHA-256 of the API's declaration: logical names and inputs of its resources, in order.
 
-    A deployment is a snapshot, so it is made again whenever this changes (API Gateway Developer Guide, "Updates to REST
-    APIs that require redeployment"). An Output counts as present only: its value is an identifier, and a method that
-    refers to another resource has another name or another plain input as well.
+    A deployment is a snapshot, so a changed digest must create a new deployment (API Gateway Developer Guide, "Updates
+    to REST APIs that require redeployment"). An Output counts only as present: its value is an identifier, and a method
+    that refers to another resource differs in its name or in a plain input as well.
     """
     plain = [[name, _plain(inputs)] for name, inputs in declared]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

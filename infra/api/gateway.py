@@ -1,4 +1,4 @@
-"""Gateway: the REST API in front of the api function: by API key at the root, by SigV4 below /iam."""
+"""API Gateway in front of the api function: authorization by API key at the root, by SigV4 below /iam."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from infra import settings
 from infra.api import definition
 from infra.api.definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
 from infra.compute.function import Function
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.naming.context import DataClass
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Resource)
 
-# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can; the default is TLS 1.0.
+# At least TLS 1.2 with forward secrecy, and hybrid post-quantum key exchange if the client can. Default: TLS 1.0.
 TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    base: Base
+    foundation: Foundation
     function: Function
-    settings: settings.Api
-    needs: Sequence[Resource]  # the account's log role, where this stack owns it
-    primary_key: Output[str] | None = None  # a secret; None: API Gateway makes one
+    settings: settings.ApiSettings
+    depends_on: Sequence[Resource]  # the account's logging role, if this stack owns the role
+    primary_key: Output[str] | None = None  # a secret; None: API Gateway generates a key
 
 
 @dataclass(frozen=True)
 class _Entrance:
-    """A method takes a key or a signature, never either, so the same routes stand behind two doors."""
+    """Root of the routes for one kind of authorization.
+
+    A method requires an API key or a signature, never one of the two at choice, so the routes exist once per
+    authorization.
+    """
 
     name: str
     parent_id: Output[str]
@@ -47,7 +51,7 @@ class _Entrance:
 
 
 class Gateway(ComponentResource):
-    """The API, its stage, and one API key with a usage plan."""
+    """REST API with its stage, access logs, and one API key with a usage plan."""
 
     url: Output[str]
     api_key: Output[str]  # a secret
@@ -63,7 +67,7 @@ class Gateway(ComponentResource):
         self._declared: list[tuple[str, Mapping[str, Any]]] = []
         self._rest = aws.apigateway.RestApi(
             f"{name}-rest",
-            name=args.base.place.named("api"),
+            name=args.foundation.context.physical_name("api"),
             description="InfraFabric sessions",
             endpoint_configuration={"types": "REGIONAL"},
             endpoint_access_mode="STRICT",
@@ -71,47 +75,49 @@ class Gateway(ComponentResource):
             tags=self._tags("api"),
             opts=self._child,
         )
-        self._body_check = self._check_of_bodies()
-        parts = [*self._methods(), *self._health(), *self._refusals()]
+        self._validation = self._body_validation()
+        children = [*self._methods(), *self._health_route(), *self._gateway_responses()]
         deployment = aws.apigateway.Deployment(
             f"{name}-deployment",
             rest_api=self._rest.id,
             triggers={"definition": definition.digest(self._declared)},
-            opts=ResourceOptions(parent=self, depends_on=parts),
+            opts=ResourceOptions(parent=self, depends_on=children),
         )
-        self._let_in()
+        self._allow_invocation()
         stage = self._stage(deployment)
-        self.api_key = Output.secret(self._usage(stage))
+        self.api_key = Output.secret(self._usage_plan(stage))
         self.url = stage.invoke_url
         self.api_name, self.rest_api_id = self._rest.name, self._rest.id
         self.stage_name, self.stage_arn = stage.stage_name, stage.arn
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
-    def _declare(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
-        """Make a resource that the deployment takes a snapshot of, and remember its inputs for the digest."""
+    def _snapshot_resource(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
+        """Declare a resource that belongs to the deployment's snapshot, and record its inputs for the digest."""
         plain = {key: value for key, value in inputs.items() if key != "opts"}
         self._declared.append((str(args[0]), plain))
         return resource(*args, **inputs)
 
     def _methods(self) -> list[Resource]:
-        by_iam = self._resource("iam", self._rest.root_resource_id, "iam")
+        iam_root = self._resource("iam", self._rest.root_resource_id, "iam")
         entrances = [
             _Entrance("key", self._rest.root_resource_id, api_key=True),
-            _Entrance("iam", by_iam.id, api_key=False),
+            _Entrance("iam", iam_root.id, api_key=False),
         ]
-        made: list[Resource] = []
+        resources: list[Resource] = []
         for entrance in entrances:
             parent_id = entrance.parent_id
-            for route in ROUTES:  # each path extends the one before it
+            for route in ROUTES:  # each path extends the previous path
                 resource = self._resource(f"{entrance.name}-{route.name}", parent_id, route.path[-1])
                 parent_id = resource.id
                 for verb in route.methods:
-                    made += self._method(f"{entrance.name}-{route.name}", entrance, resource, verb, self._body_check)
-        return made
+                    resources += self._method(
+                        f"{entrance.name}-{route.name}", entrance, resource, verb, self._validation
+                    )
+        return resources
 
-    def _check_of_bodies(self) -> tuple[Output[str], Output[str]]:
-        """The names of the model and of the validator that a method with a body refers to."""
-        model = self._declare(
+    def _body_validation(self) -> tuple[Output[str], Output[str]]:
+        """Declare model and validator of request bodies; return the model's name and the validator's id."""
+        model = self._snapshot_resource(
             aws.apigateway.Model,
             f"{self._name}-new-session",
             rest_api=self._rest.id,
@@ -120,7 +126,7 @@ class Gateway(ComponentResource):
             schema=json.dumps(definition.NEW_SESSION),
             opts=self._child,
         )
-        validator = self._declare(
+        validator = self._snapshot_resource(
             aws.apigateway.RequestValidator,
             f"{self._name}-validator",
             rest_api=self._rest.id,
@@ -131,28 +137,28 @@ class Gateway(ComponentResource):
         )
         return model.name, validator.id
 
-    def _resource(self, what: str, parent_id: Output[str], part: str) -> aws.apigateway.Resource:
-        return self._declare(
+    def _resource(self, label: str, parent_id: Output[str], path_part: str) -> aws.apigateway.Resource:
+        return self._snapshot_resource(
             aws.apigateway.Resource,
-            f"{self._name}-{what}",
+            f"{self._name}-{label}",
             rest_api=self._rest.id,
             parent_id=parent_id,
-            path_part=part,
+            path_part=path_part,
             opts=self._child,
         )
 
     def _method(
         self,
-        what: str,
+        label: str,
         entrance: _Entrance,
         resource: aws.apigateway.Resource,
         verb: str,
-        body_check: tuple[Output[str], Output[str]],
+        validation: tuple[Output[str], Output[str]],
     ) -> list[Resource]:
-        model_name, validator_id = body_check
+        model_name, validator_id = validation
         has_body = verb == "POST"
-        name = f"{self._name}-{what}-{verb.lower()}"
-        method = self._declare(
+        name = f"{self._name}-{label}-{verb.lower()}"
+        method = self._snapshot_resource(
             aws.apigateway.Method,
             name,
             rest_api=self._rest.id,
@@ -164,7 +170,7 @@ class Gateway(ComponentResource):
             request_validator_id=validator_id if has_body else None,
             opts=self._child,
         )
-        integration = self._declare(
+        integration = self._snapshot_resource(
             aws.apigateway.Integration,
             f"{name}-function",
             rest_api=self._rest.id,
@@ -177,46 +183,48 @@ class Gateway(ComponentResource):
         )
         return [method, integration]
 
-    def _health(self) -> list[Resource]:
-        """The one route without a key: Route 53 has none to show. The gateway answers itself, so it costs no invocation
-        and tells nothing but that the gateway is there."""
+    def _health_route(self) -> list[Resource]:
+        """Declare the only route without a key, because Route 53's health checks cannot send one.
+
+        A mock integration answers, so a check invokes no function, and shows only that the gateway responds.
+        """
         resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
-        of: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
+        method_keys: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
         name = f"{self._name}-health-get"
-        method = self._declare(
-            aws.apigateway.Method, name, **of, authorization="NONE", api_key_required=False, opts=self._child
+        method = self._snapshot_resource(
+            aws.apigateway.Method, name, **method_keys, authorization="NONE", api_key_required=False, opts=self._child
         )
         after = ResourceOptions(parent=self, depends_on=[method])
-        mock = self._declare(
+        integration = self._snapshot_resource(
             aws.apigateway.Integration,
             f"{name}-mock",
-            **of,
+            **method_keys,
             type="MOCK",
             request_templates={"application/json": '{"statusCode": 200}'},
             passthrough_behavior="WHEN_NO_MATCH",
             opts=after,
         )
-        answer = self._declare(
+        method_response = self._snapshot_resource(
             aws.apigateway.MethodResponse,
             f"{name}-answer",
-            **of,
+            **method_keys,
             status_code="200",
             response_models={"application/json": "Empty"},
             opts=after,
         )
-        body = self._declare(
+        integration_response = self._snapshot_resource(
             aws.apigateway.IntegrationResponse,
             f"{name}-body",
-            **of,
+            **method_keys,
             status_code="200",
             response_templates={"application/json": HEALTHY},
-            opts=ResourceOptions(parent=self, depends_on=[mock, answer]),
+            opts=ResourceOptions(parent=self, depends_on=[integration, method_response]),
         )
-        return [method, mock, answer, body]
+        return [method, integration, method_response, integration_response]
 
-    def _refusals(self) -> list[Resource]:
+    def _gateway_responses(self) -> list[Resource]:
         return [
-            self._declare(
+            self._snapshot_resource(
                 aws.apigateway.Response,
                 f"{self._name}-{refusal.response_type.lower().replace('_', '-')}",
                 rest_api_id=self._rest.id,
@@ -229,7 +237,7 @@ class Gateway(ComponentResource):
             for refusal in REFUSALS
         ]
 
-    def _let_in(self) -> None:
+    def _allow_invocation(self) -> None:
         function = self._args.function
         aws.lambda_.Permission(
             f"{self._name}-invoke",
@@ -242,8 +250,8 @@ class Gateway(ComponentResource):
         )
 
     def _stage(self, deployment: aws.apigateway.Deployment) -> aws.apigateway.Stage:
-        access = self._log_group("access", f"/aws/apigateway/{self._args.base.place.named('api')}")
-        # API Gateway makes this group itself on the first error, and would keep it for ever.
+        access = self._log_group("access", f"/aws/apigateway/{self._args.foundation.context.physical_name('api')}")
+        # API Gateway would create this group on the first error, without a retention.
         execution = self._log_group(
             "execution", Output.concat("API-Gateway-Execution-Logs_", self._rest.id, f"/{STAGE}")
         )
@@ -255,7 +263,7 @@ class Gateway(ComponentResource):
             access_log_settings={"destination_arn": access.arn, "format": definition.access_log_format()},
             xray_tracing_enabled=True,
             tags=self._tags("api"),
-            opts=ResourceOptions(parent=self, depends_on=[execution, *self._args.needs]),
+            opts=ResourceOptions(parent=self, depends_on=[execution, *self._args.depends_on]),
         )
         aws.apigateway.MethodSettings(
             f"{self._name}-every-method",
@@ -265,7 +273,7 @@ class Gateway(ComponentResource):
             settings={
                 "metrics_enabled": True,
                 "logging_level": "ERROR",
-                "data_trace_enabled": False,  # it would log goals and findings in full
+                "data_trace_enabled": False,  # data traces would log goals and findings in full
                 "throttling_rate_limit": self._args.settings.throttle_rate,
                 "throttling_burst_limit": self._args.settings.throttle_burst,
             },
@@ -273,11 +281,11 @@ class Gateway(ComponentResource):
         )
         return stage
 
-    def _usage(self, stage: aws.apigateway.Stage) -> Output[str]:
+    def _usage_plan(self, stage: aws.apigateway.Stage) -> Output[str]:
         limits = self._args.settings
         plan = aws.apigateway.UsagePlan(
             f"{self._name}-plan",
-            name=self._args.base.place.named("api"),
+            name=self._args.foundation.context.physical_name("api"),
             api_stages=[{"api_id": self._rest.id, "stage": stage.stage_name}],
             throttle_settings={"rate_limit": limits.throttle_rate, "burst_limit": limits.throttle_burst},
             quota_settings={"limit": limits.monthly_quota, "period": "MONTH"},
@@ -286,10 +294,10 @@ class Gateway(ComponentResource):
         )
         key = aws.apigateway.ApiKey(
             f"{self._name}-key",
-            name=self._args.base.place.named("api"),
+            name=self._args.foundation.context.physical_name("api"),
             description="What clients of this stack send: pulumi stack output api_key --show-secrets",
             value=self._args.primary_key,
-            tags=self._args.base.place.tags("api", DataClass.SECRET, "api"),
+            tags=self._args.foundation.context.tags("api", DataClass.SECRET, "api"),
             opts=ResourceOptions(parent=self, additional_secret_outputs=["value"]),
         )
         aws.apigateway.UsagePlanKey(
@@ -297,15 +305,15 @@ class Gateway(ComponentResource):
         )
         return key.value
 
-    def _log_group(self, what: str, name: str | Output[str]) -> aws.cloudwatch.LogGroup:
+    def _log_group(self, label: str, name: str | Output[str]) -> aws.cloudwatch.LogGroup:
         return aws.cloudwatch.LogGroup(
-            f"{self._name}-{what}-logs",
+            f"{self._name}-{label}-logs",
             name=name,
-            retention_in_days=self._args.base.log_retention_days,
-            kms_key_id=self._args.base.keys.data_arn,
+            retention_in_days=self._args.foundation.log_retention_days,
+            kms_key_id=self._args.foundation.keys.data_arn,
             tags=self._tags("api"),
             opts=self._child,
         )
 
-    def _tags(self, what: str) -> dict[str, str]:
-        return self._args.base.place.tags("api", DataClass.INTERNAL, what)
+    def _tags(self, label: str) -> dict[str, str]:
+        return self._args.foundation.context.tags("api", DataClass.INTERNAL, label)

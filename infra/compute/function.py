@@ -1,4 +1,4 @@
-"""A function: its log group, its version behind the alias ``live``, traced, with a role that grants filled."""
+"""Lambda function with log group, version, alias ``live``, tracing and a role."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.network.attachment import Attachment
@@ -19,17 +19,17 @@ MOVED_BY_RELEASE = ["functionVersion", "routingConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class Durability:
-    """What makes a function durable; neither can be added to a function that exists."""
+    """Durable execution of a function; Lambda cannot add durability to an existing function."""
 
     execution_timeout_s: int
-    retention_days: int  # of the finished execution's history
+    retention_days: int  # retention of a finished execution's history
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
-    base: Base
-    role: Role  # with every grant it needs: it is settled here
-    what: str  # its name without the stack
+    foundation: Foundation
+    role: Role  # with all grants; the function writes the role's policy
+    label: str  # function name without the stack
     component: str
     handler: str
     environment: Mapping[str, Input[str]]
@@ -39,14 +39,14 @@ class FunctionArgs:
     attachment: Attachment | None = None
     durability: Durability | None = None
     snap_start: bool = False
-    provisioned: int | None = None  # environments that are kept ready
-    dead_letter_arn: Input[str] | None = None  # for events that an asynchronous caller handed over
-    called_by_deployment: bool = False  # which needs the version that it has just published, by steps too
-    needs: Sequence[Resource] = field(default_factory=tuple)  # what must be there before the first invocation
+    provisioned: int | None = None  # provisioned execution environments
+    dead_letter_arn: Input[str] | None = None  # for failed asynchronous invocations
+    called_by_deployment: bool = False  # the alias moves with the deployment even with rollout by-steps
+    depends_on: Sequence[Resource] = field(default_factory=tuple)  # resources that the first invocation needs
 
 
 class Function(ComponentResource):
-    """One Lambda function; callers invoke the alias."""
+    """Lambda function with log group, least-privilege role and the alias ``live``, which callers invoke."""
 
     arn: Output[str]
     function_name: Output[str]
@@ -58,16 +58,16 @@ class Function(ComponentResource):
         super().__init__("infrafabric:compute:Function", name, opts=opts)
         self._name, self._args = name, args
         logs = self._log_group()
-        self._grant_run(logs)
-        policy = args.role.settle()
-        function = self._function(logs, [policy, *args.needs])
-        by_steps = args.base.runtime.by_steps and not args.called_by_deployment
+        self._grant_runtime(logs)
+        policy = args.role.write_policy()
+        function = self._function(logs, [policy, *args.depends_on])
+        by_steps = args.foundation.runtime.by_steps and not args.called_by_deployment
         alias = aws.lambda_.Alias(
             f"{name}-{ALIAS}",
             name=ALIAS,
             function_name=function.name,
             function_version=function.version,
-            # By steps, the alias is made here once; after that only fabric release moves it.
+            # With rollout by-steps the deployment creates the alias, and only fabric release moves the alias later.
             opts=ResourceOptions(parent=self, ignore_changes=MOVED_BY_RELEASE if by_steps else None),
         )
         if args.provisioned:
@@ -88,29 +88,29 @@ class Function(ComponentResource):
         args = self._args
         return aws.cloudwatch.LogGroup(
             f"{self._name}-logs",
-            name=f"/aws/lambda/{args.base.place.named(args.what)}",
-            retention_in_days=args.base.log_retention_days,
-            kms_key_id=args.base.keys.data_arn,
-            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            name=f"/aws/lambda/{args.foundation.context.physical_name(args.label)}",
+            retention_in_days=args.foundation.log_retention_days,
+            kms_key_id=args.foundation.keys.data_arn,
+            tags=args.foundation.context.tags(args.component, DataClass.INTERNAL, args.label),
             opts=ResourceOptions(parent=self),
         )
 
-    def _grant_run(self, logs: aws.cloudwatch.LogGroup) -> None:
-        """What every function needs to run at all: its own log group, traces, and its own variables."""
-        role, keys = self._args.role, self._args.base.keys
+    def _grant_runtime(self, logs: aws.cloudwatch.LogGroup) -> None:
+        """Grant the rights of every function: own log group, traces, and own environment variables."""
+        role, keys = self._args.role, self._args.foundation.keys
         streams = Output.concat(logs.arn, ":*")
         role.allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=streams)
-        # X-Ray knows no resource for these two actions.
+        # X-Ray has no resource-level permissions for these two actions.
         role.allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*")
-        # Lambda decrypts the variables as the function's role, before any code of ours runs.
+        # Lambda decrypts the environment variables with the function's role, before the handler is loaded.
         role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn)
 
     def _function(self, logs: aws.cloudwatch.LogGroup, after: Sequence[Resource]) -> aws.lambda_.Function:
-        args, runtime = self._args, self._args.base.runtime
-        inside, durable = args.attachment, args.durability
+        args, runtime = self._args, self._args.foundation.runtime
+        attachment, durable = args.attachment, args.durability
         return aws.lambda_.Function(
             f"{self._name}-function",
-            name=args.base.place.named(args.what),
+            name=args.foundation.context.physical_name(args.label),
             role=args.role.arn,
             handler=args.handler,
             code=runtime.code,
@@ -121,7 +121,7 @@ class Function(ComponentResource):
             memory_size=args.memory_mb,
             ephemeral_storage={"size": args.ephemeral_storage_mb},
             environment={"variables": args.environment},
-            kms_key_arn=args.base.keys.data_arn,
+            kms_key_arn=args.foundation.keys.data_arn,
             logging_config={
                 "log_format": "JSON",
                 "log_group": logs.name,
@@ -131,12 +131,13 @@ class Function(ComponentResource):
             tracing_config={"mode": "Active"},
             publish=True,
             snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
-            vpc_config=inside and {"subnet_ids": inside.subnet_ids, "security_group_ids": [inside.security_group_id]},
-            # Lambda frees its interfaces long after the function is gone, and would hold the group's deletion up.
-            replace_security_groups_on_destroy=True if inside else None,
+            vpc_config=attachment
+            and {"subnet_ids": attachment.subnet_ids, "security_group_ids": [attachment.security_group_id]},
+            # Lambda deletes network interfaces long after the function, which would delay deleting the security group.
+            replace_security_groups_on_destroy=True if attachment else None,
             durable_config=durable
             and {"execution_timeout": durable.execution_timeout_s, "retention_period": durable.retention_days},
             dead_letter_config=None if args.dead_letter_arn is None else {"target_arn": args.dead_letter_arn},
-            tags=args.base.place.tags(args.component, DataClass.INTERNAL, args.what),
+            tags=args.foundation.context.tags(args.component, DataClass.INTERNAL, args.label),
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )

@@ -1,4 +1,4 @@
-"""What ``fabric cost`` does."""
+"""Implementation of ``fabric cost``."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from infra.cost.traffic import BadAssumptionError, traffic_of
 from infra.graph import Graph, capture
 from infra.settings import stackfile
 
-# What a user can do something about.
+# Errors that the user can fix.
 EXPECTED = (
-    pulumi.RunError, stackfile.NoStackError, stackfile.BadSettingError, BadAssumptionError, BadDocumentError,
+    pulumi.RunError,
+    stackfile.NoStackError,
+    stackfile.BadSettingError,
+    BadAssumptionError,
+    BadDocumentError,
     UnpricedError,
-)  # fmt: skip
-GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # of a stack's file with some settings changed
+)
+GraphOf = Callable[[str, Mapping[str, Any] | None], Graph]  # graph of a stack with changed settings
 
 
 def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
-    """Price the stacks, print it; 1 when they cost more than they may."""
-    found = list(bills(args, graph_of))
+    """Price the stacks and print the result; return exit status 1 if the sum exceeds --at-most."""
+    results = list(bills(args, graph_of))
     if args.json:
-        print(json.dumps(printed.as_json(found), indent=2))
+        print(json.dumps(printed.as_json(results), indent=2))
     else:
-        print(printed.markdown(found) if args.markdown else printed.text(found))
-    usd = sum(bill.now.usd for bill in found)
+        print(printed.markdown(results) if args.markdown else printed.text(results))
+    usd = sum(bill.now.usd for bill in results)
     if args.at_most is None or usd <= args.at_most:
         return 0
     print(f"fabric cost: {usd:,.2f} USD a month are more than --at-most {args.at_most:,.2f}", file=sys.stderr)
@@ -41,7 +45,10 @@ def run(args: argparse.Namespace, graph_of: GraphOf = capture) -> int:
 
 
 def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
-    """One for each stack. Everything that was asked is looked at before the first graph, which takes seconds."""
+    """Yield one bill per stack.
+
+    All arguments are checked before the first graph, because capturing a graph takes seconds.
+    """
     stacks, changes = dict.fromkeys(args.stacks or ["dev"]), stackfile.changes_of(args.settings)
     for stack in stacks:
         stackfile.check(stack)
@@ -65,11 +72,11 @@ def bills(args: argparse.Namespace, graph_of: GraphOf) -> Iterator[Bill]:
 
 def _earlier(path: Path) -> dict[str, Estimate]:
     try:
-        written = json.loads(path.read_text())
-        return {stack: estimate_of(stack, one) for stack, one in written["stacks"].items()}
+        parsed = json.loads(path.read_text())
+        return {stack: estimate_of(stack, one) for stack, one in parsed["stacks"].items()}
     except OSError as error:
         raise BadDocumentError(f"--against {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, BadDocumentError):
         raise BadDocumentError(
-            f"--against {path}: is not what fabric cost --json prints: run that before the change"
+            f"--against {path}: is not an estimate: run fabric cost --json before the change, and pass that file"
         ) from None

@@ -1,4 +1,4 @@
-"""Adds up what every resource of a graph costs."""
+"""Monthly cost estimate of a graph."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from infra.graph import Graph
 
 
 class UnpricedError(Exception):
-    """A type that is neither metered nor known to cost nothing: an estimate without it would be too low."""
+    """Resource type without a meter that is not listed as free; without the type an estimate would be too low."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a stack costs a month."""
+    """Monthly cost of a stack."""
 
     stack: str
     lines: tuple[Line, ...]
@@ -27,7 +27,7 @@ class Estimate:
         return sum(line.usd for line in self.lines)
 
     def by_service(self) -> dict[str, float]:
-        """USD a month by AWS service, dearest first."""
+        """Return USD per month by AWS service, most expensive first."""
         sums: Counter[str] = Counter()
         for line in self.lines:
             sums[line.type.split(":")[1].split("/", maxsplit=1)[0]] += line.usd  # pyright: ignore[reportArgumentType]
@@ -35,15 +35,15 @@ class Estimate:
 
 
 def estimate(graph: Graph, traffic: Traffic) -> Estimate:
-    """What ``graph`` costs a month with ``traffic``.
+    """Return the monthly cost of ``graph`` with ``traffic``.
 
     Raises:
-        UnpricedError: names every type that nobody has said anything about.
+        UnpricedError: names every type that has no meter and is not listed as free.
     """
     unknown = sorted({r.type for r in graph.custom} - meters.known())
     if unknown:
         raise UnpricedError(
-            f"no price for {', '.join(unknown)}: add a meter, or the type to FREE, in infra/cost/meters"
+            f"no price for {', '.join(unknown)}: add a meter, or add the type to FREE, in infra/cost/meters"
         )
     month = meters.Month(graph=graph, traffic=traffic)
     lines = [line for resource in graph.custom for line in meters.lines_of(resource, month) if line.quantity]

@@ -1,4 +1,4 @@
-"""A line of the bill."""
+"""Line of an estimate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What one resource costs a month for one reason."""
+    """Cost line: monthly cost of a resource for a cost item."""
 
     resource: str  # logical name
     type: str
-    what: str  # hours of a db.t4g.small, GB stored …
-    quantity: float  # a month
+    label: str  # cost item: hours of a db.t4g.small, GB stored …
+    quantity: float  # per month
     unit_usd: float
 
     @property

@@ -1,19 +1,19 @@
-"""List prices in us-east-1, USD, on demand, without free tiers.
+"""On-demand list prices in us-east-1 in USD, without free tiers.
 
-``SOURCE`` prices are those of the source document's section 1.3, which an estimate starts from; ``LIST`` is what it
-lacks, from AWS's price pages, read in November 2025. Where the source is off by a factor, the list price stands in LIST
-with a word on it. Prices in other regions differ by some per cent; an estimate says which region's prices it used.
+``ANALYSIS_PRICES`` are from section 1.3 of the analysis, see docs/origin.md; ``AWS_PRICES`` are from AWS's price pages,
+read in November 2025. If the analysis is wrong by a factor, the price is in ``AWS_PRICES`` with a comment. Prices in
+other regions differ by some per cent; an estimate names the region of its prices.
 """
 
 from __future__ import annotations
 
-HOURS = 730.0  # of a month, as AWS's calculator counts
+HOURS = 730.0  # per month, as in AWS's calculator
 AS_OF = "2025-11"
 REGION = "us-east-1"
 
-SOURCE = {
+ANALYSIS_PRICES = {
     "api.requests_million": 3.50,
-    "alarm": 0.10,  # a metric that an alarm watches
+    "alarm": 0.10,  # per metric of an alarm
     "cloudfront.gb_out": 0.085,
     "ec2.gb_out": 0.09,
     "ec2.t3.medium": 0.0416,
@@ -32,11 +32,12 @@ SOURCE = {
     "sqs.requests_million": 0.40,
 }
 
-LIST = {
+AWS_PRICES = {
     "alb.hour": 0.0225,
     "alb.lcu_hour": 0.008,
     "backup.gb": 0.05,
-    "cloudfront.requests_10k": 0.01,  # HTTPS; the source says 0.0075 a thousand, which is AWS's price for ten thousand
+    # HTTPS; the analysis has 0.0075 per thousand, which is AWS's price per ten thousand.
+    "cloudfront.requests_10k": 0.01,
     "cloudwatch.dashboard": 3.00,
     "cloudwatch.metric": 0.30,
     "config.item": 0.003,
@@ -53,7 +54,7 @@ LIST = {
     "endpoint.hour": 0.01,
     "eventbridge.scheduler_million": 1.00,
     "guardduty.events_million": 4.00,
-    "ipv4.hour": 0.005,  # a public address, also a load balancer's
+    "ipv4.hour": 0.005,  # per public address, including a load balancer's
     "kms.key": 1.00,
     "kms.requests_10k": 0.03,
     "kms.sign_10k": 0.15,  # asymmetric, other than RSA 2048
@@ -65,7 +66,7 @@ LIST = {
     "rds.db.t4g.small": 0.032,
     "rds.gb_single_az": 0.115,
     "region.gb_transferred": 0.02,
-    "route53.health_check_feature": 1.00,  # HTTPS, a string to match …, each
+    "route53.health_check_feature": 1.00,  # per feature: HTTPS, string matching …
     "s3.gb_infrequent": 0.0125,
     "secrets.secret": 0.40,
     "waf.acl": 5.00,
@@ -76,5 +77,9 @@ LIST = {
 
 
 def price(name: str) -> float:
-    """USD for one unit. Raises ``KeyError`` with the name when nobody has entered it."""
-    return SOURCE[name] if name in SOURCE else LIST[name]
+    """Return the price of one unit in USD.
+
+    Raises:
+        KeyError: no price is entered under ``name``.
+    """
+    return ANALYSIS_PRICES[name] if name in ANALYSIS_PRICES else AWS_PRICES[name]

@@ -1,4 +1,4 @@
-"""Bills as a shell, a pull request and another program read them."""
+"""Bills as text for a shell, as Markdown for a pull request, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from infra.cost.prices import AS_OF, REGION
 
 NOTE = (
     f"List prices in {REGION}, on demand, as of {AS_OF}, for the months that docs/cost.md assumes. "
-    "What models bill for tokens comes on top: each session's budget bounds that."
+    "Token costs of models are extra: each session has a budget for tokens."
 )
-MARK = "<!-- fabric cost -->"  # by which a comment is found again
+MARK = "<!-- fabric cost -->"  # marks the pull request's comment, so that a later run can update it
 
 
 def text(bills: Sequence[Bill]) -> str:
-    """For a person at a shell."""
+    """Return the bills as text for a shell."""
     parts = ["\n".join([_headline(bill), *_rows(bill)]) for bill in bills]
     if len(bills) > 1:
         parts.append(f"together: {sum(bill.now.usd for bill in bills):,.2f} USD a month")
@@ -24,24 +24,24 @@ def text(bills: Sequence[Bill]) -> str:
 
 
 def markdown(bills: Sequence[Bill]) -> str:
-    """For a pull request: a table, and what makes the difference folded below it."""
+    """Return the bills as a pull request's comment: a table, and the changes in folded sections."""
     head = ["| stack | before | after | change |", "| --- | ---: | ---: | ---: |"]
     rows = [f"| {bill.now.stack} | {_before(bill)} | {bill.now.usd:,.2f} | {_change(bill)} |" for bill in bills]
     folded = [line for bill in bills if bill.before and bill.changes() for line in _folded(bill)]
-    return "\n".join([MARK, "### What it costs a month", "", *head, *rows, *folded, "", f"USD. {NOTE}"])
+    return "\n".join([MARK, "### Monthly cost", "", *head, *rows, *folded, "", f"USD. {NOTE}"])
 
 
 def _folded(bill: Bill) -> Iterator[str]:
     yield from ("", f"<details><summary>{bill.now.stack}: {_signed(bill.change_usd)} USD</summary>", "")
     yield from ("| change | what | before | after |", "| ---: | --- | ---: | ---: |")
     for change in bill.changes():
-        what = f"{change.type}: {change.what}"
-        yield f"| {_signed(change.usd)} | {what} | {change.before:,.2f} | {change.after:,.2f} |"
+        label = f"{change.type}: {change.label}"
+        yield f"| {_signed(change.usd)} | {label} | {change.before:,.2f} | {change.after:,.2f} |"
     yield from ("", "</details>")
 
 
 def as_json(bills: Sequence[Bill]) -> dict[str, Any]:
-    """For another program, and for ``--against``."""
+    """Return the bills as JSON, which ``--against`` reads."""
     stacks = {
         bill.now.stack: {
             **document(bill.now),
@@ -79,7 +79,7 @@ def _rows(bill: Bill) -> Iterator[str]:
 
 
 def _changed(change: Change) -> str:
-    return f"{_signed(change.usd):>10}  {change.type}: {change.what} ({change.before:,.2f} → {change.after:,.2f})"
+    return f"{_signed(change.usd):>10}  {change.type}: {change.label} ({change.before:,.2f} → {change.after:,.2f})"
 
 
 def _before(bill: Bill) -> str:

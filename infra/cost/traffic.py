@@ -1,4 +1,4 @@
-"""How much a stack is used a month: what an estimate assumes, in the source document's terms (sections 4.1 and 8.6)."""
+"""Assumed monthly traffic of a stack, in the units of sections 4.1 and 8.6 of the analysis (docs/origin.md)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from infra.cost.prices import HOURS
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """A month of a stack."""
+    """Monthly traffic of a stack."""
 
     sessions: int
-    tasks_a_session: int  # one agent each
-    task_s: float  # that an agent's function runs for a task: nearly all of it is the model's
+    tasks_a_session: int  # one agent per task
+    task_s: float  # run time of an agent's function per task, mostly waiting for the model
     api_requests: int
     stored_gb: float  # in all buckets with data
     s3_puts: int
     s3_gets: int
     logs_gb: float  # of functions and databases
-    edge_gb: float  # out of CloudFront
+    edge_gb: float  # transferred out of CloudFront
     edge_requests: int
     dns_queries: int
     table_gb: float
@@ -32,13 +32,20 @@ class Traffic:
 
     @property
     def working_hours(self) -> float:
-        """Hours by the clock in which a session runs, at most: one seldom begins with an hour and takes less than one,
-        its tasks being worked side by side."""
+        """Upper bound of the clock hours in which a session runs: two per session.
+
+        A session takes less than an hour, because its tasks run concurrently, but seldom starts at the full hour.
+        """
         return min(HOURS, self.sessions * 2)
 
 
-# Of one task, as counted at the emulator (make bench): what the functions ask of AWS for it.
-SIGNED, WRITES, READS, PUBLISHED, QUEUED, OPERATIONS = 2, 6, 1, 1, 4, 6
+# AWS requests per task, counted on the emulator (make bench).
+SIGNATURES_PER_TASK = 2
+TABLE_WRITES_PER_TASK = 6
+TABLE_READS_PER_TASK = 1
+PUBLISHES_PER_TASK = 1
+QUEUE_REQUESTS_PER_TASK = 4
+DURABLE_OPERATIONS_PER_TASK = 6
 
 PROD = Traffic(
     sessions=50,
@@ -68,12 +75,12 @@ DEV = Traffic(
     dns_queries=0,
     table_gb=0.1,
 )
-# A standby is ready and idle: health checks and its own housekeeping are all that it sees.
+# A standby is idle: its traffic is health checks and its own housekeeping.
 STANDBY = Traffic(
     sessions=0,
     tasks_a_session=0,
     task_s=0,
-    api_requests=90_000,  # Route 53 asks from several places every half minute
+    api_requests=90_000,  # Route 53 checks from several places every half minute
     stored_gb=0,
     s3_puts=1_000,
     s3_gets=1_000,
@@ -87,17 +94,17 @@ TRAFFIC = {"dev": DEV, "prod": PROD, "prod-secondary": STANDBY}
 
 
 class BadAssumptionError(Exception):
-    """Something else to assume of a month that is none."""
+    """Text after ``--assume`` that is not NAME=NUMBER."""
 
 
 def traffic_of(stack: str, otherwise: Iterable[str] = ()) -> Traffic:
-    """A month of ``stack``; one that nobody has said anything about is used as prod is.
+    """Return the monthly traffic of ``stack``; a stack without an entry has prod's traffic.
 
     Args:
-        otherwise: what to assume instead, as ``sessions=500``.
+        otherwise: changed assumptions, such as ``sessions=500``.
 
     Raises:
-        BadAssumptionError
+        BadAssumptionError: a text is not NAME=NUMBER, or the number is negative or not finite.
     """
     changed: dict[str, float] = {}
     for text in otherwise:

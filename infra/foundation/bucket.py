@@ -1,4 +1,4 @@
-"""A bucket that nobody reaches without TLS and a grant: the one way this project makes buckets."""
+"""S3 bucket with the project's secure defaults; every bucket of a stack is declared by this component."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 ABORT_UPLOADS_DAYS = 7
 _Rule = aws.s3.BucketLifecycleConfigurationRuleArgs
@@ -22,48 +22,48 @@ _Expire = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs
 
 @dataclass(frozen=True, kw_only=True)
 class BucketArgs:
-    place: Place
-    what: str  # state, results …: names it and its tags
+    context: StackContext
+    label: str  # state, results …: part of the bucket's name and tags
     data: DataClass
-    kms_key_arn: Input[str] | None  # None: SSE-S3, which log delivery demands
+    kms_key_arn: Input[str] | None  # None: SSE-S3, which S3 log delivery requires
     keep_old_versions_days: int = 30
-    expire_days: dict[str, int] | None = None  # by key prefix ("" is all of it)
-    tiering: bool = True  # move objects to Intelligent-Tiering at once
-    logs_to: Bucket | None = None  # for the access logs
-    statements: Sequence[policies.Statement] = ()  # beside TLS-only
-    component: str = "storage"  # whose it is
-    lock_days: int | None = None  # nobody may delete an object sooner; can't be taken back from a bucket
-    policy_later: bool = False  # whoever made the bucket calls ``let_in`` when it knows whom
-    elsewhere: bool = False  # ``place`` is in another region than the stack
+    expire_days: dict[str, int] | None = None  # by key prefix; "" is the whole bucket
+    tiering: bool = True  # move new objects to Intelligent-Tiering at once
+    logs_to: Bucket | None = None  # target of the access logs
+    statements: Sequence[policies.Statement] = ()  # of the bucket policy, in addition to TLS only
+    component: str = "storage"  # tag Component
+    lock_days: int | None = None  # days without deletion; S3 cannot remove an object lock from a bucket
+    deferred_policy: bool = False  # the caller calls ``set_policy`` after the principals are known
+    outside_stack_region: bool = False  # ``context`` is in another region than the stack
 
 
 class Bucket(ComponentResource):
-    """Private, versioned, encrypted, with a lifecycle; ``bucket_id`` is its name."""
+    """Private, versioned and encrypted S3 bucket with a lifecycle, access logs and a TLS-only policy."""
 
-    bucket_id: Output[str]
+    bucket_id: Output[str]  # the bucket's name
     arn: Output[str]
-    door: aws.s3.BucketPolicy  # a service that delivers into the bucket in its own name waits for it
-    versions: aws.s3.BucketVersioning  # replication waits for it
+    resource_policy: aws.s3.BucketPolicy  # an AWS service that delivers into the bucket depends on this policy
+    versions: aws.s3.BucketVersioning  # replication depends on versioning
 
     def __init__(self, name: str, args: BucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Bucket", name, opts=opts)
         self._name = name
-        # S3 deletes no bucket with locked objects in it: prod's stays whole, with what locks and at last expires them.
-        self._kept = args.place.prod and args.lock_days is not None
-        child = self._after()
-        self._region = args.place.region if args.elsewhere else None
+        # S3 deletes no bucket with locked objects, so prod retains the bucket with its lock and its lifecycle.
+        self._retained = args.context.prod and args.lock_days is not None
+        child = self._child_options()
+        self._region = args.context.region if args.outside_stack_region else None
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             region=self._region,
-            bucket=args.place.bucket(args.what),
+            bucket=args.context.bucket_name(args.label),
             object_lock_enabled=True if args.lock_days else None,
-            force_destroy=not args.place.prod,  # a dev stack can be destroyed with what it holds
-            tags=args.place.tags(args.component, args.data, args.what),
-            opts=ResourceOptions(parent=self, protect=args.place.prod, retain_on_delete=self._kept),
+            force_destroy=not args.context.prod,  # a dev stack can be destroyed together with its data
+            tags=args.context.tags(args.component, args.data, args.label),
+            opts=ResourceOptions(parent=self, protect=args.context.prod, retain_on_delete=self._retained),
         )
         self.bucket_id, self.arn = bucket.id, bucket.arn
         self._encrypt(name, args)
-        self._close(name, args)
+        self._restrict_access(name, args)
         self.versions = aws.s3.BucketVersioning(
             f"{name}-versions",
             region=self._region,
@@ -76,17 +76,18 @@ class Bucket(ComponentResource):
             region=self._region,
             bucket=bucket.id,
             rules=_rules(args),
-            transition_default_minimum_object_size="all_storage_classes_128K",  # smaller ones cost more to move
-            opts=self._after(self.versions),
+            # Moving smaller objects costs more than the cheaper storage class saves.
+            transition_default_minimum_object_size="all_storage_classes_128K",
+            opts=self._child_options(self.versions),
         )
         if args.lock_days:
             aws.s3.BucketObjectLockConfiguration(
                 f"{name}-lock",
                 region=self._region,
                 bucket=bucket.id,
-                # Governance: who may bypass it is IAM's to say, and the boundary says nobody of this stack.
+                # Governance mode: IAM decides who may bypass the lock; the boundary denies every role of the stack.
                 rule={"default_retention": {"mode": "GOVERNANCE", "days": args.lock_days}},
-                opts=self._after(self.versions),
+                opts=self._child_options(self.versions),
             )
         if args.logs_to is not None:
             aws.s3.BucketLogging(
@@ -94,16 +95,16 @@ class Bucket(ComponentResource):
                 region=self._region,
                 bucket=bucket.id,
                 target_bucket=args.logs_to.bucket_id,
-                target_prefix=f"s3/{args.what}/",
-                # S3 looks at once whether the target lets it deliver, and answers InvalidTargetBucketForLogging if not
+                target_prefix=f"s3/{args.label}/",
+                # S3 checks the target bucket's policy at once, and otherwise answers InvalidTargetBucketForLogging
                 # (Amazon S3 Developer Guide, "Setting up server access logging programmatically").
-                opts=self._after(args.logs_to.door),
+                opts=self._child_options(args.logs_to.resource_policy),
             )
         self.register_outputs({"bucket_id": self.bucket_id, "arn": self.arn})
 
-    def _close(self, name: str, args: BucketArgs) -> None:
-        """Nobody but this account's roles, and they only by TLS."""
-        child = self._after()
+    def _restrict_access(self, name: str, args: BucketArgs) -> None:
+        """Limit access to this account's roles, over TLS only."""
+        child = self._child_options()
         aws.s3.BucketOwnershipControls(
             f"{name}-owner",
             region=self._region,
@@ -111,7 +112,7 @@ class Bucket(ComponentResource):
             rule={"object_ownership": "BucketOwnerEnforced"},
             opts=child,
         )
-        self._closed = aws.s3.BucketPublicAccessBlock(
+        self._public_access_block = aws.s3.BucketPublicAccessBlock(
             f"{name}-private",
             region=self._region,
             bucket=self.bucket_id,
@@ -121,18 +122,18 @@ class Bucket(ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
-        if not args.policy_later:
-            self.let_in(*args.statements)
+        if not args.deferred_policy:
+            self.set_policy(*args.statements)
 
-    def let_in(self, *statements: policies.Statement) -> None:
-        """Write the bucket's policy: TLS only, and ``statements``."""
-        everything = self.arn.apply(lambda arn: f"{arn}/*")
-        self.door = aws.s3.BucketPolicy(
+    def set_policy(self, *statements: policies.Statement) -> None:
+        """Write the bucket policy: TLS only, and ``statements``."""
+        objects = self.arn.apply(lambda arn: f"{arn}/*")
+        self.resource_policy = aws.s3.BucketPolicy(
             f"{self._name}-policy",
             region=self._region,
             bucket=self.bucket_id,
-            policy=policies.document(policies.tls_only("s3:*", self.arn, everything), *statements),
-            opts=self._after(self._closed),  # S3 refuses both changes at one moment
+            policy=policies.document(policies.deny_without_tls("s3:*", self.arn, objects), *statements),
+            opts=self._child_options(self._public_access_block),  # S3 refuses concurrent changes of the two
         )
 
     def _encrypt(self, name: str, args: BucketArgs) -> None:
@@ -146,34 +147,34 @@ class Bucket(ComponentResource):
             f"{name}-encryption",
             region=self._region,
             bucket=self.bucket_id,
-            # The bucket key saves a KMS request, and its price, for each object.
+            # The bucket key saves one KMS request per object, and its price.
             rules=[{"apply_server_side_encryption_by_default": by_default, "bucket_key_enabled": kms}],
-            opts=self._after(),
+            opts=self._child_options(),
         )
 
-    def _after(self, *needed: Resource) -> ResourceOptions:
-        return ResourceOptions(parent=self, depends_on=list(needed), retain_on_delete=self._kept)
+    def _child_options(self, *dependencies: Resource) -> ResourceOptions:
+        return ResourceOptions(parent=self, depends_on=list(dependencies), retain_on_delete=self._retained)
 
 
 def _rules(args: BucketArgs) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
-    everything = _Filter(prefix="")
+    objects = _Filter(prefix="")
     rules = [
         _Rule(
             id="abort-uploads",
             status="Enabled",
-            filter=everything,
+            filter=objects,
             abort_incomplete_multipart_upload=_Abort(days_after_initiation=ABORT_UPLOADS_DAYS),
         ),
         _Rule(
             id="forget-old-versions",
             status="Enabled",
-            filter=everything,
+            filter=objects,
             noncurrent_version_expiration=_Forget(noncurrent_days=args.keep_old_versions_days),
         ),
     ]
     if args.tiering:
-        moved = [_Move(days=0, storage_class="INTELLIGENT_TIERING")]
-        rules.append(_Rule(id="tier", status="Enabled", filter=everything, transitions=moved))
+        transitions = [_Move(days=0, storage_class="INTELLIGENT_TIERING")]
+        rules.append(_Rule(id="tier", status="Enabled", filter=objects, transitions=transitions))
     for prefix, days in (args.expire_days or {}).items():
         rules.append(
             _Rule(

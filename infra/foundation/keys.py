@@ -1,4 +1,4 @@
-"""Keys: one for data at rest, and one Ed25519 signing key for each principal, so that IAM says who can sign as whom."""
+"""KMS keys: one for data at rest, and one Ed25519 signing key per principal; IAM decides who can sign as whom."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra.iam import policies
 from infra.iam.grants import Role
-from infra.naming.context import PROJECT, DataClass, Place
+from infra.naming.context import PROJECT, DataClass, StackContext
 from infrafabric.bus.keys import public_key_of_der
 
 AUTO_SCALING = "autoscaling.amazonaws.com"
-DELETION_WINDOW_DAYS = 30  # the longest AWS grants: what the key encrypted is gone with it
+DELETION_WINDOW_DAYS = 30  # AWS's maximum, because data encrypted with the key is lost with the key
 _ADMINISTER = (
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
@@ -37,38 +37,38 @@ _ADMINISTER = (
 )
 _USE_DATA = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
 _ROTATE = ("kms:DisableKeyRotation", "kms:EnableKeyRotation", "kms:ListKeyRotations", "kms:RotateKeyOnDemand")
-# RDS, DynamoDB and Lambda work with the key through grants that the deployer makes for them.
+# The deployer creates KMS grants for RDS, DynamoDB and Lambda.
 _LEND = ("kms:CreateGrant", "kms:RevokeGrant", "kms:RetireGrant")
-# To copy the key to another region, to keep the copies alike, which KMS does in a role of this account, and to make one
-# the primary when the primary's region is lost.
+# Replicate the key to another region, synchronise the replicas (KMS acts with a role of this account), and promote a
+# replica after the loss of the primary's region.
 _COPY = ("kms:ReplicateKey", "kms:SynchronizeMultiRegionKey", "kms:UpdatePrimaryRegion")
 _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeysArgs:
-    place: Place
+    context: StackContext
     principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
-    lent: Sequence[policies.Statement] = ()  # to services of AWS that use the data key in their own name
-    auto_scaling: bool = False  # instances with encrypted volumes
-    primary_stack: str | None = None  # a standby's: the name of the stack whose key, and whose role, it works with
-    edge: bool = False  # CloudFront reads what the data key encrypted
-    recovery_region: str | None = None  # where data are copied to, and the data key with them
-    data_key_arn: Output[str] | None = None  # a standby's: its primary's data key, as it is in this region
+    data_key_statements: Sequence[policies.Statement] = ()  # for AWS services that use the data key as themselves
+    auto_scaling: bool = False  # the stack has instances with encrypted volumes
+    primary_stack: str | None = None  # standby only: stack that owns the data key and the Auto Scaling role
+    edge: bool = False  # CloudFront reads objects that the data key encrypts
+    recovery_region: str | None = None  # region of the data copies and of a replica of the data key
+    data_key_arn: Output[str] | None = None  # standby only: replica of the primary's data key in this region
 
 
 class Keys(ComponentResource):
-    """The data key and the signing keys."""
+    """KMS data key, one signing key per principal, and the registry of public keys."""
 
     data_arn: Output[str]
-    recovery_data_arn: Output[str] | None  # the data key as it is in the recovery region
+    recovery_data_arn: Output[str] | None  # replica of the data key in the recovery region
     signing_arns: dict[str, Output[str]]  # by principal
-    auto_scaling_role_arn: Output[str] | None  # what Auto Scaling makes instances as
+    auto_scaling_role_arn: Output[str] | None  # service-linked role that starts the instances
     registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>"
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
-        self._place, self._lent, self._edge = args.place, args.lent, args.edge
+        self._context, self._data_key_statements, self._edge = args.context, args.data_key_statements, args.edge
         self.recovery_data_arn = None
         self.auto_scaling_role_arn = self._auto_scaling_role(name, args) if args.auto_scaling else None
         self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
@@ -76,157 +76,169 @@ class Keys(ComponentResource):
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
         self.registry = Output.json_dumps(
-            {principal_uri(who): self._public_key(arn) for who, arn in self.signing_arns.items()}, sort_keys=True
+            {principal_uri(principal): self._public_key(arn) for principal, arn in self.signing_arns.items()},
+            sort_keys=True,
         )
         self.register_outputs({"data_arn": self.data_arn, "signing_arns": self.signing_arns, "registry": self.registry})
 
     def secret_replicas(self, region: str | None) -> Sequence[aws.secretsmanager.SecretReplicaArgsDict] | None:
-        """Where a secret is copied to: nowhere, or ``region`` with the data key as it is there."""
+        """Return the replica configuration of a secret in ``region``; None without a region."""
         if region is None:
             return None
         return [{"region": region, "kms_key_id": self.copied_data_arn}]
 
     @property
     def secret_recovery_days(self) -> int:
-        """How long a deleted secret can be had back, and how long its name is taken: a dev stack comes and goes."""
-        return 30 if self._place.prod else 0
+        """Days in which a deleted secret can be restored and its name is taken; 0 in dev, where stacks come and go."""
+        return 30 if self._context.prod else 0
 
     @property
     def copied_data_arn(self) -> Output[str]:
-        """The data key as it is in the recovery region. Raises ``RuntimeError`` when the stack has none."""
+        """ARN of the data key's replica in the recovery region.
+
+        Raises:
+            RuntimeError: the stack has no recovery region.
+        """
         if self.recovery_data_arn is None:
-            raise RuntimeError("there is no data key in another region: settings.recovery is not set")
+            raise RuntimeError("the data key has no replica, because settings.recovery is not set")
         return self.recovery_data_arn
 
     def grant_use(self, role: Role, *services: str) -> None:
-        """Encrypt and decrypt with the data key, but only through each of ``services`` ("s3", "sns" …)."""
+        """Grant encryption and decryption with the data key, only through each of ``services`` ("s3", "sns" …)."""
         for service in services:
-            via = {"StringEquals": {"kms:ViaService": f"{service}.{self._place.region}.amazonaws.com"}}
+            via = {"StringEquals": {"kms:ViaService": f"{service}.{self._context.region}.amazonaws.com"}}
             sid = f"UseDataKeyThrough{service.title()}"
             role.allow(
                 sid, "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", on=self.data_arn, when=via
             )
 
     def grant_copy(self, role: Role, region: str) -> None:
-        """Decrypt here what S3 copies, and encrypt it there; and the other way round, on the way back."""
+        """Grant decryption and encryption for S3 replication between this region and ``region``, in both directions."""
         for sid, arn, where in (
-            ("UseDataKeyHere", self.data_arn, self._place.region),
+            ("UseDataKeyHere", self.data_arn, self._context.region),
             ("UseDataKeyThere", self.copied_data_arn, region),
         ):
             via = {"StringEquals": {"kms:ViaService": f"s3.{where}.amazonaws.com"}}
             role.allow(sid, "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", on=arn, when=via)
 
     def grant_sign(self, role: Role, principal: str) -> None:
-        """Sign messages as ``principal``."""
+        """Grant signing of messages as ``principal``."""
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
 
-    def arn_in(self, region: str) -> Output[str] | None:
-        """The data key, if it is in ``region``: a log group elsewhere is left to AWS's own encryption."""
-        return self.data_arn if region == self._place.region else None
+    def data_arn_in(self, region: str) -> Output[str] | None:
+        """Return the data key's ARN if the key is in ``region``, else None.
+
+        A log group in another region uses AWS's own encryption.
+        """
+        return self.data_arn if region == self._context.region else None
 
     def _auto_scaling_role(self, name: str, args: KeysArgs) -> Output[str]:
-        """A service-linked role of this stack's own: a key policy can only name a role that is there already, and the
-        account's common one appears with its first group. A standby takes its primary's, which the key knows."""
-        place = self._place
+        """Return the ARN of a service-linked role that belongs to this stack alone.
+
+        A key policy can only name an existing role, and AWS creates the account's shared role with the first Auto
+        Scaling group. A standby uses its primary's role, which the key policy names.
+        """
+        context = self._context
         if args.primary_stack:
-            return auto_scaling_role(place, args.primary_stack)
+            return auto_scaling_role(context, args.primary_stack)
         role = aws.iam.ServiceLinkedRole(
             f"{name}-auto-scaling",
             aws_service_name=AUTO_SCALING,
-            custom_suffix=place.named("app"),
-            tags=place.tags("keys", DataClass.NONE, "auto-scaling"),
+            custom_suffix=context.physical_name("app"),
+            tags=context.tags("keys", DataClass.NONE, "auto-scaling"),
             opts=ResourceOptions(parent=self),
         )
         return role.arn
 
     def _data_key(self, name: str, recovery_region: str | None) -> Output[str]:
-        place = self._place
+        context = self._context
         key = aws.kms.Key(
             name,
-            description=f"InfraFabric {place.stack}: data at rest",
+            description=f"InfraFabric {context.stack}: data at rest",
             enable_key_rotation=True,
             rotation_period_in_days=365,
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            multi_region=True,  # without a copy too: no key becomes one later, and another reads nothing of its data
-            policy=self._data_policy(place),
-            tags=place.tags("keys", DataClass.SECRET, "data"),
-            # What prod leaves on purpose, its last snapshot and its backups, is encrypted with it.
-            opts=ResourceOptions(parent=self, protect=place.prod, retain_on_delete=place.prod),
+            multi_region=True,  # always: KMS cannot convert a key later, and a new key cannot decrypt old data
+            policy=self._data_policy(context),
+            tags=context.tags("keys", DataClass.SECRET, "data"),
+            # After a destroy, prod's final snapshot and backups remain, and only this key decrypts them.
+            opts=ResourceOptions(parent=self, protect=context.prod, retain_on_delete=context.prod),
         )
         self._alias(name, "data", key.key_id)
         if recovery_region:
-            # What was encrypted here can be read there with the same key material, and nothing is encrypted anew.
+            # A replica has the same key material, so that replicated data is readable without encrypting it again.
             copy = aws.kms.ReplicaKey(
                 f"{name}-copy",
                 region=recovery_region,
                 primary_key_arn=key.arn,
-                description=f"InfraFabric {place.stack}: data at rest, in the recovery region",
+                description=f"InfraFabric {context.stack}: data at rest, in the recovery region",
                 deletion_window_in_days=DELETION_WINDOW_DAYS,
-                policy=self._data_policy(place.elsewhere(recovery_region)),
-                tags=place.tags("keys", DataClass.SECRET, "data"),
-                opts=ResourceOptions(parent=self, protect=place.prod),
+                policy=self._data_policy(context.in_region(recovery_region)),
+                tags=context.tags("keys", DataClass.SECRET, "data"),
+                opts=ResourceOptions(parent=self, protect=context.prod),
             )
             self.recovery_data_arn = copy.arn
         return key.arn
 
-    def _data_policy(self, place: Place) -> Output[str]:
+    def _data_policy(self, context: StackContext) -> Output[str]:
         logs = {
             "Sid": "LogGroupsOfThisAccount",
             "Effect": "Allow",
-            "Principal": {"Service": f"logs.{place.region}.amazonaws.com"},
+            "Principal": {"Service": f"logs.{context.region}.amazonaws.com"},
             "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-            "Resource": "*",  # in a key policy this means the key itself
-            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": place.arn("logs", "log-group:*")}},
+            "Resource": "*",  # in a key policy "*" means the key itself
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": context.arn("logs", "log-group:*")}},
         }
-        shown = self._distributions() if self._edge else ()
-        ours = account_decides(place, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
-        return policies.document(ours, logs, *self._volumes(), *shown, *self._lent)
+        distributions = self._distributions() if self._edge else ()
+        iam = iam_delegation(context, *_USE_DATA, *_ROTATE, *_LEND, *_COPY)
+        return policies.document(iam, logs, *self._volumes(), *distributions, *self._data_key_statements)
 
     def _volumes(self) -> list[policies.Statement]:
-        """Auto Scaling encrypts the volumes of instances, and lends the key to the hosts that attach them."""
+        """Return statements with which Auto Scaling encrypts instance volumes and lets hosts attach them."""
         if self.auto_scaling_role_arn is None:
             return []
-        who = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}  # the key itself
+        # In a key policy the resource "*" means the key itself.
+        principal = {"Effect": "Allow", "Principal": {"AWS": self.auto_scaling_role_arn}, "Resource": "*"}
         use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
         lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         return [
-            {"Sid": "VolumesOfInstances", "Action": use, **who},
-            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **who},
+            {"Sid": "VolumesOfInstances", "Action": use, **principal},
+            {"Sid": "AttachVolumesOfInstances", "Action": "kms:CreateGrant", "Condition": lend, **principal},
         ]
 
     def _distributions(self) -> list[policies.Statement]:
-        place = self._place
-        ours = place.account_id.apply(lambda account: f"arn:{place.partition}:cloudfront::{account}:distribution/*")
+        context = self._context
+        arns = context.account_id.apply(lambda account: f"arn:{context.partition}:cloudfront::{account}:distribution/*")
         return [
             {
                 "Sid": "DistributionsOfThisAccount",
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "kms:Decrypt",
-                "Resource": "*",  # in a key policy this means the key itself
-                # The key is older than the distribution; which objects it may read, the bucket's policy says.
-                "Condition": {"ArnLike": {"aws:SourceArn": ours}},
+                "Resource": "*",  # in a key policy "*" means the key itself
+                # The key exists before the distribution; the bucket policy limits the distribution's objects.
+                "Condition": {"ArnLike": {"aws:SourceArn": arns}},
             }
         ]
 
     def _signing_key(self, name: str, principal: str) -> Output[str]:
-        place = self._place
+        context = self._context
         key = aws.kms.Key(
             name,
-            description=f"InfraFabric {place.stack}: signs IF.bus messages of {principal_uri(principal)}",
+            description=f"InfraFabric {context.stack}: signs IF.bus messages of {principal_uri(principal)}",
             customer_master_key_spec="ECC_NIST_EDWARDS25519",
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=policies.document(account_decides(self._place, *_SIGN)),
-            tags=place.tags("keys", DataClass.SECRET, f"signing-{principal}"),
+            policy=policies.document(iam_delegation(self._context, *_SIGN)),
+            tags=context.tags("keys", DataClass.SECRET, f"signing-{principal}"),
             opts=ResourceOptions(parent=self),
         )
         self._alias(name, f"signing-{principal}", key.key_id)
         return key.arn
 
-    def _alias(self, name: str, what: str, key_id: Output[str]) -> None:
-        alias = f"alias/{self._place.named(what)}"
+    def _alias(self, name: str, label: str, key_id: Output[str]) -> None:
+        alias = f"alias/{self._context.physical_name(label)}"
         aws.kms.Alias(f"{name}-alias", name=alias, target_key_id=key_id, opts=ResourceOptions(parent=self))
 
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
@@ -234,24 +246,27 @@ class Keys(ComponentResource):
         return found.public_key.apply(public_key_of_der)
 
 
-def account_decides(place: Place, *uses: str) -> Mapping[str, object]:
-    """IAM of this account decides who administers and uses the key; without this nobody could change the policy."""
-    root = place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:root")
+def iam_delegation(context: StackContext, *uses: str) -> Mapping[str, object]:
+    """Return the statement that lets IAM of this account decide who administers and uses the key.
+
+    Without this statement no principal could change the key policy.
+    """
+    root = context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:root")
     return {
         "Sid": "IamOfThisAccountDecides",
         "Effect": "Allow",
         "Principal": {"AWS": root},
         "Action": sorted({*_ADMINISTER, *uses}),
-        "Resource": "*",  # in a key policy this means the key itself
+        "Resource": "*",  # in a key policy "*" means the key itself
     }
 
 
-def auto_scaling_role(place: Place, stack: str) -> Output[str]:
-    """What Auto Scaling makes the instances of ``stack`` as: AWS makes the role's name of ours."""
+def auto_scaling_role(context: StackContext, stack: str) -> Output[str]:
+    """Return the ARN of the service-linked role of ``stack``; AWS builds the role's name from our suffix."""
     path = f"aws-service-role/{AUTO_SCALING}/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
-    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:role/{path}")
+    return context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:role/{path}")
 
 
 def principal_uri(principal: str) -> str:
-    """The ``if://`` name of ``h01`` or ``coordinator``."""
+    """Return the ``if://`` URI of a principal such as ``h01`` or ``coordinator``."""
     return f"if://agent/{principal}"

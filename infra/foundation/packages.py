@@ -1,4 +1,4 @@
-"""The two archives that every function runs from, as ``make package`` leaves them."""
+"""Archives of the functions' code and layer, as ``make package`` builds them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pathlib import Path
 
 import pulumi
 
-from infra.packager.build import ROOT, Packages, Target, folders
-from infra.settings import Runtime
+from infra.packager.build import Packages, folders
+from infra.packager.staging import ROOT
+from infra.packager.target import Target
+from infra.settings import RuntimeSettings
 
-# A folder that holds code/ and layer/: the local platform builds them for its own interpreter.
+# Folder with code/ and layer/ instead of the built packages; the local platform builds for its own interpreter.
 OVERRIDE = "INFRAFABRIC_PACKAGES"
 
 
-def code(runtime: Runtime) -> pulumi.FileArchive:
+def code(runtime: RuntimeSettings) -> pulumi.FileArchive:
+    """Return the code archive for ``runtime``."""
     return pulumi.FileArchive(str(_packages(runtime).code))
 
 
-def layer(runtime: Runtime) -> pulumi.FileArchive:
+def layer(runtime: RuntimeSettings) -> pulumi.FileArchive:
+    """Return the dependency layer's archive for ``runtime``."""
     return pulumi.FileArchive(str(_packages(runtime).layer))
 
 
 def migrations_digest() -> str:
-    """SHA-256 over the SQL migrations, in order: the deployment runs them again when this changes."""
+    """Return the SHA-256 of all SQL migrations, in order; a changed digest makes the deployment run them again."""
     total = hashlib.sha256()
     for path in sorted((ROOT / "infrafabric").rglob("*.sql")):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -32,7 +36,7 @@ def migrations_digest() -> str:
     return total.hexdigest()
 
 
-def _packages(runtime: Runtime) -> Packages:
+def _packages(runtime: RuntimeSettings) -> Packages:
     chosen = os.environ.get(OVERRIDE)
     if chosen:
         return Packages(code=Path(chosen) / "code", layer=Path(chosen) / "layer")

@@ -1,4 +1,4 @@
-"""Replication: a bucket and its copy in the recovery region, each kept like the other."""
+"""S3 replication between a bucket and its copy in the recovery region."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from pulumi import ComponentResource, Output, ResourceOptions
 from infra.foundation.bucket import Bucket
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicationArgs:
-    place: Place
+    context: StackContext
     keys: Keys
     region: str  # of the copies
-    pairs: dict[str, tuple[Bucket, Bucket]]  # what → bucket here, its copy there
+    pairs: dict[str, tuple[Bucket, Bucket]]  # label → bucket and its copy
 
 
 class Replication(ComponentResource):
-    """Both ways: after a failover the copy is written to, and on the way back nothing of that may be lost.
+    """S3 replication in both directions between buckets and their copies.
 
-    S3 does not copy again what came as a copy, so the two directions do not chase each other.
+    Both directions, because after a failover the copies receive writes, and the failback must lose none of the writes.
+    S3 does not replicate a replica, so the two directions form no loop.
     """
 
     def __init__(self, name: str, args: ReplicationArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Replication", name, opts=opts)
-        tags = args.place.tags("storage", DataClass.NONE, "replication")
+        tags = args.context.tags("storage", DataClass.NONE, "replication")
         role = Role(name, tags, ResourceOptions(parent=self), service="s3.amazonaws.com")
         buckets = [bucket.arn for pair in args.pairs.values() for bucket in pair]
         objects = [Output.concat(arn, "/*") for arn in buckets]
@@ -38,15 +39,15 @@ class Replication(ComponentResource):
         role.allow("ReadVersions", *read, on=objects)
         role.allow("WriteCopies", "s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags", on=objects)
         args.keys.grant_copy(role, args.region)
-        policy = role.settle()
-        for what, (here, there) in args.pairs.items():
-            after = ResourceOptions(parent=self, depends_on=[policy, here.versions, there.versions])
-            _copy(f"{name}-{what}-out", here, there, args.keys.copied_data_arn, role, None, after)
-            _copy(f"{name}-{what}-back", there, here, args.keys.data_arn, role, args.region, after)
+        policy = role.write_policy()
+        for label, (source, copy) in args.pairs.items():
+            after = ResourceOptions(parent=self, depends_on=[policy, source.versions, copy.versions])
+            _replicate(f"{name}-{label}-out", source, copy, args.keys.copied_data_arn, role, None, after)
+            _replicate(f"{name}-{label}-back", copy, source, args.keys.data_arn, role, args.region, after)
         self.register_outputs({"role_arn": role.arn})
 
 
-def _copy(
+def _replicate(
     name: str, source: Bucket, copy: Bucket, key_arn: Output[str], role: Role, region: str | None, opts: ResourceOptions
 ) -> None:
     everything: aws.s3.BucketReplicationConfigRuleArgsDict = {

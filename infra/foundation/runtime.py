@@ -1,4 +1,4 @@
-"""Runtime: the one code archive and the one dependency layer that every function runs from."""
+"""Runtime of the functions: one code archive and one dependency layer."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import settings
 from infra.foundation import packages
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeArgs:
-    place: Place
-    settings: settings.Runtime
+    context: StackContext
+    settings: settings.RuntimeSettings
 
 
 class Runtime(ComponentResource):
-    """What a function is made of, apart from what makes it that function."""
+    """Code archive, dependency layer and Python version shared by all functions."""
 
     layer_arn: Output[str]
     code: pulumi.Archive
     python: str
     architecture: str
-    by_steps: bool  # a new version waits for fabric release
+    by_steps: bool  # fabric release shifts the aliases, not the deployment
 
     def __init__(self, name: str, args: RuntimeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Runtime", name, opts=opts)
@@ -35,7 +35,7 @@ class Runtime(ComponentResource):
         self.by_steps = args.settings.rollout == "by-steps"
         layer = aws.lambda_.LayerVersion(
             f"{name}-layer",
-            layer_name=args.place.named("dependencies"),
+            layer_name=args.context.physical_name("dependencies"),
             description="Locked dependencies of the functions, with byte code",
             code=packages.layer(args.settings),
             compatible_runtimes=[self.python],

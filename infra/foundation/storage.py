@@ -1,4 +1,4 @@
-"""Storage: state, results, logs and assets, and the key registry that only the deployment can write."""
+"""S3 buckets of a stack: state, results, logs and assets, and the registry of public keys in the state bucket."""
 
 from __future__ import annotations
 
@@ -13,80 +13,82 @@ from infra.foundation.keys import Keys
 from infra.foundation.replication import Replication, ReplicationArgs
 from infra.iam import policies
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 from infrafabric.bus.claim_check import object_key
 
 REGISTRY_KEY = "registry/keys.json"
-CLAIMS = object_key("").split("/", 1)[0] + "/"  # the prefix below which the bus leaves large content
+CLAIMS = object_key("").split("/", 1)[0] + "/"  # prefix of large message content (claim check)
 LOAD_BALANCER_LOGS = "alb"  # prefix in the logs bucket
-APP_ARTIFACTS = "app/"  # prefix in the assets bucket: what the application's instances fetch
-PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: what CloudFront shows the world
-TENANTS = "tenants/"  # prefix in the results bucket: a tenant's documents below its name
-CLAIM_DAYS = 15  # a message lives 14 days at most; what it points to outlives it
+APP_ARTIFACTS = "app/"  # prefix in the assets bucket: the application's releases
+PUBLIC_ASSETS = "assets/"  # prefix in the assets bucket: public files behind CloudFront
+TENANTS = "tenants/"  # prefix in the results bucket: a folder of documents per tenant
+CLAIM_DAYS = 15  # longer than the 14 days that a message can live
 CLAIMS_EXPIRE = {CLAIMS: CLAIM_DAYS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorageArgs:
-    place: Place
+    context: StackContext
     keys: Keys
     log_retention_days: int
-    load_balancer: bool = False  # it delivers its access logs
-    edge: bool = False  # CloudFront reads public assets, and delivers its access logs
-    recovery_region: str | None = None  # where the buckets are copied to
-    copies: Copies | None = None  # a standby's: its primary's copies, which are in this region
+    load_balancer: bool = False  # the stack has a load balancer that delivers access logs
+    edge: bool = False  # the stack has a distribution that reads public assets and delivers access logs
+    recovery_region: str | None = None  # region of the copies
+    copies: Copies | None = None  # standby only: the primary's copies in this region
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """Buckets that the primary made in the standby's region, by name."""
+    """Names of the buckets that a primary keeps in the recovery region."""
 
     results: Output[str]
     assets: Output[str]
 
 
-class _Store(Protocol):
-    """A bucket, made here or found."""
+class _AnyBucket(Protocol):
+    """Bucket of this stack, or of the primary stack."""
 
     bucket_id: Output[str]
     arn: Output[str]
 
 
-class _Found:
+class _ExistingBucket:
+    """Bucket that the primary stack declared."""
+
     def __init__(self, bucket_id: Output[str], partition: str) -> None:
         self.bucket_id = bucket_id
         self.arn = Output.concat(f"arn:{partition}:s3:::", bucket_id)
 
 
 class Storage(ComponentResource):
-    """Four buckets, and grants to parts of them."""
+    """Buckets for state, results, logs and assets, and the registry of public keys."""
 
     state_bucket: Output[str]
     results_bucket: Output[str]
-    logs: Bucket  # a service that checks its way in first is switched on after this one's ``door``
+    logs: Bucket  # a log delivery depends on ``logs.resource_policy``, which AWS checks first
     assets_bucket: Output[str]
     registry_uri: Output[str]  # s3://…/registry/keys.json
     copies: Copies | None  # in the recovery region
 
     def __init__(self, name: str, args: StorageArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Storage", name, opts=opts)
-        self._keys, self._place = args.keys, args.place
+        self._keys, self._context = args.keys, args.context
         self.logs = self._log_bucket(f"{name}-logs", args)
         self._state = self._bucket(f"{name}-state", "state", DataClass.CONFIDENTIAL)
         self.copies = None
-        self._results: _Store
-        self._assets: _Store
-        self._assets_made: Bucket | None = None
+        self._results: _AnyBucket
+        self._assets: _AnyBucket
+        self._own_assets: Bucket | None = None
         if args.copies:
-            self._results = _Found(args.copies.results, args.place.partition)
-            self._assets = _Found(args.copies.assets, args.place.partition)
+            self._results = _ExistingBucket(args.copies.results, args.context.partition)
+            self._assets = _ExistingBucket(args.copies.assets, args.context.partition)
         else:
             self._results = results = self._bucket(
                 f"{name}-results", "results", DataClass.CONFIDENTIAL, expire_days=CLAIMS_EXPIRE
             )
-            # CloudFront's distribution reads the bucket and is named in its policy, so the policy comes after both.
-            self._assets = assets = self._assets_made = self._bucket(
-                f"{name}-assets", "assets", DataClass.INTERNAL, policy_later=args.edge
+            # The bucket policy names the CloudFront distribution, so the policy comes after bucket and distribution.
+            self._assets = assets = self._own_assets = self._bucket(
+                f"{name}-assets", "assets", DataClass.INTERNAL, deferred_policy=args.edge
             )
             if args.recovery_region:
                 self.copies = self._copy(name, args, {"results": results, "assets": assets})
@@ -98,7 +100,7 @@ class Storage(ComponentResource):
             content_type="application/json",
             server_side_encryption="aws:kms",
             kms_key_id=args.keys.data_arn,
-            tags=args.place.tags("storage", DataClass.INTERNAL),
+            tags=args.context.tags("storage", DataClass.INTERNAL),
             opts=ResourceOptions(parent=self),
         )
         self.state_bucket, self.results_bucket = self._state.bucket_id, self._results.bucket_id
@@ -113,70 +115,79 @@ class Storage(ComponentResource):
         )
 
     def grant_read_registry(self, role: Role) -> None:
-        """Look up public keys. Nothing grants writing them: that is the deployment's alone."""
-        role.allow("ReadRegistry", "s3:GetObject", on=_below(self._state.arn, REGISTRY_KEY))
+        """Grant reading public keys; no grant allows writing, because only the deployment writes the registry."""
+        role.allow("ReadRegistry", "s3:GetObject", on=_object_arn(self._state.arn, REGISTRY_KEY))
         self._keys.grant_use(role, "s3")
 
     def grant_write_agent_results(self, role: Role, agent: str) -> None:
-        """Store results as ``agent``, of whatever session."""
-        own = _below(self._results.arn, f"sessions/*/agents/{agent}/*")
+        """Grant writing results as ``agent``, in every session."""
+        own = _object_arn(self._results.arn, f"sessions/*/agents/{agent}/*")
         role.allow("WriteOwnResults", "s3:PutObject", on=own)
         self._keys.grant_use(role, "s3")
 
     def grant_write_report(self, role: Role) -> None:
-        """Write a session's report."""
-        role.allow("WriteReport", "s3:PutObject", on=_below(self._results.arn, "sessions/*/report.json"))
+        """Grant writing a session's report."""
+        role.allow("WriteReport", "s3:PutObject", on=_object_arn(self._results.arn, "sessions/*/report.json"))
         self._keys.grant_use(role, "s3")
 
     def grant_read_results(self, role: Role) -> None:
-        """Read the results and reports of every session."""
-        role.allow("ReadResults", "s3:GetObject", on=_below(self._results.arn, "sessions/*"))
+        """Grant reading results and reports of every session."""
+        role.allow("ReadResults", "s3:GetObject", on=_object_arn(self._results.arn, "sessions/*"))
         self._keys.grant_use(role, "s3")
 
-    def grant_leave_claims(self, role: Role) -> None:
-        """Leave content that is too large for a message; its key is its digest, so nobody's can be replaced."""
-        role.allow("LeaveClaims", "s3:PutObject", on=_below(self._results.arn, f"{CLAIMS}*"))
+    def grant_store_claims(self, role: Role) -> None:
+        """Grant storing content that is too large for a message.
+
+        The object's key is the digest of its content, so no role can replace another's content.
+        """
+        role.allow("LeaveClaims", "s3:PutObject", on=_object_arn(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
     def grant_fetch_claims(self, role: Role) -> None:
-        """Fetch content that others left."""
-        role.allow("FetchClaims", "s3:GetObject", on=_below(self._results.arn, f"{CLAIMS}*"))
+        """Grant reading message content that any role stored."""
+        role.allow("FetchClaims", "s3:GetObject", on=_object_arn(self._results.arn, f"{CLAIMS}*"))
         self._keys.grant_use(role, "s3")
 
     @property
-    def found_arns(self) -> list[Output[str]]:
-        """The buckets that another stack made, whose names are not this stack's."""
-        return [store.arn for store in (self._results, self._assets) if isinstance(store, _Found)]
+    def existing_bucket_arns(self) -> list[Output[str]]:
+        """ARNs of the buckets that the primary stack declared and named."""
+        return [store.arn for store in (self._results, self._assets) if isinstance(store, _ExistingBucket)]
 
     @property
     def assets_domain(self) -> Output[str]:
-        """The assets bucket as an origin of CloudFront's; known before the bucket exists."""
-        return self._place.bucket("assets").apply(lambda bucket: f"{bucket}.s3.{self._place.region}.amazonaws.com")
+        """Domain of the assets bucket as a CloudFront origin, known before the bucket exists."""
+        return self._context.bucket_name("assets").apply(
+            lambda bucket: f"{bucket}.s3.{self._context.region}.amazonaws.com"
+        )
 
     def grant_read_app_artifacts(self, role: Role) -> None:
-        """Fetch what the application runs."""
-        role.allow("ReadAppArtifacts", "s3:GetObject", on=_below(self._assets.arn, f"{APP_ARTIFACTS}*"))
+        """Grant reading the application's releases."""
+        role.allow("ReadAppArtifacts", "s3:GetObject", on=_object_arn(self._assets.arn, f"{APP_ARTIFACTS}*"))
         self._keys.grant_use(role, "s3")
 
     def grant_own_tenant(self, role: Role) -> None:
-        """Read and write below the prefix of the tenant that the session is tagged with, and list it."""
+        """Grant reading, writing and listing below the prefix of the tenant in the session tag ``tenant``."""
         own = f"{TENANTS}${{aws:PrincipalTag/tenant}}/*"
-        role.allow("OwnTenantsObjects", "s3:GetObject", "s3:PutObject", on=_below(self._results.arn, own))
-        listed = {"StringLike": {"s3:prefix": own}}
-        role.allow("ListOwnTenant", "s3:ListBucket", on=self._results.arn, when=listed)
+        role.allow("OwnTenantsObjects", "s3:GetObject", "s3:PutObject", on=_object_arn(self._results.arn, own))
+        prefix_condition = {"StringLike": {"s3:prefix": own}}
+        role.allow("ListOwnTenant", "s3:ListBucket", on=self._results.arn, when=prefix_condition)
         self._keys.grant_use(role, "s3")
 
     def let_distribution_read(self, distribution_arn: Input[str]) -> None:
-        """Let one CloudFront distribution read the public assets."""
-        if self._assets_made is None:
-            raise RuntimeError("a standby's assets are copies, and no distribution reads them")
-        self._assets_made.let_in(
+        """Let one CloudFront distribution read the public assets.
+
+        Raises:
+            RuntimeError: the stack is a standby, whose assets are copies.
+        """
+        if self._own_assets is None:
+            raise RuntimeError("a standby's assets are copies without a distribution: declare the edge in the primary")
+        self._own_assets.set_policy(
             {
                 "Sid": "PublicAssetsByOurDistribution",
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "s3:GetObject",
-                "Resource": _below(self._assets.arn, f"{PUBLIC_ASSETS}*"),
+                "Resource": _object_arn(self._assets.arn, f"{PUBLIC_ASSETS}*"),
                 "Condition": {"StringEquals": {"aws:SourceArn": distribution_arn}},
             }
         )
@@ -184,118 +195,126 @@ class Storage(ComponentResource):
     def _bucket(
         self,
         name: str,
-        what: str,
+        label: str,
         data: DataClass,
         *,
         expire_days: dict[str, int] | None = None,
-        policy_later: bool = False,
+        deferred_policy: bool = False,
     ) -> Bucket:
         args = BucketArgs(
-            place=self._place,
-            what=what,
+            context=self._context,
+            label=label,
             data=data,
             kms_key_arn=self._keys.data_arn,
             expire_days=expire_days,
             logs_to=self.logs,
-            policy_later=policy_later,
+            deferred_policy=deferred_policy,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 
     def _copy(self, name: str, args: StorageArgs, sources: dict[str, Bucket]) -> Copies:
-        """A bucket in the recovery region for each of ``sources``, kept like it.
+        """Declare a replicated bucket in the recovery region for each of ``sources``.
 
-        State is not copied: it holds the key registry, which each stack's deployment writes for its own principals, and
-        nothing else may write. Logs are not: they tell of one region.
+        The state bucket has no copy, because it holds the key registry: each stack's deployment writes the registry for
+        its own principals, and no other principal may write it. The log bucket has no copy, because logs describe one
+        region.
         """
-        region = args.recovery_region or args.place.region
-        pairs = {what: (source, self._copy_of(f"{name}-{what}-copy", what, region)) for what, source in sources.items()}
+        region = args.recovery_region or args.context.region
+        pairs = {
+            label: (source, self._copy_of(f"{name}-{label}-copy", label, region)) for label, source in sources.items()
+        }
         Replication(
             f"{name}-replication",
-            ReplicationArgs(place=args.place, keys=args.keys, region=region, pairs=pairs),
+            ReplicationArgs(context=args.context, keys=args.keys, region=region, pairs=pairs),
             ResourceOptions(parent=self),
         )
         return Copies(results=pairs["results"][1].bucket_id, assets=pairs["assets"][1].bucket_id)
 
-    def _copy_of(self, name: str, what: str, region: str) -> Bucket:
+    def _copy_of(self, name: str, label: str, region: str) -> Bucket:
         args = BucketArgs(
-            place=self._place.elsewhere(region),
-            what=what,
+            context=self._context.in_region(region),
+            label=label,
             data=DataClass.CONFIDENTIAL,
             kms_key_arn=self._keys.copied_data_arn,
-            expire_days=CLAIMS_EXPIRE if what == "results" else None,
-            elsewhere=True,
+            expire_days=CLAIMS_EXPIRE if label == "results" else None,
+            outside_stack_region=True,
         )
         return Bucket(name, args, ResourceOptions(parent=self))
 
     def _log_bucket(self, name: str, args: StorageArgs) -> Bucket:
-        place = args.place
-        ours = f"arn:{place.partition}:s3:::{place.named('*')}"
-        s3_delivers = {
+        context = args.context
+        bucket_arns = f"arn:{context.partition}:s3:::{context.physical_name('*')}"
+        s3_access_logs = {
             "Sid": "AccessLogsOfOurBuckets",
             "Effect": "Allow",
             "Principal": {"Service": "logging.s3.amazonaws.com"},
             "Action": "s3:PutObject",
-            "Resource": place.bucket("logs").apply(lambda bucket: f"arn:{place.partition}:s3:::{bucket}/s3/*"),
-            "Condition": {"ArnLike": {"aws:SourceArn": ours}, "StringEquals": {"aws:SourceAccount": place.account_id}},
+            "Resource": context.bucket_name("logs").apply(lambda bucket: f"arn:{context.partition}:s3:::{bucket}/s3/*"),
+            "Condition": {
+                "ArnLike": {"aws:SourceArn": bucket_arns},
+                "StringEquals": {"aws:SourceAccount": context.account_id},
+            },
         }
         logs = BucketArgs(
-            place=place,
-            what="logs",
+            context=context,
+            label="logs",
             data=DataClass.INTERNAL,
-            kms_key_arn=None,  # S3 delivers access logs only into buckets without a KMS key of ours
+            kms_key_arn=None,  # S3 delivers access logs only into buckets without a customer managed KMS key
             expire_days={"": args.log_retention_days},
-            tiering=False,  # they expire before tiering pays
-            statements=[s3_delivers, *_deliveries(args)],
+            tiering=False,  # logs expire before tiering saves money
+            statements=[s3_access_logs, *_log_delivery_statements(args)],
         )
         return Bucket(name, logs, ResourceOptions(parent=self))
 
 
-def _deliveries(args: StorageArgs) -> list[policies.Statement]:
-    """What the logs bucket lets the public face's services deliver; their paths are AWS's own."""
-    place = args.place
+def _log_delivery_statements(args: StorageArgs) -> list[policies.Statement]:
+    """Return the statements that let load balancer and CloudFront deliver logs; AWS defines the paths."""
+    context = args.context
 
-    def into(path: str) -> Output[str]:
-        return Output.all(place.bucket("logs"), place.account_id).apply(
-            lambda known: f"arn:{place.partition}:s3:::{known[0]}/{path}AWSLogs/{known[1]}/*"
+    def log_path(path: str) -> Output[str]:
+        return Output.all(context.bucket_name("logs"), context.account_id).apply(
+            lambda known: f"arn:{context.partition}:s3:::{known[0]}/{path}AWSLogs/{known[1]}/*"
         )
 
-    found: list[policies.Statement] = []
+    statements: list[policies.Statement] = []
     if args.load_balancer:
-        found.append(
+        statements.append(
             {
                 "Sid": "AccessLogsOfOurLoadBalancer",
                 "Effect": "Allow",
                 "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
                 "Action": "s3:PutObject",
-                "Resource": into(f"{LOAD_BALANCER_LOGS}/"),
-                # Not every delivery names its source, and the load balancer is not made unless its test file gets in;
-                # the path alone keeps others out, as AWS writes an account's logs below that account's number only.
+                "Resource": log_path(f"{LOAD_BALANCER_LOGS}/"),
+                # IfExists: not every delivery names its source, and AWS refuses to create the load balancer without a
+                # test file. The path alone excludes other accounts, because AWS writes below the account's number.
                 "Condition": {
-                    "StringEqualsIfExists": {"aws:SourceAccount": place.account_id},
-                    "ArnLikeIfExists": {"aws:SourceArn": place.arn("elasticloadbalancing", "loadbalancer/*")},
+                    "StringEqualsIfExists": {"aws:SourceAccount": context.account_id},
+                    "ArnLikeIfExists": {"aws:SourceArn": context.arn("elasticloadbalancing", "loadbalancer/*")},
                 },
             }
         )
     if args.edge:
-        sources = place.account_id.apply(lambda account: f"arn:{place.partition}:logs:us-east-1:{account}")
-        found.append(
+        sources = context.account_id.apply(lambda account: f"arn:{context.partition}:logs:us-east-1:{account}")
+        statements.append(
             {
                 "Sid": "AccessLogsOfOurDistribution",
                 "Effect": "Allow",
                 "Principal": {"Service": "delivery.logs.amazonaws.com"},
                 "Action": "s3:PutObject",
-                "Resource": into(""),
+                "Resource": log_path(""),
                 "Condition": {
                     "StringEquals": {
-                        "aws:SourceAccount": place.account_id,
+                        "aws:SourceAccount": context.account_id,
                         "s3:x-amz-acl": "bucket-owner-full-control",
                     },
-                    "ArnLike": {"aws:SourceArn": Output.concat(sources, ":delivery-source:", place.named("edge"))},
+                    "ArnLike": {
+                        "aws:SourceArn": Output.concat(sources, ":delivery-source:", context.physical_name("edge"))
+                    },
                 },
             }
         )
-    return found
+    return statements
 
 
-def _below(arn: Input[str], key: str) -> Output[str]:
+def _object_arn(arn: Input[str], key: str) -> Output[str]:
     return Output.concat(arn, "/", key)

@@ -1,4 +1,4 @@
-"""Colour: one half of a blue/green fleet, instances of one release over the zones, grown and mended by Auto Scaling."""
+"""Colour of the blue/green deployment: instances of one release across the zones, in an Auto Scaling group."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.front import user_data
 from infra.naming.context import DataClass
 from infra.network.network import Network
 
-# EC2 looks the newest image up when it starts an instance: no invoke here, and no diff when AWS publishes one.
+# EC2 resolves the newest image at each instance start: no lookup in the program, and no diff after a new image.
 IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
 WARMUP_S = 120
-LONGEST_LIFE_S = 14 * 24 * 3600  # an instance is replaced by then, from an image with that fortnight's patches
+LONGEST_LIFE_S = 14 * 24 * 3600  # every instance is replaced within two weeks, from a patched image
 _Metric = aws.autoscaling.Metric
 _METRICS = (
     _Metric.GROUP_DESIRED_CAPACITY,
@@ -30,9 +30,9 @@ _METRICS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ColourArgs:
-    base: Base
+    foundation: Foundation
     network: Network
-    settings: settings.App
+    settings: settings.AppSettings
     colour: str
     artifact_key: Input[str]
     sha256: str
@@ -40,11 +40,11 @@ class ColourArgs:
     instance_profile_arn: Input[str]
     security_group_id: Input[str]
     target_group_arn: Input[str]
-    needs: tuple[Resource, ...]  # what an instance needs to pass its first checks, and what a group empties after
+    depends_on: tuple[Resource, ...]  # needed by an instance's first health checks; an idle group empties after them
 
 
 class Colour(ComponentResource):
-    """A launch template and its group; a group that does not run is empty and costs nothing."""
+    """Launch template and Auto Scaling group of one colour; an idle group is empty and costs nothing."""
 
     group_name: Output[str]
 
@@ -55,7 +55,7 @@ class Colour(ComponentResource):
         self.group_name = group.name
         aws.autoscaling.Policy(
             f"{name}-cpu",
-            name=self._what("-cpu"),
+            name=self._physical_name("-cpu"),
             autoscaling_group_name=group.name,
             policy_type="TargetTrackingScaling",
             target_tracking_configuration={
@@ -67,11 +67,11 @@ class Colour(ComponentResource):
         self.register_outputs({"group_name": self.group_name})
 
     def _template(self) -> aws.ec2.LaunchTemplate:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         tags = self._tags()
         return aws.ec2.LaunchTemplate(
             f"{self._name}-template",
-            name=self._what(),
+            name=self._physical_name(),
             description=f"The application, {args.colour}",
             image_id=IMAGE.format(architecture=args.settings.architecture),
             instance_type=args.settings.instance_type,
@@ -79,17 +79,17 @@ class Colour(ComponentResource):
             metadata_options={
                 "http_endpoint": "enabled",
                 "http_tokens": "required",
-                "http_put_response_hop_limit": 1,  # containers, should there be any, do not get the instance's role
+                "http_put_response_hop_limit": 1,  # containers on the instance cannot reach the instance's role
                 "instance_metadata_tags": "disabled",
             },
             block_device_mappings=[{"device_name": "/dev/xvda", "ebs": self._volume()}],
             network_interfaces=[self._interface()],
-            monitoring={"enabled": True},  # by the minute, or scaling hears of a rush five minutes later
+            monitoring={"enabled": True},  # metrics per minute; the default of five minutes delays scaling
             update_default_version=True,
             user_data=self._user_data(),
-            # The group tags the instances; what comes with one is tagged here.
+            # The group tags instances; the template tags their network interfaces and volumes.
             tag_specifications=[{"resource_type": kind, "tags": tags} for kind in ("network-interface", "volume")],
-            tags=place.tags("front", DataClass.NONE, f"app-{args.colour}"),
+            tags=context.tags("front", DataClass.NONE, f"app-{args.colour}"),
             opts=ResourceOptions(parent=self),
         )
 
@@ -98,7 +98,7 @@ class Colour(ComponentResource):
             "volume_type": "gp3",
             "volume_size": self._args.settings.volume_gb,
             "encrypted": "true",
-            "kms_key_id": self._args.base.keys.data_arn,
+            "kms_key_id": self._args.foundation.keys.data_arn,
             "delete_on_termination": "true",
         }
 
@@ -114,17 +114,17 @@ class Colour(ComponentResource):
         return interface
 
     def _user_data(self) -> Output[str]:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         known = Output.all(
-            bucket=args.base.storage.assets_bucket, key=args.artifact_key, environment=dict(args.environment)
+            bucket=args.foundation.storage.assets_bucket, key=args.artifact_key, environment=dict(args.environment)
         )
         return known.apply(
-            lambda it: user_data.render(
-                region=place.region,
-                bucket=it["bucket"],
-                key=it["key"],
+            lambda resolved: user_data.render(
+                region=context.region,
+                bucket=resolved["bucket"],
+                key=resolved["key"],
                 sha256=args.sha256,
-                environment={"COLOUR": args.colour, **it["environment"]},
+                environment={"COLOUR": args.colour, **resolved["environment"]},
                 over_ipv6=args.network.ipv6,
             )
         )
@@ -137,13 +137,13 @@ class Colour(ComponentResource):
         ]
         return aws.autoscaling.Group(
             f"{self._name}-group",
-            name=self._what(),
+            name=self._physical_name(),
             min_size=args.settings.instances if runs else 0,
             max_size=args.settings.max_instances if runs else 0,
-            # Scaling sets the capacity between these two; a number here would set it back at every update. An empty
-            # group needs one: the provider waits for the capacity that it knows, the last one unless told otherwise.
+            # The scaling policy sets the capacity between minimum and maximum, and a number here would reset the
+            # capacity at every update. An empty group needs the 0: the provider waits for the last known capacity.
             desired_capacity=None if runs else 0,
-            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy, before traffic moves here
+            wait_for_elb_capacity=args.settings.instances if runs else None,  # healthy before traffic shifts
             vpc_zone_identifiers=args.network.private_subnet_ids,
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[args.target_group_arn],
@@ -152,8 +152,8 @@ class Colour(ComponentResource):
             default_instance_warmup=WARMUP_S,
             default_cooldown=WARMUP_S,
             max_instance_lifetime=LONGEST_LIFE_S,
-            service_linked_role_arn=args.base.keys.auto_scaling_role_arn,
-            # No rollback by itself: AWS has none for a template that looks its image up. The other colour is the way.
+            service_linked_role_arn=args.foundation.keys.auto_scaling_role_arn,
+            # No automatic rollback: AWS has none for a template that resolves its image. Shift the weights instead.
             instance_refresh={
                 "strategy": "Rolling",
                 "preferences": {
@@ -166,11 +166,11 @@ class Colour(ComponentResource):
             metrics_granularity="1Minute",
             wait_for_capacity_timeout="10m",
             tags=propagated,
-            opts=ResourceOptions(parent=self, depends_on=list(args.needs)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
 
-    def _what(self, suffix: str = "") -> str:
-        return self._args.base.place.named(f"app-{self._args.colour}{suffix}")
+    def _physical_name(self, suffix: str = "") -> str:
+        return self._args.foundation.context.physical_name(f"app-{self._args.colour}{suffix}")
 
     def _tags(self) -> dict[str, str]:
-        return self._args.base.place.tags("front", DataClass.CONFIDENTIAL, f"app-{self._args.colour}")
+        return self._args.foundation.context.tags("front", DataClass.CONFIDENTIAL, f"app-{self._args.colour}")

@@ -1,4 +1,4 @@
-"""Dns: the zone, who may issue certificates for it, and, where it is asked for, its signatures."""
+"""Hosted zone: CAA records, query logs, delegation, and DNSSEC if the settings switch signing on."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
-from infra.foundation.keys import DELETION_WINDOW_DAYS, account_decides
+from infra.foundation.foundation import Foundation
+from infra.foundation.keys import DELETION_WINDOW_DAYS, iam_delegation
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
-GLOBAL_REGION = "us-east-1"  # where Route 53 looks for keys and log groups, and keeps its metrics
+GLOBAL_REGION = "us-east-1"  # region of Route 53's keys, log groups and metrics
 CAA_TTL_S = 3600
-DELEGATION_TTL_S = 172_800  # what the registries give
+DELEGATION_TTL_S = 172_800  # usual TTL of a registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class DnsArgs:
-    base: Base
-    settings: settings.Dns
-    log_queries: bool = True  # Route 53 logs them in us-east-1 alone, with the addresses of who asks
-    primary_zone_id: Output[str] | None = None  # a standby's: the zone, and all that holds for the whole of it
+    foundation: Foundation
+    settings: settings.DnsSettings
+    log_queries: bool = True  # Route 53 logs queries, with resolvers' addresses, only in us-east-1
+    primary_zone_id: Output[str] | None = None  # standby only: the primary owns the zone and its records
 
     @property
     def standby(self) -> bool:
@@ -32,11 +32,11 @@ class DnsArgs:
 
 
 class Dns(ComponentResource):
-    """A new zone or an existing one; names are made by whoever has something to name."""
+    """Hosted zone, new or existing, with CAA records, query logs and DNSSEC; other components add their names."""
 
     domain: str
     zone_id: Output[str]
-    name_servers: Output[Sequence[str]] | None  # of a zone that was made here: what a registrar is told
+    name_servers: Output[Sequence[str]] | None  # of a new zone; the registrar needs these names
 
     def __init__(self, name: str, args: DnsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:Dns", name, opts=opts)
@@ -56,31 +56,31 @@ class Dns(ComponentResource):
         else:
             self.zone_id, self.name_servers = Output.from_input(args.settings.zone_id), None
         if args.settings.caa and not args.standby:
-            self._authorities()
+            self._caa_record()
         self.register_outputs({"zone_id": self.zone_id, "name_servers": self.name_servers})
 
-    def regional(self, what: str) -> str:
-        """The name of ``what`` in this stack's region: api-eu-central-1.<domain>."""
-        return regional_name(what, self._args.base.place.region, self.domain)
+    def regional_name(self, label: str) -> str:
+        """Return the name of ``label`` in this stack's region, such as api-eu-central-1.<domain>."""
+        return regional_name(label, self._args.foundation.context.region, self.domain)
 
-    def shared(self, what: str) -> str:
-        """The name that clients use, whichever region answers."""
-        return f"{what}.{self.domain}"
+    def shared_name(self, label: str) -> str:
+        """Return the name that clients use, independent of the region that answers."""
+        return f"{label}.{self.domain}"
 
     def _zone(self) -> aws.route53.Zone:
-        place = self._args.base.place
+        context = self._args.foundation.context
         return aws.route53.Zone(
             f"{self._name}-zone",
             name=self.domain,
-            comment=f"InfraFabric {place.stack}",
+            comment=f"InfraFabric {context.stack}",
             force_destroy=False,
-            tags=place.tags("front", DataClass.NONE, "zone"),
-            # A new zone has other name servers, which the registrar would have to be told. Pulumi would delete what has
-            # a name of our own first, and its records before that; here the name is what changes.
-            opts=ResourceOptions(parent=self, protect=place.prod, delete_before_replace=False),
+            tags=context.tags("front", DataClass.NONE, "zone"),
+            # A new zone has other name servers, and the registrar must be updated. Pulumi would delete a named resource
+            # and its records before the replacement; here the replacement has another name and comes first.
+            opts=ResourceOptions(parent=self, protect=context.prod, delete_before_replace=False),
         )
 
-    def _authorities(self) -> None:
+    def _caa_record(self) -> None:
         aws.route53.Record(
             f"{self._name}-caa",
             zone_id=self.zone_id,
@@ -103,14 +103,14 @@ class Dns(ComponentResource):
         )
 
     def _log_queries(self, zone: aws.route53.Zone) -> None:
-        base, child = self._args.base, ResourceOptions(parent=self)
+        foundation, child = self._args.foundation, ResourceOptions(parent=self)
         group = aws.cloudwatch.LogGroup(
             f"{self._name}-queries",
-            name=f"/aws/route53/{base.place.named('queries')}",
-            retention_in_days=base.log_retention_days,
-            kms_key_id=base.keys.arn_in(GLOBAL_REGION),
+            name=f"/aws/route53/{foundation.context.physical_name('queries')}",
+            retention_in_days=foundation.log_retention_days,
+            kms_key_id=foundation.keys.data_arn_in(GLOBAL_REGION),
             region=GLOBAL_REGION,
-            tags=base.place.tags("front", DataClass.INTERNAL, "queries"),
+            tags=foundation.context.tags("front", DataClass.INTERNAL, "queries"),
             opts=child,
         )
         write = policies.document(
@@ -121,14 +121,14 @@ class Dns(ComponentResource):
                 "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
                 "Resource": Output.concat(group.arn, ":*"),
                 "Condition": {
-                    "StringEquals": {"aws:SourceAccount": base.place.account_id},
+                    "StringEquals": {"aws:SourceAccount": foundation.context.account_id},
                     "ArnLike": {"aws:SourceArn": zone.arn},
                 },
             }
         )
         allowed = aws.cloudwatch.LogResourcePolicy(
             f"{self._name}-queries-policy",
-            policy_name=base.place.named("route53-queries"),
+            policy_name=foundation.context.physical_name("route53-queries"),
             policy_document=write,
             region=GLOBAL_REGION,
             opts=child,
@@ -137,30 +137,33 @@ class Dns(ComponentResource):
             f"{self._name}-query-log",
             zone_id=zone.zone_id,
             cloudwatch_log_group_arn=group.arn,
-            # Route 53 tries to write before it accepts, and takes one for a zone.
+            # Route 53 tests a write before it accepts the configuration, and allows one configuration per zone.
             opts=ResourceOptions(parent=self, depends_on=[allowed], delete_before_replace=True),
         )
 
     def _sign(self, zone: aws.route53.Zone) -> None:
-        """Sign the zone. The chain of trust starts when the parent holds the DS record, which Route 53 then shows."""
-        place, child = self._args.base.place, ResourceOptions(parent=self)
+        """Sign the zone with DNSSEC.
+
+        The chain of trust starts when the parent zone has the DS record, which Route 53 shows after signing.
+        """
+        context, child = self._args.foundation.context, ResourceOptions(parent=self)
         key = aws.kms.Key(
             f"{self._name}-signing",
-            description=f"InfraFabric {place.stack}: signs the keys of zone {self.domain}",
+            description=f"InfraFabric {context.stack}: signs the keys of zone {self.domain}",
             customer_master_key_spec="ECC_NIST_P256",
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
-            policy=_signing_policy(place),
+            policy=_signing_policy(context),
             region=GLOBAL_REGION,
-            tags=place.tags("front", DataClass.SECRET, "dnssec"),
-            opts=ResourceOptions(parent=self, protect=place.prod),  # without it the whole zone stops resolving
+            tags=context.tags("front", DataClass.SECRET, "dnssec"),
+            opts=ResourceOptions(parent=self, protect=context.prod),  # without the key the whole zone stops resolving
         )
         signer = aws.route53.KeySigningKey(
             f"{self._name}-signer",
             hosted_zone_id=zone.zone_id,
             key_management_service_arn=key.arn,
-            name=place.named("ksk").replace("-", "_"),
+            name=context.physical_name("ksk").replace("-", "_"),
             status="ACTIVE",
             opts=child,
         )
@@ -172,28 +175,34 @@ class Dns(ComponentResource):
         )
 
 
-def regional_name(what: str, region: str, domain: str) -> str:
-    return f"{what}-{region}.{domain}"
+def regional_name(label: str, region: str, domain: str) -> str:
+    """Return the name of ``label`` in ``region``, such as api-eu-central-1.<domain>."""
+    return f"{label}-{region}.{domain}"
 
 
-def _signing_policy(place: Place) -> Output[str]:
-    """What Route 53 asks of a key for signing keys ("Working with customer managed keys for DNSSEC")."""
-    who = {
-        "Effect": "Allow",
-        "Principal": {"Service": "dnssec-route53.amazonaws.com"},
-        "Resource": "*",
-    }  # the key itself
-    ours = {
-        "StringEquals": {"aws:SourceAccount": place.account_id},
-        "ArnLike": {"aws:SourceArn": f"arn:{place.partition}:route53:::hostedzone/*"},
+def _signing_policy(context: StackContext) -> Output[str]:
+    """Return the key policy that Route 53 requires of a key for signing keys.
+
+    Source: Route 53 Developer Guide, "Working with customer managed keys for DNSSEC".
+    """
+    # In a key policy the resource "*" means the key itself.
+    grantee = {"Effect": "Allow", "Principal": {"Service": "dnssec-route53.amazonaws.com"}, "Resource": "*"}
+    condition = {
+        "StringEquals": {"aws:SourceAccount": context.account_id},
+        "ArnLike": {"aws:SourceArn": f"arn:{context.partition}:route53:::hostedzone/*"},
     }
     return policies.document(
-        account_decides(place, "kms:GetPublicKey", "kms:Sign", "kms:Verify"),
-        {"Sid": "Sign", "Action": ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"], "Condition": ours, **who},
+        iam_delegation(context, "kms:GetPublicKey", "kms:Sign", "kms:Verify"),
+        {
+            "Sid": "Sign",
+            "Action": ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"],
+            "Condition": condition,
+            **grantee,
+        },
         {
             "Sid": "Lend",
             "Action": "kms:CreateGrant",
             "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
-            **who,
+            **grantee,
         },
     )

@@ -1,4 +1,4 @@
-"""Edge: one CloudFront distribution in front of the application, the API and the public assets."""
+"""CloudFront distribution in front of the application, the API and the public assets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.foundation.storage import PUBLIC_ASSETS
 from infra.front.certificate import Certificate, CertificateArgs
 from infra.front.dns import GLOBAL_REGION, Dns, regional_name
@@ -16,31 +16,31 @@ from infra.front.edge_behaviors import (
     READ,
     WRITE,
     behavior,
-    cached,
-    failing_over,
+    cached_behavior,
     origin,
+    origin_group,
 )
 from infra.front.web_acl import WebAcl, WebAclArgs
 from infra.naming.context import DataClass
 
-# Paths of the API, see infra/api/definition.py. A report is read, so it is fetched from the other region if need be;
-# the rest starts and cancels sessions.
+# Paths of the API, see infra/api/definition.py. CloudFront may read a report from the other region; the remaining
+# paths start and cancel sessions.
 REPORTS, SESSIONS = "/sessions/*/report", "/sessions*"
 ASSETS = "assets"
-ERROR_TTL_S = 5  # an error that is over should be over for everybody
+ERROR_TTL_S = 5  # a short TTL, so that visitors do not see an error after its end
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    base: Base
+    foundation: Foundation
     dns: Dns
-    settings: settings.Edge
-    recovery_region: str | None  # where a standby answers under names of its own
-    needs: tuple[Resource, ...] = ()  # the names that it fetches from
+    settings: settings.EdgeSettings
+    recovery_region: str | None  # region of a standby with its own regional names
+    depends_on: tuple[Resource, ...] = ()  # the DNS names of the origins
 
 
 class Edge(ComponentResource):
-    """``<domain>`` and ``www.<domain>``."""
+    """CloudFront distribution for ``<domain>`` and ``www.<domain>``, with web ACL, logs and DNS records."""
 
     distribution_arn: Output[str]
     distribution_id: Output[str]
@@ -54,8 +54,8 @@ class Edge(ComponentResource):
         certificate = Certificate(
             f"{name}-tls",
             CertificateArgs(
-                place=args.base.place,
-                what="edge",
+                context=args.foundation.context,
+                label="edge",
                 zone_id=args.dns.zone_id,
                 names=self.names,
                 region=GLOBAL_REGION,
@@ -65,22 +65,22 @@ class Edge(ComponentResource):
         limit = args.settings.rate_limit_per_ip
         self.web_acl = WebAcl(
             f"{name}-waf",
-            WebAclArgs(base=args.base, what="edge", scope="CLOUDFRONT", rate_limit_per_ip=limit),
+            WebAclArgs(foundation=args.foundation, label="edge", scope="CLOUDFRONT", rate_limit_per_ip=limit),
             child,
         )
         distribution = self._distribution(certificate)
         self.distribution_arn, self.distribution_id = distribution.arn, distribution.id
-        args.base.storage.let_distribution_read(distribution.arn)
+        args.foundation.storage.let_distribution_read(distribution.arn)
         self._deliver_logs(distribution)
-        self._name_it(distribution)
+        self._alias_records(distribution)
         self.register_outputs({"distribution_id": self.distribution_id})
 
     def _distribution(self, certificate: Certificate) -> aws.cloudfront.Distribution:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         blocked = sorted(set(args.settings.blocked_countries))
         return aws.cloudfront.Distribution(
             f"{self._name}-distribution",
-            comment=f"InfraFabric {place.stack}",
+            comment=f"InfraFabric {context.stack}",
             enabled=True,
             aliases=list(self.names),
             http_version="http2and3",
@@ -90,7 +90,7 @@ class Edge(ComponentResource):
             web_acl_id=self.web_acl.arn,
             origins=self._origins(),
             origin_groups=self._origin_groups(),
-            default_cache_behavior=behavior(self._reads_of("app"), READ),
+            default_cache_behavior=behavior(self._read_origin("app"), READ),
             ordered_cache_behaviors=self._paths(),
             custom_error_responses=[
                 {"error_code": code, "error_caching_min_ttl": ERROR_TTL_S} for code in (500, 502, 503, 504)
@@ -107,15 +107,18 @@ class Edge(ComponentResource):
                 "ssl_support_method": "sni-only",
             },
             tags=self._tags("edge"),
-            opts=ResourceOptions(parent=self, depends_on=list(args.needs)),
+            opts=ResourceOptions(parent=self, depends_on=list(args.depends_on)),
         )
 
     def _origins(self) -> list[aws.cloudfront.DistributionOriginArgsDict]:
-        """The assets, and for app and API the name that fails over and, with a standby, the name of each region."""
+        """Return the origins: assets, and API and application under their shared names.
+
+        With a standby, API and application also have one origin per region.
+        """
         args, dns = self._args, self._args.dns
         access = aws.cloudfront.OriginAccessControl(
             f"{self._name}-access",
-            name=args.base.place.named("assets"),
+            name=args.foundation.context.physical_name("assets"),
             description="CloudFront signs what it asks of the assets bucket",
             origin_access_control_origin_type="s3",
             signing_behavior="always",
@@ -125,39 +128,42 @@ class Edge(ComponentResource):
         origins: list[aws.cloudfront.DistributionOriginArgsDict] = [
             {
                 "origin_id": ASSETS,
-                "domain_name": args.base.storage.assets_domain,
+                "domain_name": args.foundation.storage.assets_domain,
                 "origin_access_control_id": access.id,
             }
         ]
-        for what in ("api", "app"):
-            origins.append(origin(what, dns.shared(what)))
+        for label in ("api", "app"):
+            origins.append(origin(label, dns.shared_name(label)))
             if args.recovery_region:
-                origins.append(origin(f"{what}-primary", dns.regional(what)))
-                origins.append(origin(f"{what}-secondary", regional_name(what, args.recovery_region, dns.domain)))
+                origins.append(origin(f"{label}-primary", dns.regional_name(label)))
+                origins.append(origin(f"{label}-secondary", regional_name(label, args.recovery_region, dns.domain)))
         return origins
 
     def _origin_groups(self) -> list[aws.cloudfront.DistributionOriginGroupArgsDict] | None:
-        return [failing_over(what) for what in ("api", "app")] if self._args.recovery_region else None
+        return [origin_group(label) for label in ("api", "app")] if self._args.recovery_region else None
 
-    def _reads_of(self, what: str) -> str:
-        """CloudFront asks a group's second member for reads alone, and refuses a group where writes are allowed."""
-        return f"{what}-regions" if self._args.recovery_region else what
+    def _read_origin(self, label: str) -> str:
+        """Return the origin for reads of ``label``: the origin group if there is a standby.
+
+        CloudFront retries only reads at a group's second member, and refuses a group for methods that write.
+        """
+        return f"{label}-regions" if self._args.recovery_region else label
 
     def _paths(self) -> list[aws.cloudfront.DistributionOrderedCacheBehaviorArgsDict]:
-        """The first that matches counts."""
+        """Return the cache behaviors in order; CloudFront uses the first match."""
         return [
-            {"path_pattern": f"/{PUBLIC_ASSETS}*", **cached(ASSETS)},
-            {"path_pattern": REPORTS, **behavior(self._reads_of("api"), READ)},
+            {"path_pattern": f"/{PUBLIC_ASSETS}*", **cached_behavior(ASSETS)},
+            {"path_pattern": REPORTS, **behavior(self._read_origin("api"), READ)},
             {"path_pattern": SESSIONS, **behavior("api", WRITE)},
             *({"path_pattern": path, **behavior("app", WRITE)} for path in self._args.settings.write_paths),
-        ]  # pyright: ignore[reportReturnType]  # the two kinds of behaviour differ by the path alone
+        ]  # pyright: ignore[reportReturnType]  # the two behavior types differ only in the path
 
     def _deliver_logs(self, distribution: aws.cloudfront.Distribution) -> None:
-        """Standard logging, version 2: version 1 writes with an ACL, which our buckets refuse."""
-        base, child = self._args.base, ResourceOptions(parent=self)
+        """Declare standard logging v2; version 1 needs ACLs, which the log bucket refuses."""
+        foundation, child = self._args.foundation, ResourceOptions(parent=self)
         source = aws.cloudwatch.LogDeliverySource(
             f"{self._name}-log-source",
-            name=base.place.named("edge"),
+            name=foundation.context.physical_name("edge"),
             log_type="ACCESS_LOGS",
             resource_arn=distribution.arn,
             region=GLOBAL_REGION,
@@ -166,9 +172,9 @@ class Edge(ComponentResource):
         )
         destination = aws.cloudwatch.LogDeliveryDestination(
             f"{self._name}-log-destination",
-            name=base.place.named("edge"),
+            name=foundation.context.physical_name("edge"),
             output_format="json",
-            delivery_destination_configuration={"destination_resource_arn": base.storage.logs.arn},
+            delivery_destination_configuration={"destination_resource_arn": foundation.storage.logs.arn},
             region=GLOBAL_REGION,
             tags=self._tags("edge"),
             opts=child,
@@ -179,14 +185,14 @@ class Edge(ComponentResource):
             delivery_destination_arn=destination.arn,
             region=GLOBAL_REGION,
             tags=self._tags("edge"),
-            opts=ResourceOptions(parent=self, depends_on=[base.storage.logs.door]),
+            opts=ResourceOptions(parent=self, depends_on=[foundation.storage.logs.resource_policy]),
         )
 
-    def _name_it(self, distribution: aws.cloudfront.Distribution) -> None:
-        for what, named in zip(("apex", "www"), self.names, strict=True):
+    def _alias_records(self, distribution: aws.cloudfront.Distribution) -> None:
+        for label, named in zip(("apex", "www"), self.names, strict=True):
             for family in ("A", "AAAA"):
                 aws.route53.Record(
-                    f"{self._name}-{what}-{family.lower()}",
+                    f"{self._name}-{label}-{family.lower()}",
                     zone_id=self._args.dns.zone_id,
                     name=named,
                     type=family,
@@ -194,11 +200,11 @@ class Edge(ComponentResource):
                         {
                             "name": distribution.domain_name,
                             "zone_id": distribution.hosted_zone_id,
-                            "evaluate_target_health": False,  # Route 53 cannot for CloudFront
+                            "evaluate_target_health": False,  # not supported for CloudFront
                         }
                     ],
                     opts=ResourceOptions(parent=self),
                 )
 
-    def _tags(self, what: str) -> dict[str, str]:
-        return self._args.base.place.tags("front", DataClass.INTERNAL, what)
+    def _tags(self, label: str) -> dict[str, str]:
+        return self._args.foundation.context.tags("front", DataClass.INTERNAL, label)

@@ -1,4 +1,4 @@
-"""The parts of a distribution: origins, groups of them, and how a path is served, with AWS's managed policies."""
+"""Parts of a CloudFront distribution: origins, origin groups and cache behaviors, with AWS managed policies."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pulumi_aws as aws
 from pulumi import Input
 
-# AWS's managed policies, by the ids that "Use managed cache policies", "… origin request policies" and "… response
-# headers policies" in the CloudFront developer guide list; they are the same in every account.
+# Ids of AWS managed policies, the same in every account (CloudFront Developer Guide, "Use managed cache policies",
+# "… origin request policies" and "… response headers policies").
 CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 ALL_VIEWER_EXCEPT_HOST_HEADER = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
@@ -16,11 +16,11 @@ SECURITY_HEADERS = "67f7725c-6f97-4210-82d7-5512b31e9d03"
 
 READ = ("GET", "HEAD", "OPTIONS")
 WRITE = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_RETRIED = (500, 502, 503, 504)  # what a region that is in trouble answers; a 403 or 404 is an answer
+_RETRIED = (500, 502, 503, 504)  # status codes of a failing region; 403 and 404 are regular responses
 
 
 def origin(origin_id: str, domain: Input[str]) -> aws.cloudfront.DistributionOriginArgsDict:
-    """A name of ours, over TLS alone."""
+    """Return a custom origin, reached over TLS only."""
     return {
         "origin_id": origin_id,
         "domain_name": domain,
@@ -37,16 +37,21 @@ def origin(origin_id: str, domain: Input[str]) -> aws.cloudfront.DistributionOri
     }
 
 
-def failing_over(what: str) -> aws.cloudfront.DistributionOriginGroupArgsDict:
+def origin_group(label: str) -> aws.cloudfront.DistributionOriginGroupArgsDict:
+    """Return the origin group of ``label``: the primary region, then the secondary."""
     return {
-        "origin_id": f"{what}-regions",
+        "origin_id": f"{label}-regions",
         "failover_criteria": {"status_codes": list(_RETRIED)},
-        "members": [{"origin_id": f"{what}-primary"}, {"origin_id": f"{what}-secondary"}],
+        "members": [{"origin_id": f"{label}-primary"}, {"origin_id": f"{label}-secondary"}],
     }
 
 
 def behavior(target: str, methods: Sequence[str]) -> aws.cloudfront.DistributionDefaultCacheBehaviorArgsDict:
-    """Passed through: what the visitor sent, but for the Host, by which the origin chooses its certificate."""
+    """Return a cache behavior without caching.
+
+    The origin receives the whole request except the Host header, because the origin chooses its certificate by the
+    Host.
+    """
     return {
         "target_origin_id": target,
         "allowed_methods": list(methods),
@@ -59,8 +64,8 @@ def behavior(target: str, methods: Sequence[str]) -> aws.cloudfront.Distribution
     }
 
 
-def cached(target: str) -> aws.cloudfront.DistributionDefaultCacheBehaviorArgsDict:
-    """Kept at the edge: what is the same for everybody."""
+def cached_behavior(target: str) -> aws.cloudfront.DistributionDefaultCacheBehaviorArgsDict:
+    """Return a cache behavior with caching, for content that is the same for every visitor."""
     return {
         "target_origin_id": target,
         "allowed_methods": list(READ),

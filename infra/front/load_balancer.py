@@ -1,4 +1,4 @@
-"""LoadBalancer: HTTPS from the world, shared out between two colours by weight."""
+"""Application Load Balancer: public HTTPS, distributed to two colours by weight."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.foundation.storage import LOAD_BALANCER_LOGS
 from infra.naming.context import DataClass
 from infra.network.network import Network
 
 HTTP, HTTPS, APP_PORT = 80, 443, 8080
 HEALTH_PATH = "/healthz"
-# TLS 1.2 with forward secrecy at least, hybrid post-quantum key exchange where the client can: what Elastic Load
-# Balancing recommends ("Security policies for your Application Load Balancer").
+# At least TLS 1.2 with forward secrecy, and hybrid post-quantum key exchange if the client can: recommended by Elastic
+# Load Balancing ("Security policies for your Application Load Balancer").
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
-_EVERYWHERE = {"v4": "0.0.0.0/0", "v6": "::/0"}
+_ALL_ADDRESSES = {"v4": "0.0.0.0/0", "v6": "::/0"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerArgs:
-    base: Base
+    foundation: Foundation
     network: Network
     certificate_arn: Input[str]
-    names: Sequence[str]  # whatever else is asked for is not found
-    weights: Mapping[str, int]  # by colour, together 100
+    names: Sequence[str]  # requests for other host names get 404
+    weights: Mapping[str, int]  # by colour; the sum is 100
 
 
 class LoadBalancer(ComponentResource):
-    """The load balancer, its doors, and a target group for each colour."""
+    """Application Load Balancer with public ingress, a TLS listener, and one target group per colour."""
 
     arn: Output[str]
     dns_name: Output[str]
     zone_id: Output[str]
     security_group_id: Output[str]
     target_group_arns: dict[str, Output[str]]  # by colour
-    checked: aws.lb.ListenerRule  # target groups are in use, and their targets checked, from here on
+    health_check_rule: aws.lb.ListenerRule  # starts the health checks of both target groups
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:LoadBalancer", name, opts=opts)
@@ -46,45 +46,45 @@ class LoadBalancer(ComponentResource):
         self._child = ResourceOptions(parent=self)
         group = aws.ec2.SecurityGroup(
             f"{name}-group",
-            name=args.base.place.named("app-front"),
+            name=args.foundation.context.physical_name("app-front"),
             description="The load balancer of the application: web from everywhere",
             vpc_id=args.network.vpc_id,
             tags=self._tags("app-front"),
             opts=self._child,
         )
         self.security_group_id = group.id
-        self._open_to_the_world()
+        self._public_ingress()
         balancer = self._balancer()
         self.arn, self.dns_name, self.zone_id = balancer.arn, balancer.dns_name, balancer.zone_id
         self.target_group_arns = {colour: self._target_group(colour) for colour in args.weights}
         self._redirect(balancer)
         self._https = self._listener(balancer)
-        self.checked = self._rule("checked", 20, dict.fromkeys(args.weights, 1), "app-checked")
+        self.health_check_rule = self._rule("checked", 20, dict.fromkeys(args.weights, 1), "app-checked")
         self.register_outputs({"arn": self.arn, "dns_name": self.dns_name})
 
-    def _open_to_the_world(self) -> None:
-        """It is the public door of the application: HTTPS, and HTTP to be sent there."""
-        families = _EVERYWHERE if self._args.network.ipv6 else {"v4": _EVERYWHERE["v4"]}
-        for family, everywhere in families.items():
+    def _public_ingress(self) -> None:
+        """Open the public ports of the application: HTTPS, and HTTP for the redirect to HTTPS."""
+        ranges = _ALL_ADDRESSES if self._args.network.ipv6 else {"v4": _ALL_ADDRESSES["v4"]}
+        for family, address_range in ranges.items():
             for port in (HTTP, HTTPS):
                 aws.vpc.SecurityGroupIngressRule(
                     f"{self._name}-from-world-{port}-{family}",
                     security_group_id=self.security_group_id,
-                    cidr_ipv4=everywhere if family == "v4" else None,
-                    cidr_ipv6=everywhere if family == "v6" else None,
+                    cidr_ipv4=address_range if family == "v4" else None,
+                    cidr_ipv6=address_range if family == "v6" else None,
                     ip_protocol="tcp",
                     from_port=port,
                     to_port=port,
                     description="From everywhere",
-                    tags=self._args.base.place.tags("front", DataClass.NONE),
+                    tags=self._args.foundation.context.tags("front", DataClass.NONE),
                     opts=self._child,
                 )
 
     def _balancer(self) -> aws.lb.LoadBalancer:
-        args, place = self._args, self._args.base.place
+        args, context = self._args, self._args.foundation.context
         return aws.lb.LoadBalancer(
             f"{self._name}-balancer",
-            name=place.named("app"),  # 31 characters at most; AWS takes 32
+            name=context.physical_name("app"),  # at most 31 characters; AWS allows 32
             load_balancer_type="application",
             internal=False,
             ip_address_type="dualstack" if args.network.ipv6 else "ipv4",
@@ -93,29 +93,30 @@ class LoadBalancer(ComponentResource):
             drop_invalid_header_fields=True,
             desync_mitigation_mode="defensive",
             enable_http2=True,
-            enable_deletion_protection=place.prod,
+            enable_deletion_protection=context.prod,
             idle_timeout=60,
             access_logs={
-                "bucket": args.base.storage.logs.bucket_id,
+                "bucket": args.foundation.storage.logs.bucket_id,
                 "prefix": LOAD_BALANCER_LOGS,
                 "enabled": True,
             },
             tags=self._tags("app"),
-            # It writes a test object when logs are switched on, and is made only in a VPC with a way to the internet.
+            # AWS writes a test object into the log bucket, and requires a VPC with an internet route.
             opts=ResourceOptions(
                 parent=self,
-                depends_on=[args.base.storage.logs.door, args.network.way_out],
-                protect=place.prod,  # AWS refuses its deletion there: better the preview does, before others are gone
+                depends_on=[args.foundation.storage.logs.resource_policy, args.network.public_route],
+                # AWS refuses the deletion in prod; with the protection the preview stops before other deletions.
+                protect=context.prod,
             ),
         )
 
     def _target_group(self, colour: str) -> Output[str]:
-        place = self._args.base.place
-        made = aws.lb.TargetGroup(
+        context = self._args.foundation.context
+        target_group = aws.lb.TargetGroup(
             f"{self._name}-{colour}",
-            name=f"if-{place.stack}-app-{colour}",  # AWS takes 32 characters, and the project's name does not fit in
+            name=f"if-{context.stack}-app-{colour}",  # AWS allows 32 characters, too few for the project's name
             port=APP_PORT,
-            protocol="HTTP",  # within the VPC, from the load balancer's group to the instances' alone
+            protocol="HTTP",  # inside the VPC, between the two security groups only
             protocol_version="HTTP1",
             target_type="instance",
             ip_address_type="ipv4",
@@ -135,7 +136,7 @@ class LoadBalancer(ComponentResource):
             tags=self._tags(f"app-{colour}"),
             opts=self._child,
         )
-        return made.arn
+        return target_group.arn
 
     def _redirect(self, balancer: aws.lb.LoadBalancer) -> None:
         aws.lb.Listener(
@@ -175,14 +176,22 @@ class LoadBalancer(ComponentResource):
             opts=self._child,
         )
 
-    def weigh(self, after: Sequence[Resource]) -> aws.lb.ListenerRule:
-        """The one switch of a release: how much of the traffic each colour has, once ``after`` can take it."""
+    def set_weights(self, after: Sequence[Resource]) -> aws.lb.ListenerRule:
+        """Declare the rule that distributes requests to the colours by weight; a release changes only this rule.
+
+        Args:
+            after: resources that must be ready to receive traffic.
+        """
         return self._rule("weights", 10, self._args.weights, "app-weights", after)
 
     def _rule(
-        self, name: str, priority: int, weights: Mapping[str, int], what: str, after: Sequence[Resource] = ()
+        self, name: str, priority: int, weights: Mapping[str, int], label: str, after: Sequence[Resource] = ()
     ) -> aws.lb.ListenerRule:
-        """``checked`` stands behind ``weights`` and is never reached: it puts both target groups to use before that."""
+        """Declare a forwarding rule.
+
+        The rule ``checked`` has a lower priority than ``weights``, so no request reaches it; it attaches both target
+        groups to the listener early, because AWS checks the health of attached groups only.
+        """
         shares: list[aws.lb.ListenerRuleActionForwardTargetGroupArgsDict] = [
             {"arn": self.target_group_arns[colour], "weight": weight} for colour, weight in weights.items()
         ]
@@ -192,9 +201,9 @@ class LoadBalancer(ComponentResource):
             priority=priority,
             conditions=[{"host_header": {"values": list(self._args.names)}}],
             actions=[{"type": "forward", "forward": {"target_groups": shares}}],
-            tags=self._tags(what),
+            tags=self._tags(label),
             opts=ResourceOptions(parent=self, depends_on=list(after)),
         )
 
-    def _tags(self, what: str) -> dict[str, str]:
-        return self._args.base.place.tags("front", DataClass.NONE, what)
+    def _tags(self, label: str) -> dict[str, str]:
+        return self._args.foundation.context.tags("front", DataClass.NONE, label)

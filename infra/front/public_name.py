@@ -1,4 +1,4 @@
-"""PublicName: the names of one endpoint, the regional one and the one that fails over, and what watches it."""
+"""DNS names of one endpoint, regional and shared, with health check and alarm."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from infra.front.dns import GLOBAL_REGION, Dns
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """What a name points to."""
+class AliasTarget:
+    """Target of a Route 53 alias record."""
 
     name: Input[str]
     zone_id: Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audience:
-    """Topics in us-east-1: Route 53 has its metrics there alone, and an alarm speaks to its own region only."""
+class AlarmTopics:
+    """SNS topics in us-east-1, the only region with Route 53 metrics; an alarm can only notify its own region."""
 
     topics: Input[Sequence[Input[str]]]
-    door: pulumi.Resource | None = None  # what an alarm waits for, where this stack has to let it in
+    # Policy of the topic if this stack owns the topic; an alarm depends on the policy.
+    resource_policy: pulumi.Resource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicNameArgs:
-    place: Place
+    context: StackContext
     dns: Dns
-    what: str  # api, app
+    label: str  # api, app
     health_path: str
-    regional: Target
-    shared: Target  # the API has an address for each name, a load balancer one for both
-    # The part of this stack in the shared name: alone it is a plain record; a standby without failover has none.
-    part: Literal["alone", "PRIMARY", "SECONDARY", "none"] = "alone"
+    regional: AliasTarget
+    shared: AliasTarget  # differs from ``regional`` for the API; a load balancer has one target
+    # Role of this stack in the shared name: alone is a plain record; a standby without failover has no record.
+    failover_role: Literal["alone", "PRIMARY", "SECONDARY", "none"] = "alone"
     ipv6: bool = True
-    tell: Audience | None = None  # who hears of it when the regional name cannot be reached
+    notify: AlarmTopics | None = None  # notified if Route 53 cannot reach the regional name
 
 
 class PublicName(ComponentResource):
-    """``<what>-<region>.<domain>`` and ``<what>.<domain>``, both by alias records."""
+    """Alias records ``<label>-<region>.<domain>`` and ``<label>.<domain>``, with a health check and an alarm."""
 
     health_check_id: Output[str]
     alarm_arn: Output[str]
@@ -53,57 +54,57 @@ class PublicName(ComponentResource):
     def __init__(self, name: str, args: PublicNameArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:PublicName", name, opts=opts)
         self._name, self._args = name, args
-        checked = args.dns.regional(args.what)
+        fqdn = args.dns.regional_name(args.label)
         check = aws.route53.HealthCheck(
             f"{name}-check",
             type="HTTPS",
-            fqdn=checked,
+            fqdn=fqdn,
             port=443,
             resource_path=args.health_path,
             enable_sni=True,
             request_interval=30,
             failure_threshold=3,
             measure_latency=False,
-            tags=args.place.tags("front", DataClass.NONE, f"{args.what}-{args.place.region}"),
-            # Else the old name would fail over at once on a new one that does not answer yet.
+            tags=args.context.tags("front", DataClass.NONE, f"{args.label}-{args.context.region}"),
+            # With an in-place change the old name would fail over at once, because the new name does not answer yet.
             opts=ResourceOptions(parent=self, replace_on_changes=["fqdn"]),
         )
         self.health_check_id = check.id
-        self.alarm_arn = self._alarm(check, checked)
+        self.alarm_arn = self._alarm(check, fqdn)
         for family in ("A", "AAAA") if args.ipv6 else ("A",):
-            self._record(f"{name}-regional-{family.lower()}", family, checked, args.regional)
+            self._record(f"{name}-regional-{family.lower()}", family, fqdn, args.regional)
             self._shared_record(family)
         self.register_outputs({"health_check_id": self.health_check_id})
 
     def _shared_record(self, family: str) -> None:
         args = self._args
-        if args.part == "none":
+        if args.failover_role == "none":
             return
-        name, shared = f"{self._name}-shared-{family.lower()}", args.dns.shared(args.what)
-        self._record(name, family, shared, args.shared, fails_over=args.part != "alone")
+        name, shared = f"{self._name}-shared-{family.lower()}", args.dns.shared_name(args.label)
+        self._record(name, family, shared, args.shared, fails_over=args.failover_role != "alone")
 
-    def _record(self, name: str, family: str, record: str, target: Target, *, fails_over: bool = False) -> None:
-        part = self._args.part
+    def _record(self, name: str, family: str, record: str, target: AliasTarget, *, fails_over: bool = False) -> None:
+        failover_role = self._args.failover_role
         aws.route53.Record(
             name,
             zone_id=self._args.dns.zone_id,
             name=record,
             type=family,
             aliases=[{"name": target.name, "zone_id": target.zone_id, "evaluate_target_health": True}],
-            set_identifier=part.lower() if fails_over else None,
-            failover_routing_policies=[{"type": part}] if fails_over else None,
+            set_identifier=failover_role.lower() if fails_over else None,
+            failover_routing_policies=[{"type": failover_role}] if fails_over else None,
             health_check_id=self.health_check_id if fails_over else None,
-            # The old one goes last: failing over or not is changed in place, both at one stroke, and another name waits
-            # for its certificate, perhaps for an hour.
+            # Default order, new record first: a changed failover role updates the record in place, and a new name waits
+            # for its certificate, possibly for an hour.
             opts=ResourceOptions(parent=self),
         )
 
-    def _alarm(self, check: aws.route53.HealthCheck, checked: str) -> Output[str]:
-        place, told = self._args.place, self._args.tell
+    def _alarm(self, check: aws.route53.HealthCheck, fqdn: str) -> Output[str]:
+        context, notified = self._args.context, self._args.notify
         alarm = aws.cloudwatch.MetricAlarm(
             f"{self._name}-unhealthy",
-            name=place.named(f"{self._args.what}-{place.region}-unhealthy"),
-            alarm_description=f"Route 53 cannot reach https://{checked}{self._args.health_path}",
+            name=context.physical_name(f"{self._args.label}-{context.region}-unhealthy"),
+            alarm_description=f"Route 53 cannot reach https://{fqdn}{self._args.health_path}",
             namespace="AWS/Route53",
             metric_name="HealthCheckStatus",
             dimensions={"HealthCheckId": check.id},
@@ -111,12 +112,12 @@ class PublicName(ComponentResource):
             comparison_operator="LessThanThreshold",
             threshold=1,
             period=60,
-            evaluation_periods=1,  # the check has counted three failures by then
+            evaluation_periods=1,  # the health check has already counted three failures
             treat_missing_data="breaching",
-            region=GLOBAL_REGION,  # Route 53 has its metrics nowhere else
-            alarm_actions=told.topics if told else None,
-            ok_actions=told.topics if told else None,
-            tags=place.tags("front", DataClass.NONE, f"{self._args.what}-unhealthy"),
-            opts=ResourceOptions(parent=self, depends_on=told.door if told else None),
+            region=GLOBAL_REGION,  # the only region with Route 53 metrics
+            alarm_actions=notified.topics if notified else None,
+            ok_actions=notified.topics if notified else None,
+            tags=context.tags("front", DataClass.NONE, f"{self._args.label}-unhealthy"),
+            opts=ResourceOptions(parent=self, depends_on=notified.resource_policy if notified else None),
         )
         return alarm.arn

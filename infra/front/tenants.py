@@ -1,8 +1,8 @@
-"""Tenants: a role for one tenant at a time. What it may touch follows from the tag that its session carries.
+"""Role of the application for one tenant at a time; the session tag ``tenant`` limits the rights.
 
-The application takes the role with the tag ``tenant``, and works with the session's credentials: a request for another
-tenant's object is refused by IAM, whatever the application's code has mixed up. Rows are kept apart by row-level
-security, see infrafabric/recorder/migrations/0002_tenants.sql.
+The application assumes the role with the session tag, and works with the session's credentials. IAM then denies access
+to another tenant's objects, even if the application's code confuses tenants. Row-level security separates database
+rows, see infrafabric/recorder/migrations/0002_tenants.sql.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pulumi import ComponentResource, Output, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
@@ -21,12 +21,12 @@ TAG = "tenant"
 
 @dataclass(frozen=True, kw_only=True)
 class TenantsArgs:
-    base: Base
-    taken_by: Role
+    foundation: Foundation
+    application_role: Role
 
 
 class Tenants(ComponentResource):
-    """The role, and the right of ``taken_by`` to take it for one tenant."""
+    """IAM role for one tenant at a time, and the application's right to assume the role."""
 
     role_arn: Output[str]
 
@@ -36,10 +36,10 @@ class Tenants(ComponentResource):
             {
                 "Sid": "OneTenantAtATime",
                 "Effect": "Allow",
-                "Principal": {"AWS": args.taken_by.arn},
+                "Principal": {"AWS": args.application_role.arn},
                 "Action": ["sts:AssumeRole", "sts:TagSession"],
-                # Without the tag the prefix would be empty; with a slash in it, a place within another tenant's. STS
-                # itself takes no wildcard in a tag.
+                # A missing tag would give an empty prefix; a slash in the tag would give a path inside another tenant's
+                # prefix. STS itself refuses wildcards in a tag.
                 "Condition": {
                     "StringLike": {f"aws:RequestTag/{TAG}": "?*"},
                     "StringNotLike": {f"aws:RequestTag/{TAG}": "*/*"},
@@ -47,10 +47,10 @@ class Tenants(ComponentResource):
                 },
             }
         )
-        tags = args.base.place.tags("front", DataClass.NONE, "tenant")
+        tags = args.foundation.context.tags("front", DataClass.NONE, "tenant")
         role = Role(name, tags, ResourceOptions(parent=self), trust=trust)
-        args.base.storage.grant_own_tenant(role)
-        role.settle()
-        args.taken_by.allow("BecomeOneTenant", "sts:AssumeRole", "sts:TagSession", on=role.arn)
+        args.foundation.storage.grant_own_tenant(role)
+        role.write_policy()
+        args.application_role.allow("BecomeOneTenant", "sts:AssumeRole", "sts:TagSession", on=role.arn)
         self.role_arn = role.arn
         self.register_outputs({"role_arn": self.role_arn})

@@ -1,5 +1,7 @@
-"""What an instance does at its first start, and the placeholder that it runs until something is released: as text and
-bytes that are the same for the same settings."""
+"""User data of the application's instances, and the placeholder application, which runs until the first release.
+
+The same settings give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,22 @@ from pathlib import Path
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _GAP = re.compile(r"@[A-Z0-9_]+@")
-LONGEST = 16_384  # bytes before base64, EC2's limit
+LONGEST = 16_384  # EC2's limit in bytes, before base64
 
 
 def render(*, region: str, bucket: str, key: str, sha256: str, environment: Mapping[str, str], over_ipv6: bool) -> str:
-    """The instance's script in base64.
+    """Return the instance's start script in base64.
 
     Args:
-        over_ipv6: Systems Manager is reached by its names for IPv6.
+        over_ipv6: use the IPv6 endpoints of Systems Manager.
 
     Raises:
-        ValueError: a value would break out of its line, or the script is longer than EC2 takes.
+        ValueError: a value contains a character that would break out of its line, or the script exceeds EC2's limit.
     """
     lines = [f"{name}={value}" for name, value in sorted(environment.items())]
     odd = [line for line in (*lines, region, bucket, key, sha256) if re.search(r"['\"\\\s$`@]", line)]
     if odd:
-        raise ValueError(f"user data cannot hold {odd[0]!r}: no quotes, spaces, backslashes, dollars or at-signs")
+        raise ValueError(f"user data cannot contain {odd[0]!r}: no quotes, spaces, backslashes, dollars or at-signs")
     session_manager = _fill("session_manager.sh", REGION=region) if over_ipv6 else ""
     script = _fill(
         "app_user_data.sh",
@@ -41,7 +43,9 @@ def render(*, region: str, bucket: str, key: str, sha256: str, environment: Mapp
         SESSION_MANAGER=session_manager,
     )
     if len(script.encode()) > LONGEST:
-        raise ValueError(f"user data is {len(script.encode())} bytes: EC2 takes {LONGEST}")
+        raise ValueError(
+            f"user data has {len(script.encode())} bytes, but EC2 allows {LONGEST}: shorten the templates or the values"
+        )
     return base64.b64encode(script.encode()).decode()
 
 
@@ -51,7 +55,10 @@ def _fill(template: str, **values: str) -> str:
 
 @cache
 def placeholder() -> bytes:
-    """A tar archive with ``run`` in it. Not compressed: compressors differ, and its digest is its name."""
+    """Return a tar archive with the executable ``run``.
+
+    The archive is not compressed, because compressors differ, and the archive's digest is part of its name.
+    """
     program = (_TEMPLATES / "placeholder_app.py").read_bytes()
     entry = tarfile.TarInfo("run")
     entry.size, entry.mode, entry.mtime = len(program), 0o755, 0
@@ -62,4 +69,5 @@ def placeholder() -> bytes:
 
 
 def placeholder_digest() -> str:
+    """Return the SHA-256 of the placeholder archive."""
     return hashlib.sha256(placeholder()).hexdigest()

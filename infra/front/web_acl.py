@@ -1,4 +1,4 @@
-"""WebAcl: what is refused before it reaches anything of ours; one for CloudFront, one for what stands in the region."""
+"""AWS WAF web ACL: one for CloudFront, one for the API and the load balancer of the region."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ from typing import Any, Literal
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.naming.context import DataClass
 
-# Rules of the common set that look into bodies. Goals and findings are prose that may quote a URL, a path or markup,
-# and are larger than 8 kB: these count, and do not block.
-_PROSE = (
+# Body rules of the common rule set, which only count here. Goals and findings are prose that may quote a URL, a path or
+# markup, and may exceed 8 kB, so blocking would refuse valid requests.
+_BODY_RULES = (
     "CrossSiteScripting_BODY",
     "EC2MetaDataSSRF_BODY",
     "GenericLFI_BODY",
     "GenericRFI_BODY",
     "SizeRestrictions_BODY",
 )
-# By AWS, in the order of their capacity: what is cheap to tell is told first.
+# AWS managed rule groups, cheapest capacity first.
 _MANAGED: Mapping[str, Sequence[str]] = {
     "AWSManagedRulesAmazonIpReputationList": (),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
-    "AWSManagedRulesCommonRuleSet": _PROSE,
+    "AWSManagedRulesCommonRuleSet": _BODY_RULES,
 }
 WINDOW_S = 300
-FORWARDED = "X-Forwarded-For"  # CloudFront says here for whom it asks
-_Part = dict[str, Any]  # of a rule
+FORWARDED = "X-Forwarded-For"  # CloudFront puts the visitor's address here
+_Statement = dict[str, Any]  # WAF rule, or part of a rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebAclArgs:
-    base: Base
-    what: str  # edge, region
+    foundation: Foundation
+    label: str  # edge, region
     scope: Literal["CLOUDFRONT", "REGIONAL"]
     rate_limit_per_ip: int  # requests in five minutes
-    behind_cloudfront: bool = False  # then an address is what CloudFront says, or all of its visitors were one
+    behind_cloudfront: bool = False  # count visitors by the forwarded address, not by CloudFront's
 
 
 class WebAcl(ComponentResource):
-    """A rate limit and AWS's managed rules, with a log of what they matched."""
+    """WAF web ACL with a rate limit, AWS managed rules, and a log of matched requests."""
 
     arn: Output[str]
 
     def __init__(self, name: str, args: WebAclArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:front:WebAcl", name, opts=opts)
         self._name, self._args = name, args
-        place = args.base.place
-        self._region = "us-east-1" if args.scope == "CLOUDFRONT" else None  # CloudFront's are made there alone
+        context = args.foundation.context
+        # AWS keeps CloudFront's web ACLs in us-east-1.
+        self._region = "us-east-1" if args.scope == "CLOUDFRONT" else None
         acl = aws.wafv2.WebAcl(
             f"{name}-acl",
-            name=place.named(args.what),
-            description=f"InfraFabric {place.stack}",
+            name=context.physical_name(args.label),
+            description=f"InfraFabric {context.stack}",
             scope=args.scope,
             default_action={"allow": {}},
             rules=self._rules(),
-            visibility_config=self._seen_as(place.named(args.what)),
+            visibility_config=self._visibility(context.physical_name(args.label)),
             region=self._region,
             tags=self._tags(),
             opts=ResourceOptions(parent=self),
@@ -69,7 +70,7 @@ class WebAcl(ComponentResource):
         self.register_outputs({"arn": self.arn})
 
     def protect(self, name: str, resource_arn: Input[str], parent: Resource) -> None:
-        """Stand before a load balancer or a stage; a distribution names its ACL itself."""
+        """Associate the web ACL with a load balancer or an API stage; a distribution names its web ACL itself."""
         aws.wafv2.WebAclAssociation(
             name,
             resource_arn=resource_arn,
@@ -78,63 +79,67 @@ class WebAcl(ComponentResource):
         )
 
     def _rules(self) -> list[Any]:
-        limits = [self._visitors(), self._direct()] if self._args.behind_cloudfront else [self._limit("rate", {})]
+        limits = (
+            [self._forwarded_limit(), self._direct_limit()]
+            if self._args.behind_cloudfront
+            else [self._limit("rate", {})]
+        )
         managed = [self._managed(group, counted) for group, counted in _MANAGED.items()]
         return [{**rule, "priority": priority} for priority, rule in enumerate([*limits, *managed])]
 
-    def _visitors(self) -> _Part:
-        """By the address that CloudFront says. WAF leaves out what does not have the header at all."""
+    def _forwarded_limit(self) -> _Statement:
+        """Return the rate limit by forwarded address; WAF ignores requests without the header."""
         forwarded = {"header_name": FORWARDED, "fallback_behavior": "MATCH"}
         return self._limit("rate", {"aggregate_key_type": "FORWARDED_IP", "forwarded_ip_config": forwarded})
 
-    def _direct(self) -> _Part:
-        """Who comes past CloudFront, as clients of the API do: nobody has put the header there for them."""
-        said: _Part = {
+    def _direct_limit(self) -> _Statement:
+        """Return the rate limit for requests without the header: API clients that bypass CloudFront."""
+        has_header: _Statement = {
             "field_to_match": {"single_header": {"name": FORWARDED.lower()}},
             "comparison_operator": "GT",
             "size": 0,
             "text_transformations": [{"priority": 0, "type": "NONE"}],
         }
-        unsaid = {"not_statement": {"statement": {"size_constraint_statement": said}}}
-        return self._limit("rate-direct", {"scope_down_statement": unsaid})
+        lacks_header = {"not_statement": {"statement": {"size_constraint_statement": has_header}}}
+        return self._limit("rate-direct", {"scope_down_statement": lacks_header})
 
-    def _limit(self, name: str, how: _Part) -> _Part:
+    def _limit(self, name: str, options: _Statement) -> _Statement:
         limit = {"limit": self._args.rate_limit_per_ip, "aggregate_key_type": "IP", "evaluation_window_sec": WINDOW_S}
         return {
             "name": name,
             "action": {"block": {}},
-            "statement": {"rate_based_statement": {**limit, **how}},
-            "visibility_config": self._seen_as(name),
+            "statement": {"rate_based_statement": {**limit, **options}},
+            "visibility_config": self._visibility(name),
         }
 
-    def _managed(self, group: str, counted: Sequence[str]) -> _Part:
-        statement: _Part = {"name": group, "vendor_name": "AWS"}
+    def _managed(self, group: str, counted: Sequence[str]) -> _Statement:
+        statement: _Statement = {"name": group, "vendor_name": "AWS"}
         if counted:
             statement["rule_action_overrides"] = [{"name": rule, "action_to_use": {"count": {}}} for rule in counted]
         return {
             "name": group,
             "override_action": {"none": {}},
             "statement": {"managed_rule_group_statement": statement},
-            "visibility_config": self._seen_as(group),
+            "visibility_config": self._visibility(group),
         }
 
-    def _seen_as(self, metric: str) -> Any:
+    def _visibility(self, metric: str) -> Any:
         return {"cloudwatch_metrics_enabled": True, "metric_name": metric, "sampled_requests_enabled": True}
 
     def _log(self) -> None:
-        base, child = self._args.base, ResourceOptions(parent=self)
+        foundation, child = self._args.foundation, ResourceOptions(parent=self)
         group = aws.cloudwatch.LogGroup(
             f"{self._name}-logs",
-            name=f"aws-waf-logs-{base.place.named(self._args.what)}",  # WAF takes no other prefix
-            retention_in_days=base.log_retention_days,
-            kms_key_id=base.keys.arn_in(self._region or base.place.region),
+            name=f"aws-waf-logs-{foundation.context.physical_name(self._args.label)}",  # WAF requires this prefix
+            retention_in_days=foundation.log_retention_days,
+            kms_key_id=foundation.keys.data_arn_in(self._region or foundation.context.region),
             region=self._region,
             tags=self._tags(),
             opts=child,
         )
         allowed = aws.cloudwatch.LogResourcePolicy(
             f"{self._name}-logs-policy",
-            policy_name=base.place.named(f"waf-{self._args.what}"),
+            policy_name=foundation.context.physical_name(f"waf-{self._args.label}"),
             policy_document=policies.document(self._delivery(group)),
             region=self._region,
             opts=child,
@@ -151,9 +156,9 @@ class WebAcl(ComponentResource):
         )
 
     def _delivery(self, group: aws.cloudwatch.LogGroup) -> policies.Statement:
-        place = self._args.base.place
-        region = self._region or place.region
-        ours = place.account_id.apply(lambda account: f"arn:{place.partition}:logs:{region}:{account}:*")
+        context = self._args.foundation.context
+        region = self._region or context.region
+        log_groups = context.account_id.apply(lambda account: f"arn:{context.partition}:logs:{region}:{account}:*")
         return {
             "Sid": "LogsOfOurAcl",
             "Effect": "Allow",
@@ -161,10 +166,10 @@ class WebAcl(ComponentResource):
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "Resource": Output.concat(group.arn, ":*"),
             "Condition": {
-                "StringEquals": {"aws:SourceAccount": place.account_id},
-                "ArnLike": {"aws:SourceArn": ours},
+                "StringEquals": {"aws:SourceAccount": context.account_id},
+                "ArnLike": {"aws:SourceArn": log_groups},
             },
         }
 
     def _tags(self) -> dict[str, str]:
-        return self._args.base.place.tags("front", DataClass.INTERNAL, self._args.what)
+        return self._args.foundation.context.tags("front", DataClass.INTERNAL, self._args.label)

@@ -1,8 +1,8 @@
-"""The program's graph without an engine: what a stack would declare, captured once and read by whoever needs it.
+"""Graph of a stack without a Pulumi engine: all declared resources, captured once.
 
-Tests, cost, policy, validation and diagrams look at the same thing: the real program, run to its end under mocks.
+Tests, cost, policy, validation and diagrams read the same graph: the real program, run to its end under mocks.
 """
 
-from infra.graph.capture import Graph, Recorder, Resource, capture, run
+from infra.graph.capture import Graph, Resource, capture
 
-__all__ = ["Graph", "Recorder", "Resource", "capture", "run"]
+__all__ = ["Graph", "Resource", "capture"]

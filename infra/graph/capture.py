@@ -1,4 +1,4 @@
-"""Runs the program under mocks to its end, and keeps what it declared: inputs, options and exports."""
+"""Run the program under Pulumi mocks, and record the inputs, options and exports that the program declares."""
 
 from __future__ import annotations
 
@@ -17,124 +17,134 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from infra.graph import answers
+from infra.graph import mock_outputs
 from infra.settings import stackfile
 
 PROJECT = "infrafabric"
-# Secrets of a graph that is only looked at: nothing is deployed with them.
-PRETENDED = {"infrafabric:databasePassword": "correct-horse-battery", "infrafabric:anthropicApiKey": "sk-ant-hidden"}
+# Secrets for a graph that is never deployed.
+PLACEHOLDER_SECRETS = {
+    "infrafabric:databasePassword": "correct-horse-battery",
+    "infrafabric:anthropicApiKey": "sk-ant-hidden",
+}
 _SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105  key of Pulumi's signature in a wrapped value
-_AT_ONCE = 32  # resources registered side by side: most of the time is spent waiting for one another
+_THREADS = 32  # concurrent registrations, which mostly wait for each other
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One resource, or component, as it was declared."""
+    """Resource or component, as the program declared it."""
 
     type: str  # aws:sqs/queue:Queue
-    name: str  # logical
+    name: str  # logical name
     urn: str
-    id: str  # as AWS would name it
+    id: str  # mock of the provider's id
     parent: str  # URN; "" for the stack
     custom: bool  # False: a component
-    inputs: Mapping[str, Any]  # secrets in clear
-    secret: frozenset[str]  # inputs that are secret as a whole
+    inputs: Mapping[str, Any]  # secrets in plain text
+    secret: frozenset[str]  # names of secret inputs
     outputs: Mapping[str, Any]
     protect: bool
     aliases: tuple[str, ...]
     depends_on: frozenset[str]  # URNs
-    by_property: Mapping[str, frozenset[str]]  # input → URNs of what it was made from
+    by_property: Mapping[str, frozenset[str]]  # input → URNs of the resources it was computed from
     provider: str
 
     @property
     def service(self) -> str:
-        """``sqs`` of ``aws:sqs/queue:Queue``."""
+        """AWS service, such as ``sqs`` of ``aws:sqs/queue:Queue``."""
         return self.type.split(":")[1].split("/", maxsplit=1)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Everything that a stack declares."""
+    """Resources and exports of a stack."""
 
     stack: str
-    resources: tuple[Resource, ...]  # by logical name
+    resources: tuple[Resource, ...]  # sorted by logical name
     exports: Mapping[str, Any]
 
     def of(self, type_: str) -> dict[str, Resource]:
-        """By logical name, the resources of ``sqs/queue:Queue`` and the like."""
+        """Return the resources of an AWS type such as ``sqs/queue:Queue``, by logical name."""
         return {r.name: r for r in self.resources if r.type == f"aws:{type_}"}
 
     @property
     def custom(self) -> Iterator[Resource]:
-        """What is AWS's: neither components nor providers."""
+        """AWS resources, without components and providers."""
         return (r for r in self.resources if r.type.startswith("aws:"))
 
 
 @dataclass
-class Recorder(Mocks):
-    """The mocks, and what they were told. ``region`` is where outputs say that things are."""
+class GraphRecorder(Mocks):
+    """Pulumi mocks that record every declared resource; ``region`` is the region of mock outputs."""
 
     region: str = "us-east-1"
-    preview: bool = False  # as in the first preview: what is only declared has no id and no outputs yet
+    preview: bool = False  # as in a first preview: resources have neither ids nor outputs
     stacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # exports of other stacks, by full name
     inputs: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # type → logical name → inputs
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)  # by logical name, with secrets still wrapped
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by type and logical name
-    ids: dict[tuple[str, str], str] = field(default_factory=dict)  # likewise
-    secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)  # inputs that are, likewise
+    ids: dict[tuple[str, str], str] = field(default_factory=dict)  # by type and logical name
+    # Names of secret inputs, by type and logical name.
+    secret: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)  # by logical name: parent, protect, aliases, dependencies
-    # By type and logical name: a component and a part of it may share a name.
-    registered: dict[tuple[str, str], tuple[Any, str]] = field(default_factory=dict)  # what was asked for, and its URN
+    # By type and logical name, because a component and its child may share a name.
+    registered: dict[tuple[str, str], tuple[Any, str]] = field(default_factory=dict)  # request and URN
     exports: dict[str, Any] = field(default_factory=dict)
     secret_exports: set[str] = field(default_factory=set)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Record a resource; return its id and its mock outputs."""
         if args.typ == "pulumi:pulumi:StackReference":
             known = dict(self.stacks.get(args.inputs["name"], {}))
             return args.inputs["name"], {"name": args.inputs["name"], "outputs": known, "secretOutputNames": []}
-        plain = unwrapped(args.inputs)
+        plain = unwrap_secrets(args.inputs)
         if args.name in self.inputs.get(args.typ, {}):
             raise ValueError(f"{args.typ} {args.name} was declared twice")
         self.inputs.setdefault(args.typ, {})[args.name] = plain
         self.raw[args.name] = args.inputs
         key = args.typ, args.name
         self.secret[key] = frozenset(name for name, value in args.inputs.items() if is_secret(value))
-        self.ids[key], self.outputs[key] = answers.made(*key, plain, plain.get("region") or self.region)
+        self.ids[key], self.outputs[key] = mock_outputs.resource_outputs(
+            *key, plain, plain.get("region") or self.region
+        )
         return ("", args.inputs) if self.preview else (self.ids[key], self.outputs[key])
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        return answers.invoked(args.token, args.args), []
+        """Return the mock outputs of an invoke."""
+        return mock_outputs.invoke_outputs(args.token, args.args), []
 
     def graph(self, stack: str) -> Graph:
-        """What was recorded, as one value."""
-        found = (self._resource(type_, name) for type_, named in self.inputs.items() for name in named)
-        in_order = tuple(sorted(found, key=lambda resource: (resource.name, resource.type)))
+        """Return everything recorded as a graph."""
+        resources = (self._resource(type_, name) for type_, named in self.inputs.items() for name in named)
+        in_order = tuple(sorted(resources, key=lambda resource: (resource.name, resource.type)))
         return Graph(stack=stack, resources=in_order, exports=dict(self.exports))
 
     def _resource(self, type_: str, name: str) -> Resource:
-        asked, urn = self.registered[type_, name]
+        request, urn = self.registered[type_, name]
         return Resource(
             type=type_,
             name=name,
             urn=urn,
             id=self.ids[type_, name],
-            parent=asked.parent,
-            custom=asked.custom,
+            parent=request.parent,
+            custom=request.custom,
             inputs=self.inputs[type_][name],
             secret=self.secret[type_, name],
             outputs=self.outputs[type_, name],
-            protect=asked.protect,
-            aliases=tuple(alias.spec.name or alias.urn for alias in asked.aliases),
-            depends_on=frozenset(asked.dependencies),
-            by_property={key: frozenset(value.urns) for key, value in asked.propertyDependencies.items() if value.urns},
-            provider=asked.provider,
+            protect=request.protect,
+            aliases=tuple(alias.spec.name or alias.urn for alias in request.aliases),
+            depends_on=frozenset(request.dependencies),
+            by_property={
+                key: frozenset(value.urns) for key, value in request.propertyDependencies.items() if value.urns
+            },
+            provider=request.provider,
         )
 
 
-class _Monitor(MockMonitor):
-    """Records what mocks are not told: the options."""
+class _OptionsMonitor(MockMonitor):
+    """Mock monitor that records resource options, which Pulumi does not pass to mocks."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: GraphRecorder) -> None:
         super().__init__(recorder)
         self._recorder = recorder
 
@@ -146,20 +156,25 @@ class _Monitor(MockMonitor):
 
 
 def run(
-    program: Callable[[], Any], into: Recorder, *, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+    program: Callable[[], Any],
+    into: GraphRecorder,
+    *,
+    stack: str,
+    config: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> None:
-    """Run ``program`` to its end, all applies included; raises what any of it raised."""
-    with uncollected(), _unlocated():
+    """Run ``program`` to its end, including all applies; raise the first error of any apply."""
+    with uncollected(), _without_source_positions():
         _run(program, into, stack, config, secrets)
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No cyclic garbage collection meanwhile: it goes through all that a program has made, again and again, and takes
-    half of the time (prod in a fresh process: 7.4 and 4.8 s).
+    """Disable cyclic garbage collection in the block; afterwards all objects count as old.
 
-    What was made then counts as old: or the first collection afterwards would go through all of it at once (0.4 s).
-    A later one of the oldest generation finds what of it is garbage.
+    The collector would traverse all objects of a program repeatedly, which takes half of the time (prod in a fresh
+    process: 7.4 and 4.8 s). Counted as young, the objects would all be traversed by the next collection (0.4 s); a
+    later collection of the oldest generation frees the garbage among them.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -173,9 +188,12 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _unlocated() -> Iterator[None]:
-    """Pulumi looks up which line declares a resource, up the whole stack of calls, for an engine's messages. Nobody
-    reads them here, and it is a tenth of the time."""
+def _without_source_positions() -> Iterator[None]:
+    """Disable Pulumi's source positions in the block.
+
+    Pulumi looks up the declaring line of each resource in the call stack, for messages of the engine. Without an engine
+    nothing reads the positions, and the lookup takes a tenth of the time.
+    """
     limit = getattr(sys, "tracebacklimit", None)
     sys.tracebacklimit = 1
     try:
@@ -188,17 +206,21 @@ def _unlocated() -> Iterator[None]:
 
 
 def _run(
-    program: Callable[[], Any], into: Recorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
+    program: Callable[[], Any], into: GraphRecorder, stack: str, config: Mapping[str, str], secrets: Mapping[str, str]
 ) -> None:
-    loop = asyncio.new_event_loop()  # before the mocks: they keep the loop that they find
+    loop = asyncio.new_event_loop()  # before set_mocks(), which keeps the current loop
     asyncio.set_event_loop(loop)
-    loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS))
     try:
-        set_root_resource(cast(Any, None))  # each run has a stack of its own to export from
+        set_root_resource(cast(Any, None))  # each run needs its own root stack for exports
         pulumi.runtime.set_mocks(
-            into, project=PROJECT, stack=stack, preview=into.preview, monitor=_Monitor(into),
+            into,
+            project=PROJECT,
+            stack=stack,
+            preview=into.preview,
+            monitor=_OptionsMonitor(into),
             organization="organization",
-        )  # fmt: skip
+        )
         pulumi.runtime.set_all_config({**config, **secrets}, secret_keys=list(secrets))
         loop.run_until_complete(run_pulumi_func(lambda: _in_stack(program, into)))
     finally:
@@ -208,19 +230,20 @@ def _run(
 
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:
-    """After a failure: let go of the resources that waited for the one that failed, without a word for each."""
-    loop.set_exception_handler(lambda *_: None)  # what failed has been raised; its futures need not say it once more
+    """Cancel all tasks that wait for a failed resource, without an error message for each task."""
+    # The failure has been raised already; its futures must not report it again.
+    loop.set_exception_handler(lambda *_: None)
     waiting = asyncio.all_tasks(loop)
     for task in waiting:
         task.cancel()
     if waiting:
         loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-    # Or the next program in this process would meet what this one left.
+    # Otherwise the next program in this process would find the remaining calls and outputs.
     _get_rpc_manager().clear()
     SETTINGS.outputs.clear()  # pyright: ignore[reportAttributeAccessIssue]  a property over a context variable
 
 
-async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:
+async def _in_stack(program: Callable[[], Any], recorder: GraphRecorder) -> None:
     program()
     root = get_root_resource()
     assert isinstance(root, Stack)
@@ -231,17 +254,17 @@ async def _in_stack(program: Callable[[], Any], recorder: Recorder) -> None:
             recorder.secret_exports.add(name)
 
 
-def fill(
-    recorder: Recorder,
+def record_stack(
+    recorder: GraphRecorder,
     stack: str,
     changes: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Run the whole program of ``Pulumi.<stack>.yaml`` into ``recorder``, with settings changed by dotted path.
 
     Args:
-        stacks: exports of other stacks by full name; None: a standby's primary is captured first, for its exports.
+        stacks: exports of other stacks by full name; None captures a standby's primary first, for its exports.
     """
     from infra import program  # noqa: PLC0415  the provider takes a second to import
 
@@ -264,29 +287,29 @@ def capture(
     stack: str,
     changes: Mapping[str, Any] | None = None,
     *,
-    secrets: Mapping[str, str] = PRETENDED,
+    secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Graph:
-    """The graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``fill``.
+    """Return the graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``record_stack``.
 
     Raises:
-        FileNotFoundError: there is no such stack file.
+        FileNotFoundError: the stack file is missing.
         pulumi.RunError: the settings do not describe a stack.
     """
-    recorder = Recorder()
-    fill(recorder, stack, changes, secrets, stacks)
+    recorder = GraphRecorder()
+    record_stack(recorder, stack, changes, secrets, stacks)
     return recorder.graph(stack)
 
 
 def is_secret(value: Any) -> bool:
-    """Whether Pulumi has wrapped ``value`` as a secret."""
+    """Return True if ``value`` is wrapped as a Pulumi secret."""
     return isinstance(value, dict) and _SECRET_MARK in value
 
 
-def unwrapped(value: Any) -> Any:
-    """``value`` with Pulumi's wrapping of secrets taken off, at any depth."""
+def unwrap_secrets(value: Any) -> Any:
+    """Return ``value`` with every secret replaced by its plain value, at any depth."""
     if is_secret(value):
-        return unwrapped(value["value"])
+        return unwrap_secrets(value["value"])
     if isinstance(value, dict):
-        return {key: unwrapped(inner) for key, inner in value.items()}
-    return [unwrapped(inner) for inner in value] if isinstance(value, list) else value
+        return {key: unwrap_secrets(inner) for key, inner in value.items()}
+    return [unwrap_secrets(inner) for inner in value] if isinstance(value, list) else value

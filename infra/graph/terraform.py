@@ -1,7 +1,8 @@
-"""A graph as a Terraform plan (``terraform show -json``), which is what scanners of infrastructure read.
+"""Export of a graph as a Terraform plan (``terraform show -json``), the input format of infrastructure scanners.
 
-pulumi-aws is made from Terraform's provider, so its names translate back: mostly by rule, the rest by the tables here.
-The plan is flat: a scanner connects resources within a module, and our logical names carry their component anyway.
+pulumi-aws is generated from Terraform's AWS provider, so names translate back: most by rule, the others by the tables
+in this module. The plan is flat, because scanners connect resources within one module, and our logical names already
+carry the component.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from infra.graph.capture import Graph, Resource
 
-# What Terraform calls a Pulumi module, where it differs.
+# Terraform prefixes of Pulumi modules with another name.
 _MODULES = {
     "apigateway": "api_gateway_",
     "cfg": "config_",
@@ -28,7 +29,7 @@ _TYPES = {
     "s3/bucketReplicationConfig:BucketReplicationConfig": "aws_s3_bucket_replication_configuration",
     "sqs/redriveAllowPolicy:RedriveAllowPolicy": "aws_sqs_queue_redrive_allow_policy",
 }
-# What Terraform calls a property, where it differs: by type, then by our name in snake_case.
+# Terraform names of properties with another name: by type, then by Pulumi's name in snake_case.
 _PROPERTIES = {
     "aws_api_gateway_base_path_mapping": {"rest_api": "api_id"},
     "aws_autoscaling_group": {"tags": "tag", "vpc_zone_identifiers": "vpc_zone_identifier"},
@@ -40,7 +41,7 @@ _PROPERTIES = {
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
 }
 _EVERYWHERE = {"deployment": "deployment_id", "rest_api": "rest_api_id"}
-# A list of blocks is plural for Pulumi and singular for Terraform, but for these.
+# Lists of blocks are plural in Pulumi and singular in Terraform, except these.
 _SAME_IN_BOTH = {
     "api_stages",
     "block_device_mappings",
@@ -50,7 +51,7 @@ _SAME_IN_BOTH = {
     "redacted_fields",
     "tag_specifications",
 }
-# Tables of a user's own keys: attributes, not blocks, and nothing in them is a name to translate.
+# Maps with user-defined keys: attributes, not blocks, and their keys are not translated.
 _TABLES = {
     "dimensions",
     "request_models",
@@ -66,15 +67,15 @@ _TABLES = {
 
 
 def plan(graph: Graph, region: str) -> dict[str, Any]:
-    """What ``terraform show -json`` would print of a plan that creates all of ``graph``."""
+    """Return the JSON of ``terraform show -json`` for a plan that creates every resource of ``graph``."""
     resources = list(graph.custom)
     addresses = {resource.urn: address(resource) for resource in resources}
-    written = [_planned(resource, addresses) for resource in resources]
+    planned = [_planned(resource, addresses) for resource in resources]
     return {
         "format_version": "1.2",
         "terraform_version": "1.13.0",
-        "planned_values": {"root_module": {"resources": written}},
-        "resource_changes": [_change(one) for one in written],
+        "planned_values": {"root_module": {"resources": planned}},
+        "resource_changes": [_change(one) for one in planned],
         "configuration": {
             "provider_config": {
                 "aws": {
@@ -89,12 +90,12 @@ def plan(graph: Graph, region: str) -> dict[str, Any]:
 
 
 def address(resource: Resource) -> str:
-    """``aws_sqs_queue.bus-h01-queue``: Terraform's type, our logical name."""
+    """Return Terraform's type and our logical name, such as ``aws_sqs_queue.bus-h01-queue``."""
     return f"{type_of(resource.type)}.{resource.name}"
 
 
 def type_of(token: str) -> str:
-    """``aws_sqs_queue`` of ``aws:sqs/queue:Queue``."""
+    """Return Terraform's type of a Pulumi token: ``aws_sqs_queue`` for ``aws:sqs/queue:Queue``."""
     short = token.removeprefix("aws:")
     if short in _TYPES:
         return _TYPES[short]
@@ -103,8 +104,11 @@ def type_of(token: str) -> str:
 
 
 def values(resource: Resource, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """The inputs as Terraform's arguments; None where the value is another resource's, as in a plan before the first
-    apply: what connects the two is in the configuration's references."""
+    """Return the inputs as Terraform arguments.
+
+    An argument computed from another resource is None, as in a plan before the first apply; the configuration's
+    references connect the two resources.
+    """
     type_ = type_of(resource.type)
     return {
         property_of(type_, key, value): _unknown(value)
@@ -115,7 +119,7 @@ def values(resource: Resource, addresses: Mapping[str, str]) -> dict[str, Any]:
 
 
 def property_of(type_: str, key: str, value: Any) -> str:
-    """Terraform's name of the property ``key`` of the type ``type_``."""
+    """Return Terraform's name of the property ``key`` of ``type_``."""
     name = _snake(key)
     return _PROPERTIES.get(type_, {}).get(name) or _EVERYWHERE.get(name) or _inner(name, value)
 
@@ -123,9 +127,9 @@ def property_of(type_: str, key: str, value: Any) -> str:
 def _is_anothers(resource: Resource, key: str, addresses: Mapping[str, str]) -> bool:
     value = resource.inputs[key]
     if not addresses.keys() & resource.by_property.get(key, frozenset()):
-        return False  # or what it is made from is another stack's, and known
+        return False  # computed from another stack's resource, so the value is known
     if isinstance(value, str):
-        return not value.startswith(("{", "["))  # a document is known but for some names in it: worth a look
+        return not value.startswith(("{", "["))  # most of a policy document is known, and worth a scan
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
@@ -134,13 +138,13 @@ def _unknown(value: Any) -> Any:
 
 
 def _translated(key: str, value: Any) -> Any:
-    """Blocks become lists of blocks, with Terraform's names in them."""
+    """Return a value with blocks as lists of blocks, and Terraform's names inside."""
     if isinstance(value, Mapping):
         return dict(value) if _snake(key) in _TABLES else [_block(value)]
     if isinstance(value, list):
         return [_block(one) if isinstance(one, Mapping) else _translated(key, one) for one in value]
     if isinstance(value, float) and value.is_integer():
-        return int(value)  # every number is a float on the wire
+        return int(value)  # Pulumi transfers every number as a float
     return value if isinstance(value, str | int | float | bool | None) else str(getattr(value, "path", ""))
 
 
@@ -182,7 +186,7 @@ def _change(planned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _configured(resource: Resource, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """The resource's part of the configuration: which property was made from which other resource."""
+    """Return a resource's configuration: per property, the resources from which it was computed."""
     type_ = type_of(resource.type)
     expressions = {
         property_of(type_, key, resource.inputs[key]): {

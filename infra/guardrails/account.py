@@ -1,4 +1,4 @@
-"""AccountBaseline: what holds for everything in the account, this stack's or not."""
+"""Account-wide baseline settings, independent of the stack."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, ResourceOptions
 
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountBaselineArgs:
-    place: Place
+    context: StackContext
 
 
 class AccountBaseline(ComponentResource):
-    """Passwords of IAM users, buckets open to the world, and disks: none of them can carry tags."""
+    """IAM password policy, S3 public access block and EBS encryption for the whole account; none can carry tags."""
 
     def __init__(self, name: str, args: AccountBaselineArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:AccountBaseline", name, opts=opts)
@@ -29,14 +29,14 @@ class AccountBaseline(ComponentResource):
             require_numbers=True,
             require_symbols=True,
             allow_users_to_change_password=True,
-            hard_expiry=False,  # an expired user could not even change the password
+            hard_expiry=False,  # with a hard expiry an expired user could not change the password
             max_password_age=90,
             password_reuse_prevention=24,
             opts=child,
         )
         aws.s3.AccountPublicAccessBlock(
             f"{name}-buckets",
-            account_id=args.place.account_id,
+            account_id=args.context.account_id,
             block_public_acls=True,
             block_public_policy=True,
             ignore_public_acls=True,

@@ -1,4 +1,4 @@
-"""Backups: AWS Backup for what cannot be made again, apart from the stores and, by setting, locked."""
+"""AWS Backup for the stores, in a separate vault with an optional lock."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from infra import settings
 from infra.foundation.keys import Keys
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
-DAILY = "cron(0 5 ? * * *)"  # after RDS's own backup and maintenance windows, 03:00 to 05:00
+DAILY = "cron(0 5 ? * * *)"  # after RDS's backup and maintenance windows, 03:00 to 05:00
 MONTHLY = "cron(0 6 1 * ? *)"
-GRACE_DAYS = 3  # before a compliance lock closes for ever: AWS's least
+GRACE_DAYS = 3  # until a compliance lock becomes permanent; AWS's minimum
 _POLICIES = ("AWSBackupServiceRolePolicyForBackup", "AWSBackupServiceRolePolicyForRestores")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupsArgs:
-    place: Place
+    context: StackContext
     keys: Keys
-    settings: settings.Backup
-    resources: Mapping[str, Input[str]]  # ARNs, by what they are
+    settings: settings.BackupSettings
+    resources: Mapping[str, Input[str]]  # ARNs by label
 
 
 class Backups(ComponentResource):
-    """A vault, a plan, and what it is for."""
+    """AWS Backup vault, and a plan for the database and the sessions table."""
 
     vault_arn: Output[str]
 
     def __init__(self, name: str, args: BackupsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:Backups", name, opts=opts)
-        self._name, self._args, place = name, args, args.place
+        self._name, self._args, context = name, args, args.context
         vault = aws.backup.Vault(
             f"{name}-vault",
-            name=place.named("vault"),
+            name=context.physical_name("vault"),
             kms_key_arn=args.keys.data_arn,
-            force_destroy=not place.prod,
-            tags=place.tags("guardrails", DataClass.CONFIDENTIAL, "vault"),
-            # AWS Backup deletes no vault with backups in it, and these are for the day when all else is gone.
-            opts=ResourceOptions(parent=self, protect=place.prod, retain_on_delete=place.prod),
+            force_destroy=not context.prod,
+            tags=context.tags("guardrails", DataClass.CONFIDENTIAL, "vault"),
+            # AWS Backup deletes no vault with backups, and prod's backups must outlive the stack.
+            opts=ResourceOptions(parent=self, protect=context.prod, retain_on_delete=context.prod),
         )
         self.vault_arn = vault.arn
         self._lock(vault)
         plan = aws.backup.Plan(
             f"{name}-plan",
-            name=place.named("backups"),
+            name=context.physical_name("backups"),
             rules=[
                 _rule("daily", vault.name, DAILY, args.settings.daily_days),
                 _rule("monthly", vault.name, MONTHLY, args.settings.monthly_days),
             ],
-            tags=place.tags("guardrails", DataClass.NONE, "backups"),
+            tags=context.tags("guardrails", DataClass.NONE, "backups"),
             opts=ResourceOptions(parent=self),
         )
         role, ready = self._role()
         aws.backup.Selection(
             f"{name}-selection",
-            name=place.named("stores"),
+            name=context.physical_name("stores"),
             plan_id=plan.id,
             iam_role_arn=role.arn,
             resources=list(args.resources.values()),
@@ -69,35 +69,35 @@ class Backups(ComponentResource):
         self.register_outputs({"vault_arn": self.vault_arn})
 
     def _lock(self, vault: aws.backup.Vault) -> None:
-        wanted = self._args.settings
-        if wanted.vault_lock == "none":
+        backup_settings = self._args.settings
+        if backup_settings.vault_lock == "none":
             return
         aws.backup.VaultLockConfiguration(
             f"{self._name}-lock",
             backup_vault_name=vault.name,
-            min_retention_days=wanted.daily_days,
-            max_retention_days=wanted.monthly_days,
-            changeable_for_days=GRACE_DAYS if wanted.vault_lock == "compliance" else None,
-            # A vault has one lock, and any change makes another: were the old one deleted last, it would take the new
-            # one along.
+            min_retention_days=backup_settings.daily_days,
+            max_retention_days=backup_settings.monthly_days,
+            changeable_for_days=GRACE_DAYS if backup_settings.vault_lock == "compliance" else None,
+            # A vault has one lock, and every change replaces the lock. Deleted last, the old lock would remove the new
+            # lock as well.
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
 
     def _role(self) -> tuple[aws.iam.Role, list[Resource]]:
-        place, child = self._args.place, ResourceOptions(parent=self)
+        context, child = self._args.context, ResourceOptions(parent=self)
         role = aws.iam.Role(
             f"{self._name}-role",
-            name=place.named("backup"),
-            assume_role_policy=policies.assumed_by("backup.amazonaws.com"),
-            tags=place.tags("guardrails", DataClass.NONE, "backup"),
+            name=context.physical_name("backup"),
+            assume_role_policy=policies.trust_policy("backup.amazonaws.com"),
+            tags=context.tags("guardrails", DataClass.NONE, "backup"),
             opts=child,
         )
         attached = [
             aws.iam.RolePolicyAttachment(
                 f"{self._name}-{number}",
                 role=role.name,
-                # AWS's own policies: what a backup of a store takes is AWS's to know, and changes with the store.
-                policy_arn=f"arn:{place.partition}:iam::aws:policy/service-role/{policy}",
+                # AWS managed policies: the rights that a backup needs differ per store, and change over time.
+                policy_arn=f"arn:{context.partition}:iam::aws:policy/service-role/{policy}",
                 opts=child,
             )
             for number, policy in enumerate(_POLICIES, start=1)
@@ -105,9 +105,9 @@ class Backups(ComponentResource):
         return role, [*attached]
 
 
-def _rule(what: str, vault: Output[str], schedule: str, keep_days: int) -> Any:
+def _rule(label: str, vault: Output[str], schedule: str, keep_days: int) -> Any:
     return {
-        "rule_name": what,
+        "rule_name": label,
         "target_vault_name": vault,
         "schedule": schedule,
         "schedule_expression_timezone": "Etc/UTC",

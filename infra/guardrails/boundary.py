@@ -1,4 +1,4 @@
-"""Boundary: what no role of this stack may do, whatever is granted to it."""
+"""Permissions boundary: upper limit of the rights of every role of the stack, independent of grants."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions, ResourceTransformationArgs, ResourceTransformationResult
 
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 BOUNDARY = "boundary"
-# A role that can write policies can give itself, or a role it makes, everything.
+# A role that can write policies can grant everything to itself or to a new role.
 ESCALATION = (
     "iam:Add*",
     "iam:Attach*",
@@ -58,8 +58,8 @@ DISARMING = (
     "s3:PutAccountPublicAccessBlock",
     "securityhub:DisableSecurityHub",
 )
-# Served from one region for the whole world, whatever region is asked; and models, because a Bedrock inference profile
-# hands a request on to other regions of its own geography.
+# Global services, which one region serves for all regions; and model invocations, because a Bedrock inference profile
+# forwards a request to other regions of its geography.
 NOT_REGIONAL = (
     "bedrock:InvokeModel",
     "bedrock:InvokeModelWithResponseStream",
@@ -79,12 +79,15 @@ NOT_REGIONAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class BoundaryArgs:
-    place: Place
-    allowed_regions: Sequence[str]  # beside the stack's own
+    context: StackContext
+    allowed_regions: Sequence[str]  # in addition to the stack's region
 
 
 class Boundary(ComponentResource):
-    """The managed policy. It grants nothing: a role may do what is both granted to it and not denied here."""
+    """Managed policy that is the permissions boundary of every role.
+
+    The boundary grants nothing: a role may do what is granted to the role and not denied by the boundary.
+    """
 
     policy_arn: Output[str]
 
@@ -92,27 +95,30 @@ class Boundary(ComponentResource):
         super().__init__("infrafabric:security:Boundary", name, opts=opts)
         policy = aws.iam.Policy(
             f"{name}-policy",
-            name=args.place.named(BOUNDARY),
+            name=args.context.physical_name(BOUNDARY),
             description="The most that a role of this stack may do, whatever is granted to it",
-            policy=policies.document(*statements([args.place.region, *args.allowed_regions])),
-            tags=args.place.tags("guardrails", DataClass.NONE, BOUNDARY),
+            policy=policies.document(*statements([args.context.region, *args.allowed_regions])),
+            tags=args.context.tags("guardrails", DataClass.NONE, BOUNDARY),
             opts=ResourceOptions(parent=self),
         )
         self.policy_arn = policy.arn
         self.register_outputs({"policy_arn": self.policy_arn})
 
-    def bind(self, it: ResourceTransformationArgs) -> ResourceTransformationResult | None:
-        """A transformation for everything that a stack holds: no component can forget the boundary of its roles."""
-        if it.type_ != "aws:iam/role:Role":
+    def bind(self, resource: ResourceTransformationArgs) -> ResourceTransformationResult | None:
+        """Set the boundary on every role, as a resource transformation of the whole stack.
+
+        With the transformation no component can forget the boundary.
+        """
+        if resource.type_ != "aws:iam/role:Role":
             return None
-        return ResourceTransformationResult({**it.props, "permissions_boundary": self.policy_arn}, it.opts)
+        return ResourceTransformationResult({**resource.props, "permissions_boundary": self.policy_arn}, resource.opts)
 
 
 def statements(regions: Sequence[str]) -> list[policies.Statement]:
-    """The boundary's document, which allows ``regions``."""
+    """Return the statements of the boundary, which allows ``regions``."""
     elsewhere = {
         "StringNotEquals": {"aws:RequestedRegion": sorted(set(regions))},
-        "Null": {"aws:RequestedRegion": "false"},  # a request that names no region goes nowhere else
+        "Null": {"aws:RequestedRegion": "false"},  # a request without a region does not leave the region
     }
     return [
         {"Sid": "WhatIsGranted", "Effect": "Allow", "Action": "*", "Resource": "*"},

@@ -1,4 +1,4 @@
-"""GithubOidc: how GitHub Actions previews, compares and deploys this stack without a key that could leak."""
+"""GitHub Actions roles by OpenID Connect, for preview, drift detection and deployment without a stored access key."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from infra import settings
 from infra.guardrails.boundary import Boundary
-from infra.guardrails.github_rights import ISSUER, deploys, iam_arn, no_content, state_access, values_too
+from infra.guardrails.github_rights import (
+    ISSUER,
+    allow_comparing_values,
+    allow_decrypting_state,
+    allow_deployment,
+    deny_content,
+    iam_arn,
+)
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 AUDIENCE = "sts.amazonaws.com"
-SESSION_S = 7200  # an update of prod may wait an hour and more for certificates and a database
+SESSION_S = 7200  # an update of prod may wait more than an hour for certificates and a database
 
 
 @dataclass(frozen=True, kw_only=True)
 class GithubOidcArgs:
-    place: Place
-    settings: settings.GithubOidc
+    context: StackContext
+    settings: settings.GithubOidcSettings
     boundary: Boundary
-    data_key_arn: Input[str]  # with which secrets and variables are encrypted
-    primary_stack: str | None = None  # a standby's: the name of the stack whose role its instances are made as
+    data_key_arn: Input[str]  # key of secrets and environment variables
+    primary_stack: str | None = None  # standby only: stack that owns the instances' service-linked role
 
 
 class GithubOidc(ComponentResource):
-    """Three roles: a pull request may look, main may compare all that there is, an approved environment may deploy.
+    """IAM roles for GitHub Actions: preview for pull requests, drift for main, deploy for an approved environment.
 
-    None can be bounded by the stack's boundary, which forbids making roles. The deploy role is bounded differently:
-    it makes and changes only roles that carry the boundary, and not itself. Whoever widens the boundary or these roles
-    is an administrator, at their own keyboard.
+    The stack's boundary cannot apply to these roles, because the boundary forbids creating roles. The deploy role has
+    another limit: it creates and changes only roles with the boundary, and not itself. Widening the boundary or these
+    roles needs an administrator.
     """
 
     role_arns: dict[str, Output[str]]  # preview, drift, deploy
@@ -40,59 +47,65 @@ class GithubOidc(ComponentResource):
     def __init__(self, name: str, args: GithubOidcArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:GithubOidc", name, opts=opts)
         self._name, self._args = name, args
-        provider_arn = self._trusted_issuer()
-        repository, stack = args.settings.repository, args.place.stack
+        provider_arn = self._provider_arn()
+        repository, stack = args.settings.repository, args.context.stack
         preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
-        self._write("preview", preview, [*no_content(args.place), state_access(args.place)])
+        self._write_policy("preview", preview, [*deny_content(args.context), allow_decrypting_state(args.context)])
         drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
-        self._write("drift", drift, [state_access(args.place), *values_too(args.place, args.data_key_arn)])
+        self._write_policy(
+            "drift",
+            drift,
+            [allow_decrypting_state(args.context), *allow_comparing_values(args.context, args.data_key_arn)],
+        )
         deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
-        self._write("deploy", deploy, deploys(args.place, args.boundary.policy_arn, args.primary_stack))
+        self._write_policy(
+            "deploy", deploy, allow_deployment(args.context, args.boundary.policy_arn, args.primary_stack)
+        )
         self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
         self.register_outputs({"role_arns": self.role_arns})
 
-    def _trusted_issuer(self) -> Output[str]:
-        place = self._args.place
+    def _provider_arn(self) -> Output[str]:
+        context = self._args.context
         if not self._args.settings.create_provider:
-            return iam_arn(place, f"oidc-provider/{ISSUER}")
+            return iam_arn(context, f"oidc-provider/{ISSUER}")
         provider = aws.iam.OpenIdConnectProvider(
             f"{self._name}-provider",
             url=f"https://{ISSUER}",
             client_id_lists=[AUDIENCE],
-            # No thumbprints: AWS knows GitHub's certificates itself, and fills them in.
-            tags=place.tags("guardrails", DataClass.NONE, "github"),
+            # No thumbprints: AWS trusts GitHub's certificates by itself, and fills the thumbprints in.
+            tags=context.tags("guardrails", DataClass.NONE, "github"),
             opts=ResourceOptions(parent=self),
         )
         return provider.arn
 
-    def _role(self, what: str, provider_arn: Input[str], subject: str, aws_policy: str) -> aws.iam.Role:
-        place, child = self._args.place, ResourceOptions(parent=self)
-        trusted = {
+    def _role(self, label: str, provider_arn: Input[str], subject: str, aws_policy: str) -> aws.iam.Role:
+        context, child = self._args.context, ResourceOptions(parent=self)
+        trust = {
             "Effect": "Allow",
             "Principal": {"Federated": provider_arn},
             "Action": "sts:AssumeRoleWithWebIdentity",
             "Condition": {"StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": subject}},
         }
         role = aws.iam.Role(
-            f"{self._name}-{what}",
-            name=place.named(f"github-{what}"),
-            description=f"GitHub Actions of {self._args.settings.repository}: {what}",
-            assume_role_policy=policies.document(trusted),
+            f"{self._name}-{label}",
+            name=context.physical_name(f"github-{label}"),
+            description=f"GitHub Actions of {self._args.settings.repository}: {label}",
+            assume_role_policy=policies.document(trust),
             max_session_duration=SESSION_S,
-            tags=place.tags("guardrails", DataClass.NONE, f"github-{what}"),
+            tags=context.tags("guardrails", DataClass.NONE, f"github-{label}"),
             opts=child,
         )
         aws.iam.RolePolicyAttachment(
-            f"{self._name}-{what}-{aws_policy.lower()}",
+            f"{self._name}-{label}-{aws_policy.lower()}",
             role=role.name,
-            policy_arn=f"arn:{place.partition}:iam::aws:policy/{aws_policy}",
+            policy_arn=f"arn:{context.partition}:iam::aws:policy/{aws_policy}",
             opts=child,
         )
         return role
 
-    def _write(self, what: str, role: aws.iam.Role, statements: Sequence[policies.Statement]) -> Resource:
+    def _write_policy(self, label: str, role: aws.iam.Role, statements: Sequence[policies.Statement]) -> Resource:
         return aws.iam.RolePolicy(
-            f"{self._name}-{what}-policy",
+            f"{self._name}-{label}-policy",
             name="granted",
             role=role.name,
             policy=policies.document(*statements),

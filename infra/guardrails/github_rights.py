@@ -1,4 +1,4 @@
-"""What the roles of GitHub Actions may do: the statements of their policies."""
+"""Policy statements of the GitHub Actions roles."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pulumi import Input, Output
 
 from infra.foundation.keys import AUTO_SCALING, auto_scaling_role
 from infra.iam import policies
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infrafabric.operators.bootstrap import STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
-# What a deployment hands roles to.
+# AWS services that a deployment passes roles to.
 SERVICES = (
     "apigateway.amazonaws.com",
     "backup.amazonaws.com",
@@ -22,10 +22,12 @@ SERVICES = (
 )
 
 
-def no_content(place: Place) -> list[policies.Statement]:
-    """Whoever can open a pull request may see how things are set up, and nothing that they hold: what of
-    ReadOnlyAccess reads content is refused."""
-    keys = f"arn:{place.partition}:apigateway:{place.region}::/apikeys"
+def deny_content(context: StackContext) -> list[policies.Statement]:
+    """Return the statements that deny reading content, which ReadOnlyAccess would allow.
+
+    Anyone who can open a pull request may read the configuration of resources, but not the data in them.
+    """
+    keys = f"arn:{context.partition}:apigateway:{context.region}::/apikeys"
     return [
         {
             "Sid": "NoContent",
@@ -38,7 +40,7 @@ def no_content(place: Place) -> list[policies.Statement]:
                 "dynamodb:PartiQLSelect",
                 "dynamodb:Query",
                 "dynamodb:Scan",
-                "lambda:GetDurableExecution",  # its input is a session's order; its history, what agents answered
+                "lambda:GetDurableExecution",  # the input is a session's order, the history has the agents' answers
                 "lambda:GetDurableExecutionHistory",
                 "lambda:GetDurableExecutionState",
                 "rds:DownloadCompleteDBLogFile",
@@ -55,13 +57,13 @@ def no_content(place: Place) -> list[policies.Statement]:
             "Resource": [
                 keys,
                 f"{keys}/*",
-                f"arn:{place.partition}:dynamodb:*:*:table/{place.named('*')}",
-                f"arn:{place.partition}:lambda:*:*:function:{place.named('*')}",
-                f"arn:{place.partition}:rds:*:*:db:{place.named('*')}",
-                f"arn:{place.partition}:s3:::{place.named('*')}/*",
-                f"arn:{place.partition}:secretsmanager:*:*:secret:*",
-                f"arn:{place.partition}:sqs:*:*:*",
-                f"arn:{place.partition}:ssm:*:*:parameter/*",
+                f"arn:{context.partition}:dynamodb:*:*:table/{context.physical_name('*')}",
+                f"arn:{context.partition}:lambda:*:*:function:{context.physical_name('*')}",
+                f"arn:{context.partition}:rds:*:*:db:{context.physical_name('*')}",
+                f"arn:{context.partition}:s3:::{context.physical_name('*')}/*",
+                f"arn:{context.partition}:secretsmanager:*:*:secret:*",
+                f"arn:{context.partition}:sqs:*:*:*",
+                f"arn:{context.partition}:ssm:*:*:parameter/*",
             ],
         },
         {
@@ -76,17 +78,20 @@ def no_content(place: Place) -> list[policies.Statement]:
                 "logs:StartLiveTail",
                 "logs:StartQuery",
             ],
-            # Lines of a log are content wherever it stands, and what a query found has no log in its name.
+            # Log lines are content in every log group, and the ARN of a query's results names no log group.
             "Resource": "*",
         },
     ]
 
 
-def state_access(place: Place) -> policies.Statement:
-    """What a preview needs of Pulumi's state, where ``fabric bootstrap`` puts it: secrets in it are encrypted. Reading
-    is in ReadOnlyAccess, and a preview takes no lock (``diyBackend.Preview`` in pulumi/pulumi)."""
-    # All stacks keep their state in one region, which need not be the stack's own.
-    keys = place.account_id.apply(lambda account: f"arn:{place.partition}:kms:*:{account}:key/*")
+def allow_decrypting_state(context: StackContext) -> policies.Statement:
+    """Return the statement that lets a preview decrypt the secrets in Pulumi's state.
+
+    The state is in the bucket of ``fabric bootstrap``. ReadOnlyAccess allows reading the bucket, and a preview takes no
+    lock (``diyBackend.Preview`` in pulumi/pulumi).
+    """
+    # All stacks keep their state in one region, which may differ from the stack's region.
+    keys = context.account_id.apply(lambda account: f"arn:{context.partition}:kms:*:{account}:key/*")
     return {
         "Sid": "DecryptState",
         "Effect": "Allow",
@@ -96,20 +101,22 @@ def state_access(place: Place) -> policies.Statement:
     }
 
 
-def values_too(place: Place, data_key_arn: Input[str]) -> list[policies.Statement]:
-    """Comparing a value with its state takes reading it, which ReadOnlyAccess does not grant: secrets, and the
-    variables of functions, which Lambda leaves out for whoever may not decrypt them.
+def allow_comparing_values(context: StackContext, data_key_arn: Input[str]) -> list[policies.Statement]:
+    """Return the statements that let drift detection compare secrets and environment variables with the state.
+
+    ReadOnlyAccess does not allow reading secrets, and Lambda omits environment variables for principals without
+    kms:Decrypt.
 
     Args:
-        data_key_arn: with which secrets and variables are encrypted.
+        data_key_arn: key of secrets and environment variables.
     """
-    services = [f"{service}.{place.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
+    services = [f"{service}.{context.region}.amazonaws.com" for service in ("lambda", "secretsmanager")]
     return [
         {
             "Sid": "CompareSecrets",
             "Effect": "Allow",
             "Action": "secretsmanager:GetSecretValue",
-            "Resource": place.arn("secretsmanager", f"secret:{place.named('*')}"),
+            "Resource": context.arn("secretsmanager", f"secret:{context.physical_name('*')}"),
         },
         {
             "Sid": "DecryptValues",
@@ -121,23 +128,27 @@ def values_too(place: Place, data_key_arn: Input[str]) -> list[policies.Statemen
     ]
 
 
-def deploys(place: Place, boundary_arn: Input[str], primary_stack: str | None) -> list[policies.Statement]:
-    """IAM, which PowerUserAccess leaves out: the stack's own roles, and only within the boundary.
+def allow_deployment(
+    context: StackContext, boundary_arn: Input[str], primary_stack: str | None
+) -> list[policies.Statement]:
+    """Return the IAM statements of a deployment: the stack's own roles, and only within the boundary.
+
+    PowerUserAccess, which the deploy role has as well, excludes IAM.
 
     Args:
-        primary_stack: a standby's: the name of the stack whose role its instances are made as.
+        primary_stack: standby only: stack that owns the instances' service-linked role.
     """
     return [
-        *_keeps_roles(place, boundary_arn),
-        *_keeps_linked(place),
-        *_passes_roles(place, primary_stack or place.stack),
-        *_sees(place, boundary_arn),
-        _not_itself(place),
+        *_manage_roles(context, boundary_arn),
+        *_manage_profiles_and_linked_roles(context),
+        *_pass_roles(context, primary_stack or context.stack),
+        *_read_boundary_and_provider(context, boundary_arn),
+        _deny_own_roles(context),
     ]
 
 
-def _keeps_roles(place: Place, boundary_arn: Input[str]) -> list[policies.Statement]:
-    roles = _own_roles(place)
+def _manage_roles(context: StackContext, boundary_arn: Input[str]) -> list[policies.Statement]:
+    roles = _own_roles(context)
     return [
         {
             "Sid": "GrantWithinTheBoundary",
@@ -173,8 +184,8 @@ def _keeps_roles(place: Place, boundary_arn: Input[str]) -> list[policies.Statem
     ]
 
 
-def _keeps_linked(place: Place) -> list[policies.Statement]:
-    """What hangs on roles: profiles of instances, and the role that Auto Scaling has of its own."""
+def _manage_profiles_and_linked_roles(context: StackContext) -> list[policies.Statement]:
+    """Return the statements for instance profiles and for Auto Scaling's service-linked role."""
     return [
         {
             "Sid": "KeepInstanceProfiles",
@@ -188,10 +199,10 @@ def _keeps_linked(place: Place) -> list[policies.Statement]:
                 "iam:TagInstanceProfile",
                 "iam:UntagInstanceProfile",
             ],
-            "Resource": [_own_roles(place), iam_arn(place, f"instance-profile/{place.named('*')}")],
+            "Resource": [_own_roles(context), iam_arn(context, f"instance-profile/{context.physical_name('*')}")],
         },
         {
-            # Auto Scaling's role for encrypted volumes, whose name AWS makes of ours.
+            # Auto Scaling's role for encrypted volumes; AWS builds its name from our suffix.
             "Sid": "KeepServiceLinkedRoles",
             "Effect": "Allow",
             "Action": [
@@ -202,32 +213,32 @@ def _keeps_linked(place: Place) -> list[policies.Statement]:
                 "iam:TagRole",
                 "iam:UpdateRole",
             ],
-            "Resource": iam_arn(place, f"role/aws-service-role/{AUTO_SCALING}/*_{place.named('*')}"),
+            "Resource": iam_arn(context, f"role/aws-service-role/{AUTO_SCALING}/*_{context.physical_name('*')}"),
         },
     ]
 
 
-def _passes_roles(place: Place, scaled_by: str) -> list[policies.Statement]:
+def _pass_roles(context: StackContext, stack_of_role: str) -> list[policies.Statement]:
     return [
         {
-            # A group that names its role is refused to whoever may not pass it, service-linked or not.
+            # Creating a group that names its role needs iam:PassRole, even for a service-linked role.
             "Sid": "PassServiceLinkedRole",
             "Effect": "Allow",
             "Action": "iam:PassRole",
-            "Resource": auto_scaling_role(place, scaled_by),
+            "Resource": auto_scaling_role(context, stack_of_role),
             "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
         },
         {
             "Sid": "PassRoles",
             "Effect": "Allow",
             "Action": "iam:PassRole",
-            "Resource": _own_roles(place),
+            "Resource": _own_roles(context),
             "Condition": {"StringEquals": {"iam:PassedToService": list(SERVICES)}},
         },
     ]
 
 
-def _sees(place: Place, boundary_arn: Input[str]) -> list[policies.Statement]:
+def _read_boundary_and_provider(context: StackContext, boundary_arn: Input[str]) -> list[policies.Statement]:
     return [
         {
             "Sid": "SeeTheBoundary",
@@ -239,12 +250,12 @@ def _sees(place: Place, boundary_arn: Input[str]) -> list[policies.Statement]:
             "Sid": "SeeTheProvider",
             "Effect": "Allow",
             "Action": "iam:GetOpenIDConnectProvider",
-            "Resource": iam_arn(place, f"oidc-provider/{ISSUER}"),
+            "Resource": iam_arn(context, f"oidc-provider/{ISSUER}"),
         },
     ]
 
 
-def _not_itself(place: Place) -> policies.Statement:
+def _deny_own_roles(context: StackContext) -> policies.Statement:
     return {
         "Sid": "NotItself",
         "Effect": "Deny",
@@ -255,14 +266,14 @@ def _not_itself(place: Place) -> policies.Statement:
             "iam:PutRolePolicy",
             "iam:UpdateAssumeRolePolicy",
         ],
-        "Resource": iam_arn(place, f"role/{place.named('github-*')}"),
+        "Resource": iam_arn(context, f"role/{context.physical_name('github-*')}"),
     }
 
 
-def _own_roles(place: Place) -> Output[str]:
-    return iam_arn(place, f"role/{place.named('*')}")
+def _own_roles(context: StackContext) -> Output[str]:
+    return iam_arn(context, f"role/{context.physical_name('*')}")
 
 
-def iam_arn(place: Place, resource: str) -> Output[str]:
-    """Of the account, in no region, as all of IAM is."""
-    return place.account_id.apply(lambda account: f"arn:{place.partition}:iam::{account}:{resource}")
+def iam_arn(context: StackContext, resource: str) -> Output[str]:
+    """Return an IAM ARN of the account; IAM ARNs have no region."""
+    return context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:{resource}")

@@ -1,4 +1,4 @@
-"""Spending: a monthly budget for the stack, and a word when its costs leave their course."""
+"""Budget and cost anomaly detection of the stack."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from pulumi import ComponentResource, ResourceOptions
 
 from infra import settings
 from infra.messaging.alerts import Alerts
-from infra.naming.context import PROJECT, DataClass, Place
+from infra.naming.context import PROJECT, DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpendingArgs:
-    place: Place
+    context: StackContext
     alerts: Alerts
-    budget: settings.Budget
-    guardrails: settings.Guardrails  # which of the two, and the anomaly's size
+    budget: settings.BudgetSettings
+    guardrails: settings.GuardrailsSettings  # switches, and the anomaly's minimum size
 
 
 class Spending(ComponentResource):
-    """Both know costs by tags, which Billing must have been told to count (docs/guardrails.md)."""
+    """Monthly budget and cost anomaly detection, both with alerts.
+
+    Both filter by cost allocation tags, which must be activated in Billing first (docs/guardrails.md).
+    """
 
     def __init__(self, name: str, args: SpendingArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:guardrails:Spending", name, opts=opts)
@@ -35,21 +38,21 @@ class Spending(ComponentResource):
         self.register_outputs({})
 
     def _budget(self) -> None:
-        args, place = self._args, self._args.place
-        ours = {"Project": PROJECT, "Environment": place.environment}
+        args, context = self._args, self._args.context
+        tags = {"Project": PROJECT, "Environment": context.environment}
         aws.budgets.Budget(
             f"{self._name}-budget",
-            name=place.named("monthly"),
+            name=context.physical_name("monthly"),
             budget_type="COST",
             time_unit="MONTHLY",
             limit_amount=f"{args.budget.monthly_usd:.2f}",
             limit_unit="USD",
             metrics="UnblendedCost",
-            # A filter of costs would take either tag for enough: an expression says that it must be both.
+            # A cost filter matches either tag; the expression requires both tags.
             filter_expression={
                 "ands": [
                     {"tags": {"key": key, "values": [value], "match_options": ["EQUALS"]}}
-                    for key, value in ours.items()
+                    for key, value in tags.items()
                 ]
             },
             notifications=[
@@ -57,8 +60,8 @@ class Spending(ComponentResource):
                 self._notice("ACTUAL", 100, "PERCENTAGE"),
                 self._notice("FORECASTED", 100, "PERCENTAGE"),
             ],
-            tags=place.tags("guardrails", DataClass.NONE, "monthly"),
-            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+            tags=context.tags("guardrails", DataClass.NONE, "monthly"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
         )
 
     def _notice(self, kind: str, threshold: float, unit: str) -> Any:
@@ -71,24 +74,24 @@ class Spending(ComponentResource):
         }
 
     def _anomalies(self) -> None:
-        args, place = self._args, self._args.place
-        # A monitor follows one tag, and of ours the cost center tells stacks apart.
-        ours = {"Key": "CostCenter", "MatchOptions": None, "Values": [place.cost_center]}
-        nothing = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # as AWS gives it back
+        args, context = self._args, self._args.context
+        # A monitor filters by one tag, and of our tags only the cost center distinguishes stacks.
+        tags = {"Key": "CostCenter", "MatchOptions": None, "Values": [context.cost_center]}
+        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # in the form that AWS returns
         monitor = aws.costexplorer.AnomalyMonitor(
             f"{self._name}-monitor",
-            # Another cost center is another monitor. Of the same name it would have to go first, and the subscription
-            # still holds it.
-            name=f"{place.named('costs')}-{place.cost_center}",
+            # A changed cost center replaces the monitor. With the same name the old monitor would have to be deleted
+            # first, but the subscription still refers to the old monitor.
+            name=f"{context.physical_name('costs')}-{context.cost_center}",
             monitor_type="CUSTOM",
-            monitor_specification=json.dumps({**nothing, "Tags": ours}, sort_keys=True),
-            tags=place.tags("guardrails", DataClass.NONE, "costs"),
+            monitor_specification=json.dumps({**unused, "Tags": tags}, sort_keys=True),
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
             opts=ResourceOptions(parent=self),
         )
         aws.costexplorer.AnomalySubscription(
             f"{self._name}-anomalies",
-            name=place.named("costs"),
-            frequency="IMMEDIATE",  # the only one that a topic can have
+            name=context.physical_name("costs"),
+            frequency="IMMEDIATE",  # the only frequency for a topic
             monitor_arn_lists=[monitor.arn],
             subscribers=[{"type": "SNS", "address": args.alerts.topic_arn}],
             threshold_expression={
@@ -97,8 +100,8 @@ class Spending(ComponentResource):
                     _impact("ANOMALY_TOTAL_IMPACT_ABSOLUTE", args.guardrails.anomaly_usd),
                 ]
             },
-            tags=place.tags("guardrails", DataClass.NONE, "costs"),
-            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
         )
 
 

@@ -1,7 +1,7 @@
-"""What a primary stack hands over to its standby: only what the standby could not know by itself.
+"""Handover from a primary stack to its standby: identifiers that the standby cannot compute.
 
-A standby reads it by StackReference. The shape has a version, so that a standby never works with half of it: a primary
-that was deployed with an older program is named, with what to run.
+A standby reads the handover by StackReference. The handover has a version; if the primary was deployed with an older
+program, the standby stops with an error that names the primary and the command to run.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import Any
 import pulumi
 from pulumi import Output
 
-from infra.settings import Primary
+from infra.settings import PrimarySettings
 
 EXPORT = "handover"
 VERSION = 1
-API_KEY = "api_key"  # an output by itself: a secret within the other would make a secret of all of it
-# A primary may do without these. An output that is null is no output, so they are simply not there.
+API_KEY = "api_key"  # a separate output, because a secret member would make the whole handover secret
+# Members that a primary may lack. Pulumi drops null members of an output, so a lacking member is absent.
 OPTIONAL = frozenset({"database_arn", "database_secret_arn", "model_api_key_secret_arn", "alerts_topic_arn", "zone_id"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Handover:
-    """Everything lies in the standby's region, unless said otherwise. ``None``: the primary has no such thing."""
+    """Identifiers for a standby; None if the primary has no such resource.
+
+    Resources are in the standby's region unless a comment says otherwise.
+    """
 
     data_key_arn: Output[str]
     results_bucket: Output[str]
@@ -33,59 +36,60 @@ class Handover:
     model_api_key_secret_arn: Output[str | None]
     database_arn: Output[str | None]  # in the primary's region
     database_secret_arn: Output[str | None]
-    alerts_topic_arn: Output[str | None]  # where Route 53's alarms are (us-east-1), if the primary speaks there
+    # In us-east-1, the region of Route 53's alarms; None if the primary is elsewhere.
+    alerts_topic_arn: Output[str | None]
     zone_id: Output[str | None]  # of the hosted zone; Route 53 is global
 
     def export(self) -> None:
-        """Make it an output of the stack."""
+        """Export the handover as a stack output."""
         members = {field.name: getattr(self, field.name) for field in fields(self)}
         pulumi.export(EXPORT, {"version": VERSION, **members})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received(Handover):
-    """What a standby is given."""
+class ReceivedHandover(Handover):
+    """Handover as a standby reads it, with the primary's API key."""
 
-    api_key: Output[str]  # a secret: a name that fails over leads clients here with the one key that they have
+    api_key: Output[str]  # a secret; after a failover clients reach this stack with the primary's key
 
     @classmethod
-    def read(cls, primary: Primary) -> Received:
-        """What the stack of ``primary`` hands over.
+    def read(cls, primary: PrimarySettings) -> ReceivedHandover:
+        """Read the handover of ``primary``.
 
         Raises:
-            pulumi.RunError: when it is known: the stack has no such output, or one of another shape.
+            pulumi.RunError: once the outputs are known, if the handover is missing or has another version or shape.
         """
         stack = pulumi.StackReference(primary.stack)
-        checked = stack.get_output(EXPORT).apply(lambda found: _checked(found, primary.stack))
-        key = stack.get_output(API_KEY).apply(lambda found: _key(found, primary.stack))
-        members = {field.name: checked.apply(_member(field.name)) for field in fields(Handover)}
+        validated = stack.get_output(EXPORT).apply(lambda output: _validated(output, primary.stack))
+        key = stack.get_output(API_KEY).apply(lambda output: _key(output, primary.stack))
+        members = {field.name: validated.apply(_member(field.name)) for field in fields(Handover)}
         return cls(**members, api_key=Output.secret(key))
 
 
 def _member(name: str) -> Any:
-    return lambda checked: checked.get(name)
+    return lambda validated: validated.get(name)
 
 
-def _checked(found: Any, stack: str) -> Mapping[str, Any]:
-    where, remedy = _place(stack)
-    if not isinstance(found, Mapping):
+def _validated(output: Any, stack: str) -> Mapping[str, Any]:
+    where, remedy = _source_and_remedy(stack)
+    if not isinstance(output, Mapping):
         raise pulumi.RunError(f"{where} has no output {EXPORT!r}: set recovery.region there, and {remedy}")
-    version = found.get("version")
+    version = output.get("version")
     if version != VERSION:
-        shown = int(version) if isinstance(version, float) else version  # numbers travel as floats
-        raise pulumi.RunError(f"{where}: {EXPORT} is of version {shown!r}, and this program reads {VERSION}: {remedy}")
-    missing = sorted(field.name for field in fields(Handover) if field.name not in {*found, *OPTIONAL})
+        number = int(version) if isinstance(version, float) else version  # Pulumi transfers numbers as floats
+        raise pulumi.RunError(f"{where}: {EXPORT} has version {number!r}, but this program reads {VERSION}: {remedy}")
+    missing = sorted(field.name for field in fields(Handover) if field.name not in {*output, *OPTIONAL})
     if missing:
         raise pulumi.RunError(f"{where}: {EXPORT} lacks {', '.join(missing)}: {remedy}")
-    return found
+    return output
 
 
-def _key(found: Any, stack: str) -> str:
-    where, remedy = _place(stack)
-    if not isinstance(found, str):
+def _key(output: Any, stack: str) -> str:
+    where, remedy = _source_and_remedy(stack)
+    if not isinstance(output, str):
         raise pulumi.RunError(f"{where} has no output {API_KEY!r}: {remedy}")
-    return found
+    return output
 
 
-def _place(stack: str) -> tuple[str, str]:
+def _source_and_remedy(stack: str) -> tuple[str, str]:
     return f"stack {stack!r} (settings.primary.stack)", f"run pulumi up --stack {stack} with this program first"

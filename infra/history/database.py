@@ -1,4 +1,4 @@
-"""Database: PostgreSQL on RDS, where the history of sessions outlives the sessions; in a standby, a replica of it."""
+"""PostgreSQL on RDS for the history of sessions; in a standby, a cross-region replica."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.network.attachment import Attachment
@@ -18,15 +18,17 @@ from infra.network.isolation import POSTGRES_PORT as PORT
 from infra.network.network import Network
 
 DB_NAME = "infrafabric"
-# From this size on gp3 is striped over four volumes, whose baseline costs nothing extra. An update that crosses the
-# line must say it, or the IOPS of one volume are sent along, which RDS refuses
-# (hashicorp/terraform-provider-aws#28382). Below the line it takes neither.
+# From 400 GB on RDS stripes gp3 over four volumes, and the higher baseline is free. An update across 400 GB must set
+# the baseline explicitly; otherwise the provider sends the IOPS of one volume, which RDS refuses
+# (hashicorp/terraform-provider-aws#28382). Below 400 GB RDS accepts neither argument.
 STRIPED_FROM_GB = 400
 STRIPED = {"iops": 12_000, "storage_throughput": 500}  # throughput in MiB/s
-MASTER_USER = "ifadmin"  # the migrator's alone; functions sign in with IAM tokens as users that migrations made
+MASTER_USER = (
+    "ifadmin"  # only the migrator signs in as this user; other functions use IAM tokens and users from the migrations
+)
 RECORDER_USER = "recorder"
 LOG_EXPORTS = ("postgresql", "upgrade")
-# RDS calls a parameter that holds its default pending-reboot whatever was asked for, so "immediate" would show as a
+# RDS reports pending-reboot for every parameter with its default value, so apply_method "immediate" would show as a
 # change in every preview (hashicorp/terraform-provider-aws#39252). force_ssl is on by default since PostgreSQL 15.
 PARAMETERS: tuple[aws.rds.ParameterGroupParameterArgsDict, ...] = (
     {"name": "rds.force_ssl", "value": "1", "apply_method": "pending-reboot"},
@@ -36,25 +38,25 @@ PARAMETERS: tuple[aws.rds.ParameterGroupParameterArgsDict, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """The database that a standby's follows, in the primary's region."""
+class ReplicaSource:
+    """Primary database of a replica, in the primary's region."""
 
     arn: Output[str]
-    secret_arn: Output[str]  # of the master user, as it is in this region
+    secret_arn: Output[str]  # replica of the master user's secret in this region
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseArgs:
-    base: Base
+    foundation: Foundation
     network: Network
-    settings: settings.Database
-    password: Output[str] | None  # a secret; only when the settings say that the password is a secret of ours
-    recovery_region: str | None = None  # where the master user's secret has a replica
-    origin: Origin | None = None  # a standby's
+    settings: settings.DatabaseSettings
+    password: Output[str] | None  # a secret; set if database.password is 'secret'
+    recovery_region: str | None = None  # region of a replica of the master user's secret
+    source: ReplicaSource | None = None  # standby only
 
 
 class Database(ComponentResource):
-    """The instance, in subnets without a route out, open to the functions that ``open_to`` names."""
+    """RDS PostgreSQL instance in isolated subnets, reachable only by the functions passed to ``allow_from``."""
 
     host: Output[str]
     port: Output[int]
@@ -66,7 +68,7 @@ class Database(ComponentResource):
         self._name, self._args = name, args
         self._group = aws.ec2.SecurityGroup(
             f"{name}-group",
-            name=args.base.place.named("database"),
+            name=args.foundation.context.physical_name("database"),
             description="PostgreSQL from the functions that were let in",
             vpc_id=args.network.vpc_id,
             tags=self._tags(DataClass.NONE),
@@ -78,7 +80,7 @@ class Database(ComponentResource):
         self.register_outputs({"host": self.host, "port": self.port})
 
     def environment(self, user: str) -> dict[str, Any]:
-        """The fields of ``DatabaseEnvironment`` for a function that signs in as ``user``."""
+        """Return the fields of ``DatabaseEnvironment`` for a function that signs in as ``user``."""
         port = self.port.apply(str)
         return {
             "db_host": self.host,
@@ -88,39 +90,41 @@ class Database(ComponentResource):
             "db_root_cert": self._args.settings.root_cert,
         }
 
-    def open_to(self, attachment: Attachment, parent: Resource) -> None:
-        """Let the function of ``attachment`` reach the port."""
+    def allow_from(self, attachment: Attachment, parent: Resource) -> None:
+        """Let the function of ``attachment`` reach the database port."""
         attachment.reach("database", self._group.id, PORT, parent)
 
     def grant_connect(self, role: Role, db_user: str) -> None:
-        """Sign in as ``db_user`` with an IAM token."""
+        """Grant signing in as ``db_user`` with an IAM token."""
         user = self.instance.resource_id.apply(lambda resource: f"dbuser:{resource}/{db_user}")
-        role.allow("Connect", "rds-db:connect", on=user.apply(lambda text: self._args.base.place.arn("rds-db", text)))
+        role.allow(
+            "Connect", "rds-db:connect", on=user.apply(lambda text: self._args.foundation.context.arn("rds-db", text))
+        )
 
     def grant_read_master_secret(self, role: Role) -> None:
-        """Read the master user's password."""
+        """Grant reading the master user's password."""
         role.allow("ReadMasterSecret", "secretsmanager:GetSecretValue", on=self.master_secret_arn)
-        self._args.base.keys.grant_use(role, "secretsmanager")
+        self._args.foundation.keys.grant_use(role, "secretsmanager")
 
     def _instance(self) -> aws.rds.Instance:
-        args, place, wanted = self._args, self._args.base.place, self._args.settings
-        major = wanted.engine_version.split(".")[0]
-        identifier = place.named("database")
-        last_snapshot = place.prod and not self._follows  # RDS takes none of a replica, and refuses to be asked for one
+        args, context, settings = self._args, self._args.foundation.context, self._args.settings
+        major = settings.engine_version.split(".")[0]
+        identifier = context.physical_name("database")
+        last_snapshot = context.prod and not self._is_replica  # RDS refuses a final snapshot of a replica
         return aws.rds.Instance(
             f"{self._name}-instance",
             identifier=identifier,
             engine="postgres",
-            **self._content(),
-            # A minor that was named stays: once RDS was past it, every update would ask for it back, and be refused.
-            auto_minor_version_upgrade="." not in wanted.engine_version,
-            instance_class=wanted.instance_class,
+            **self._data_arguments(),
+            # A pinned minor version stays: after an automatic upgrade every update would request a downgrade, and fail.
+            auto_minor_version_upgrade="." not in settings.engine_version,
+            instance_class=settings.instance_class,
             port=PORT,
             storage_type="gp3",
-            max_allocated_storage=wanted.max_storage_gb,
+            max_allocated_storage=settings.max_storage_gb,
             storage_encrypted=True,
-            kms_key_id=args.base.keys.data_arn,
-            multi_az=wanted.multi_az,
+            kms_key_id=args.foundation.keys.data_arn,
+            multi_az=settings.multi_az,
             db_subnet_group_name=self._subnet_group().name,
             vpc_security_group_ids=[self._group.id],
             publicly_accessible=False,
@@ -129,77 +133,78 @@ class Database(ComponentResource):
             enabled_cloudwatch_logs_exports=list(LOG_EXPORTS),
             database_insights_mode="standard",
             performance_insights_enabled=True,
-            performance_insights_kms_key_id=args.base.keys.data_arn,
-            performance_insights_retention_period=7,  # days; what costs nothing
-            backup_retention_period=wanted.backup_days,
+            performance_insights_kms_key_id=args.foundation.keys.data_arn,
+            performance_insights_retention_period=7,  # days; the free retention
+            backup_retention_period=settings.backup_days,
             backup_window="03:00-04:00",
             maintenance_window="sun:04:00-sun:05:00",
             copy_tags_to_snapshot=True,
-            delete_automated_backups=not place.prod,
-            # RDS makes a replica without, whatever it is asked; the next update switches it on
+            delete_automated_backups=not context.prod,
+            # RDS ignores deletion protection when a replica is created; the next update switches it on
             # (hashicorp/terraform-provider-aws#6011).
-            deletion_protection=wanted.deletion_protection,
+            deletion_protection=settings.deletion_protection,
             skip_final_snapshot=not last_snapshot,
-            # Pinned: a name with the time in it would make every preview show a change.
+            # A constant name, because a name with a timestamp would show a change in every preview.
             final_snapshot_identifier=f"{identifier}-final" if last_snapshot else None,
-            # Prod waits for its window, but not once it was promoted: another region is down then, and a week is long.
-            apply_immediately=not place.prod or wanted.promoted,
+            # Prod waits for the weekly maintenance window, except after a promotion, when the other region is down.
+            apply_immediately=not context.prod or settings.promoted,
             tags=self._tags(DataClass.CONFIDENTIAL),
-            opts=ResourceOptions(parent=self, protect=place.prod, depends_on=self._log_groups(identifier)),
+            opts=ResourceOptions(parent=self, protect=context.prod, depends_on=self._log_groups(identifier)),
         )
 
     @property
-    def _follows(self) -> bool:
-        """Whether it is a replica still."""
-        return self._args.origin is not None and not self._args.settings.promoted
+    def _is_replica(self) -> bool:
+        """True until a replica is promoted."""
+        return self._args.source is not None and not self._args.settings.promoted
 
-    def _content(self) -> Mapping[str, Any]:
-        """What is in it from the start: a database of our own, or another's that it follows.
+    def _data_arguments(self) -> Mapping[str, Any]:
+        """Return the arguments that decide about the data: a new database, or a replica of ``source``.
 
-        A replica that is promoted lets go of its source; what came with the source stays, and is not to be set.
+        A promoted replica no longer follows its source; arguments inherited from the source stay and must not be set.
         """
-        wanted, origin = self._args.settings, self._args.origin
-        if origin:
-            return {"replicate_source_db": origin.arn} if self._follows else {}
-        own = {
-            "engine_version": wanted.engine_version,
-            "allow_major_version_upgrade": True,  # it takes another engineVersion, and somebody to write it
-            # Extended support of an old major is billed by vCPU and hour without being asked for: upgrade instead.
+        settings, source = self._args.settings, self._args.source
+        if source:
+            return {"replicate_source_db": source.arn} if self._is_replica else {}
+        arguments = {
+            "engine_version": settings.engine_version,
+            "allow_major_version_upgrade": True,  # only a changed engineVersion in the settings upgrades
+            # RDS would enable extended support for an old major version by default, and bill it per vCPU and hour.
             "engine_lifecycle_support": "open-source-rds-extended-support-disabled",
             "db_name": DB_NAME,
             "username": MASTER_USER,
-            "allocated_storage": wanted.storage_gb,
-            **(STRIPED if wanted.storage_gb >= STRIPED_FROM_GB else {}),
+            "allocated_storage": settings.storage_gb,
+            **(STRIPED if settings.storage_gb >= STRIPED_FROM_GB else {}),
         }
-        if wanted.password == "secret":  # noqa: S105
-            return {**own, "password": self._args.password}
+        if settings.password == "secret":  # noqa: S105
+            return {**arguments, "password": self._args.password}
         return {
-            **own,
+            **arguments,
             "manage_master_user_password": True,
-            "master_user_secret_kms_key_id": self._args.base.keys.data_arn,
+            "master_user_secret_kms_key_id": self._args.foundation.keys.data_arn,
         }
 
     def _master_secret_arn(self) -> Output[str]:
-        if self._args.origin:
-            return self._args.origin.secret_arn
+        if self._args.source:
+            return self._args.source.secret_arn
         if self._args.settings.password == "secret":  # noqa: S105
             return self._own_secret()
         return self.instance.master_user_secrets.apply(_managed_secret)
 
     def _own_secret(self) -> Output[str]:
-        """The password in the shape that RDS gives to the secrets that it manages."""
+        """Store the master user's password as JSON with the keys of an RDS-managed secret."""
         args, child = self._args, ResourceOptions(parent=self)
         secret = aws.secretsmanager.Secret(
             f"{self._name}-master",
-            name=args.base.place.named("database-master"),
+            name=args.foundation.context.physical_name("database-master"),
             description="Master user of the database",
-            kms_key_id=args.base.keys.data_arn,
-            recovery_window_in_days=args.base.keys.secret_recovery_days,
-            replicas=args.base.keys.secret_replicas(args.recovery_region),
+            kms_key_id=args.foundation.keys.data_arn,
+            recovery_window_in_days=args.foundation.keys.secret_recovery_days,
+            replicas=args.foundation.keys.secret_replicas(args.recovery_region),
             tags=self._tags(DataClass.SECRET),
             opts=child,
         )
-        value = Output.json_dumps({"username": MASTER_USER, "password": args.password})  # secret, as the password is
+        # A secret Output, because the password is one.
+        value = Output.json_dumps({"username": MASTER_USER, "password": args.password})
         version = aws.secretsmanager.SecretVersion(
             f"{self._name}-master-value", secret_id=secret.id, secret_string=value, opts=child
         )
@@ -208,7 +213,7 @@ class Database(ComponentResource):
     def _subnet_group(self) -> aws.rds.SubnetGroup:
         return aws.rds.SubnetGroup(
             f"{self._name}-subnets",
-            name=self._args.base.place.named("database"),
+            name=self._args.foundation.context.physical_name("database"),
             description="Isolated subnets",
             subnet_ids=self._args.network.database_subnet_ids,
             tags=self._tags(DataClass.NONE),
@@ -218,25 +223,27 @@ class Database(ComponentResource):
     def _parameters(self, major: str) -> aws.rds.ParameterGroup:
         return aws.rds.ParameterGroup(
             f"{self._name}-parameters",
-            name=self._args.base.place.named(f"postgres{major}"),  # a major upgrade makes another group beside this one
+            # A major upgrade creates a second group.
+            name=self._args.foundation.context.physical_name(f"postgres{major}"),
             family=f"postgres{major}",
             description="TLS only; schema changes and slow statements logged",
             parameters=list(PARAMETERS),
-            # Prod is upgraded in its window, days after the update that asks for it, and uses the old group till then.
-            skip_destroy=self._args.base.place.prod,
+            # Prod upgrades in its maintenance window, days after the deployment, and uses the old group until then.
+            skip_destroy=self._args.foundation.context.prod,
             tags=self._tags(DataClass.NONE),
-            # Pulumi deletes first what has a name of our own, and RDS keeps what is in use: here the name changes too.
+            # Pulumi would delete a named resource before its replacement, and RDS refuses to delete a group in use. The
+            # replacement has another name, so the replacement can come first.
             opts=ResourceOptions(parent=self, delete_before_replace=False),
         )
 
     def _log_groups(self, identifier: str) -> list[Resource]:
-        """Made before RDS makes them, which would keep logs for ever."""
+        """Declare the log groups before RDS creates log groups without a retention."""
         return [
             aws.cloudwatch.LogGroup(
                 f"{self._name}-log-{export}",
                 name=f"/aws/rds/instance/{identifier}/{export}",
-                retention_in_days=self._args.base.log_retention_days,
-                kms_key_id=self._args.base.keys.data_arn,
+                retention_in_days=self._args.foundation.log_retention_days,
+                kms_key_id=self._args.foundation.keys.data_arn,
                 tags=self._tags(DataClass.INTERNAL),
                 opts=ResourceOptions(parent=self),
             )
@@ -244,9 +251,12 @@ class Database(ComponentResource):
         ]
 
     def _tags(self, data: DataClass) -> dict[str, str]:
-        return self._args.base.place.tags("database", data, "database")
+        return self._args.foundation.context.tags("database", data, "database")
 
 
-def _managed_secret(found: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
-    """A preview that gives the password to RDS knows what was before the update: no secret yet."""
-    return found[0].secret_arn or "" if found else ""
+def _managed_secret(secrets: Sequence[aws.rds.outputs.InstanceMasterUserSecret]) -> str:
+    """Return the ARN of the RDS-managed secret; empty if RDS has none yet.
+
+    A preview of the change to a managed password still sees the state before the update.
+    """
+    return secrets[0].secret_arn or "" if secrets else ""

@@ -1,4 +1,4 @@
-"""The part of a stack that keeps history: the database in the network, and the functions that reach it."""
+"""History of sessions: the database in the VPC, and the two functions that connect to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import ClassVar, Self
 import pulumi
 from pulumi import ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.handover.outputs import Handover
-from infra.history.database import DB_NAME, Database, DatabaseArgs, Origin
+from infra.history.database import DB_NAME, Database, DatabaseArgs, ReplicaSource
 from infra.history.migrator import Migrator, MigratorArgs
 from infra.history.recorder import Recorder, RecorderArgs
 from infra.network.network import Network
@@ -20,9 +20,10 @@ from infra.settings import Secrets, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Not a component: what stands, or does not, by the setting ``database``."""
+    """Database, migrator and recorder, declared together if the settings have a database; not a component."""
 
-    calls: ClassVar[Sequence[str]] = sorted({*Migrator.calls, *Recorder.calls})  # services, from inside the VPC
+    # AWS services that the functions in the VPC call.
+    called_services: ClassVar[Sequence[str]] = sorted({*Migrator.called_services, *Recorder.called_services})
     network: Network
     database: Database
     recorder: Recorder
@@ -32,43 +33,63 @@ class History:
         cls,
         settings: Settings,
         secrets: Secrets,
-        base: Base,
+        foundation: Foundation,
         network: Network,
-        given: Handover | None,
-        here: ResourceOptions,
+        handover: Handover | None,
+        opts: ResourceOptions,
     ) -> Self:
-        """Declare it; ``given`` is what a standby's primary handed over."""
-        assert settings.database is not None, "asked for only where the settings have a database"
-        kept = DatabaseArgs(
-            base=base,
-            network=network,
-            settings=settings.database,
-            password=secrets.database_password,
-            recovery_region=settings.recovery.region if settings.recovery else None,
-            origin=_origin(given) if given else None,
+        """Declare database, migrator and recorder, and export the database's address.
+
+        Args:
+            handover: identifiers from the primary stack; None in a primary.
+        """
+        assert settings.database is not None, "called only if the settings have a database"
+        database = Database(
+            "database",
+            DatabaseArgs(
+                foundation=foundation,
+                network=network,
+                settings=settings.database,
+                password=secrets.database_password,
+                recovery_region=settings.recovery.region if settings.recovery else None,
+                source=_replica_source(handover) if handover else None,
+            ),
+            opts,
         )
-        database = Database("database", kept, here)
-        runs = given is None or settings.database.promoted
-        migrated = MigratorArgs(base=base, network=network, database=database, runs=runs)
-        migrator = Migrator("migrator", migrated, here)
-        if migrator.run:
-            pulumi.export("migrations", migrator.run.result)
-        fed = RecorderArgs(base=base, network=network, database=database, migrator=migrator, fleet=settings.fleet)
-        recorder = Recorder("recorder", fed, here)
+        migrator = Migrator(
+            "migrator",
+            MigratorArgs(
+                foundation=foundation,
+                network=network,
+                database=database,
+                runs=handover is None or settings.database.promoted,
+            ),
+            opts,
+        )
+        if migrator.invocation:
+            pulumi.export("migrations", migrator.invocation.result)
+        recorder = Recorder(
+            "recorder",
+            RecorderArgs(
+                foundation=foundation, network=network, database=database, migrator=migrator, fleet=settings.fleet
+            ),
+            opts,
+        )
         pulumi.export("database", {"endpoint": database.host, "port": database.port, "name": DB_NAME})
         return cls(network=network, database=database, recorder=recorder)
 
 
-def _origin(given: Handover) -> Origin:
-    return Origin(
-        arn=given.database_arn.apply(_there_is_one), secret_arn=given.database_secret_arn.apply(_there_is_one)
+def _replica_source(handover: Handover) -> ReplicaSource:
+    return ReplicaSource(
+        arn=handover.database_arn.apply(_require_database),
+        secret_arn=handover.database_secret_arn.apply(_require_database),
     )
 
 
-def _there_is_one(found: str | None) -> str:
-    if found is None:
+def _require_database(arn: str | None) -> str:
+    if arn is None:
         raise pulumi.RunError(
-            "settings.database is set, and the primary has no database to follow: leave it out here, or set it there "
-            "and run pulumi up in that stack first"
+            "settings.database is set, but the primary stack has no database to replicate: leave database out of this "
+            "stack, or set database in the primary and run pulumi up there first"
         )
-    return found
+    return arn

@@ -1,4 +1,4 @@
-"""Migrator: the schema of the database, applied by the deployment through a function in the VPC."""
+"""Schema migrations, applied by the deployment through a Lambda function in the VPC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulumi import ComponentResource, Resource, ResourceOptions
 
 from infra.compute.function import Function, FunctionArgs
 from infra.foundation import packages
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.history.database import MASTER_USER, RECORDER_USER, Database
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
@@ -25,53 +25,55 @@ MEMORY_MB = 256
 
 @dataclass(frozen=True, kw_only=True)
 class MigratorArgs:
-    base: Base
+    foundation: Foundation
     network: Network
     database: Database
-    runs: bool = True  # False: the database is a replica, which has its schema from its source
+    runs: bool = True  # False for a replica, which receives the schema from its source
 
 
 class Migrator(ComponentResource):
-    """The function, and its run in this deployment.
+    """Lambda function that migrates the database schema, and its invocation by the deployment.
 
-    A standby has the function before it needs it: a role is made by IAM, whose control plane is in us-east-1 alone
-    (AWS Fault Isolation Boundaries), and a database may have to be promoted because just that region is gone.
+    A standby declares the function before a promotion needs it: IAM creates roles only through its control plane in
+    us-east-1 (AWS Fault Isolation Boundaries), and a promotion may follow the loss of exactly that region.
     """
 
-    calls = ("secretsmanager",)  # services that it reaches from inside the VPC
-    run: aws.lambda_.Invocation | None  # what needs the schema depends on it; its ``result`` is JSON
+    called_services = ("secretsmanager",)  # AWS services that the function calls from the VPC
+    invocation: aws.lambda_.Invocation | None  # users of the schema depend on it; ``result`` is JSON
 
     def __init__(self, name: str, args: MigratorArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Migrator", name, opts=opts)
         child = ResourceOptions(parent=self)
-        tags = args.base.place.tags("migrator", DataClass.NONE, "migrator")
+        tags = args.foundation.context.tags("migrator", DataClass.NONE, "migrator")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
-        inside = Attachment(
-            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="migrator"), child
+        attachment = Attachment(
+            f"{name}-vpc",
+            AttachmentArgs(foundation=args.foundation, network=args.network, role=role, label="migrator"),
+            child,
         )
-        args.database.open_to(inside, self)
+        args.database.allow_from(attachment, self)
         args.database.grant_read_master_secret(role)
-        function = Function(name, self._function_args(role, inside, args), child)
-        needed = [*inside.doors, args.database.instance]
-        self.run = self._run(name, function, needed) if args.runs else None
-        self.register_outputs({"result": self.run and self.run.result})
+        function = Function(name, self._function_args(role, attachment, args), child)
+        depends_on = [*attachment.rules, args.database.instance]
+        self.invocation = self._invocation(name, function, depends_on) if args.runs else None
+        self.register_outputs({"result": self.invocation and self.invocation.result})
 
-    def _run(self, name: str, function: Function, needed: Sequence[Resource]) -> aws.lambda_.Invocation:
-        digest = {"migrations": packages.migrations_digest()}  # it runs again when this changes
+    def _invocation(self, name: str, function: Function, depends_on: Sequence[Resource]) -> aws.lambda_.Invocation:
+        digest = {"migrations": packages.migrations_digest()}  # a changed digest runs the migrations again
         return aws.lambda_.Invocation(
             f"{name}-run",
             function_name=function.function_name,
             qualifier=function.alias_name,
             input=json.dumps(digest),
             triggers=digest,
-            opts=ResourceOptions(parent=self, depends_on=needed),
+            opts=ResourceOptions(parent=self, depends_on=depends_on),
         )
 
-    def _function_args(self, role: Role, inside: Attachment, args: MigratorArgs) -> FunctionArgs:
+    def _function_args(self, role: Role, attachment: Attachment, args: MigratorArgs) -> FunctionArgs:
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what="migrator",
+            label="migrator",
             component="migrator",
             handler="lambdas.migrator.handler.handler",
             environment=MigratorEnvironment.render(
@@ -81,6 +83,6 @@ class Migrator(ComponentResource):
             ),
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
-            attachment=inside,
+            attachment=attachment,
             called_by_deployment=True,
         )

@@ -1,4 +1,4 @@
-"""Recorder: writes what happened into PostgreSQL, in order, from one FIFO queue."""
+"""Recorder: writes session events into PostgreSQL, in order, from one FIFO queue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import settings
 from infra.compute.function import Function, FunctionArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.history.database import RECORDER_USER, Database
 from infra.history.migrator import Migrator
 from infra.iam.grants import Role
@@ -21,23 +21,23 @@ from infrafabric.environment import RecorderEnvironment
 
 TIMEOUT_S = 60
 MEMORY_MB = 256
-BATCH_SIZE = 10  # the most that a FIFO queue gives at once
-MAX_CONCURRENCY = 5  # each is a connection to the database
+BATCH_SIZE = 10  # the largest batch of a FIFO queue
+MAX_CONCURRENCY = 5  # one database connection per invocation
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecorderArgs:
-    base: Base
+    foundation: Foundation
     network: Network
     database: Database
     migrator: Migrator
-    fleet: settings.Fleet
+    fleet: settings.FleetSettings
 
 
 class Recorder(ComponentResource):
-    """The queue, and the only function that writes history."""
+    """FIFO queue of session events, and the only function that writes them to the database."""
 
-    calls = ("sqs",)  # services that it reaches from inside the VPC, beside S3
+    called_services = ("sqs",)  # AWS services that the function calls from the VPC, in addition to S3
     queue_url: Output[str]
     dlq_url: Output[str]
     inbox: Queue
@@ -49,8 +49,8 @@ class Recorder(ComponentResource):
         self.inbox = Queue(
             name,
             QueueArgs(
-                place=args.base.place,
-                what="if-agent-results",
+                context=args.foundation.context,
+                label="if-agent-results",
                 component="recorder",
                 handler_timeout_s=TIMEOUT_S,
                 max_receives=args.fleet.max_receives,
@@ -59,50 +59,53 @@ class Recorder(ComponentResource):
             child,
         )
         self.queue_url, self.dlq_url = self.inbox.url, self.inbox.dlq.url
-        tags = args.base.place.tags("recorder", DataClass.NONE, "recorder")
+        tags = args.foundation.context.tags("recorder", DataClass.NONE, "recorder")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
-        inside = Attachment(
-            f"{name}-vpc", AttachmentArgs(base=args.base, network=args.network, role=role, what="recorder"), child
+        attachment = Attachment(
+            f"{name}-vpc",
+            AttachmentArgs(foundation=args.foundation, network=args.network, role=role, label="recorder"),
+            child,
         )
-        args.database.open_to(inside, self)
+        args.database.allow_from(attachment, self)
         args.database.grant_connect(role, RECORDER_USER)
-        args.base.storage.grant_read_registry(role)
+        args.foundation.storage.grant_read_registry(role)
         self.inbox.grant_consume(role)
         self.inbox.dlq.grant_send(role)
-        self.function = Function(name, self._function_args(role, inside, args), child)
+        self.function = Function(name, self._function_args(role, attachment, args), child)
         aws.lambda_.EventSourceMapping(
             f"{name}-feed",
             event_source_arn=self.inbox.arn,
             function_name=self.function.alias_arn,
-            # A replica takes no writes: until it is promoted, what happened waits in the queue, for 14 days.
-            enabled=args.migrator.run is not None,
+            # A replica accepts no writes: until the promotion, events wait in the queue, for at most 14 days.
+            enabled=args.migrator.invocation is not None,
             batch_size=BATCH_SIZE,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": MAX_CONCURRENCY},
-            tags=args.base.place.tags("recorder", DataClass.NONE),
+            tags=args.foundation.context.tags("recorder", DataClass.NONE),
             opts=ResourceOptions(
-                parent=self, depends_on=[*([args.migrator.run] if args.migrator.run else []), *inside.doors]
+                parent=self,
+                depends_on=[*([args.migrator.invocation] if args.migrator.invocation else []), *attachment.rules],
             ),
         )
         self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
 
     def grant_record(self, role: Role) -> None:
-        """Hand a fact over to history."""
+        """Grant sending an event to the recorder's queue."""
         self.inbox.grant_send(role, "Record")
 
-    def _function_args(self, role: Role, inside: Attachment, args: RecorderArgs) -> FunctionArgs:
+    def _function_args(self, role: Role, attachment: Attachment, args: RecorderArgs) -> FunctionArgs:
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what="recorder",
+            label="recorder",
             component="recorder",
             handler="lambdas.recorder.handler.handler",
             environment=RecorderEnvironment.render(
                 **args.database.environment(RECORDER_USER),
-                registry_uri=args.base.storage.registry_uri,
+                registry_uri=args.foundation.storage.registry_uri,
                 dlq_url=self.inbox.dlq.url,
             ),
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
-            attachment=inside,
+            attachment=attachment,
         )

@@ -1,8 +1,8 @@
-"""Roles that start with nothing: what one may do is what owners granted it, written down once.
+"""IAM role without permissions; components that own resources grant access, and all grants end in one inline policy.
 
 A component that owns a resource offers ``grant_…(role)``, which calls ``Role.allow``. The component that needs the role
-collects its grants, and ``settle`` writes them as one inline policy, so that a preview shows the whole of it and the
-function can wait for it.
+collects the grants, and ``write_policy`` writes one inline policy, so that a preview shows all rights of the role and
+the function can depend on the policy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from infra.iam import policies
 
 
 @dataclass
-class _Granted:
+class _Grant:
     actions: tuple[str, ...]
     when: Mapping[str, Any] | None
     resources: list[Input[str]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class _Granted:
 
 
 class Role:
-    """A role for one principal of AWS, and the grants it has been given so far."""
+    """IAM role for one AWS service or trust policy, and the grants collected so far."""
 
     def __init__(
         self,
@@ -40,20 +40,24 @@ class Role:
         service: str | None = None,
         trust: Input[str] | None = None,
     ) -> None:
-        """``name`` is the logical prefix; the role is called after ``tags["Name"]``, which carries the stack.
+        """Declare the role without permissions.
 
-        Either ``service`` may take the role, or whom the trust policy ``trust`` names.
+        Args:
+            name: prefix of the logical names.
+            tags: the tag ``Name`` is the physical name of the role, and carries the stack.
+            service: AWS service that may assume the role; exactly one of ``service`` and ``trust`` must be set.
+            trust: trust policy as JSON.
         """
         if (service is None) == (trust is None):
-            raise ValueError(f"{name}: a role is trusted by a service or by a policy, and by one of them")
+            raise ValueError(f"{name}: a role takes either service or trust; pass exactly one of the two")
         self.name = name
         self._opts = opts
-        self._granted: dict[str, _Granted] = {}
+        self._granted: dict[str, _Grant] = {}
         self._settled = False
         self._role = aws.iam.Role(
             f"{name}-role",
             name=tags["Name"],
-            assume_role_policy=trust if trust is not None else policies.assumed_by(str(service)),
+            assume_role_policy=trust if trust is not None else policies.trust_policy(str(service)),
             tags=tags,
             opts=opts,
         )
@@ -67,23 +71,29 @@ class Role:
         on: Input[str] | list[Output[str]] | list[Input[str]],
         when: Mapping[str, Any] | None = None,
     ) -> None:
-        """Allow ``actions`` on ``on``. Granting the same ``sid`` again adds resources to its statement.
+        """Allow ``actions`` on ``on``; granting the same ``sid`` again adds resources to the statement.
 
         Raises:
-            RuntimeError: the policy is already written: grant before the function is made.
-            ValueError: ``sid`` stands for other actions or another condition already.
+            RuntimeError: the policy is already written; grant before the function is declared.
+            ValueError: ``sid`` already stands for other actions or another condition.
         """
         if self._settled:
-            raise RuntimeError(f"{sid} was granted to {self.name} after its policy was written: grant it earlier")
-        granted = self._granted.setdefault(sid, _Granted(actions, when))
+            raise RuntimeError(f"{sid} was granted to role {self.name} after write_policy(): grant it earlier")
+        granted = self._granted.setdefault(sid, _Grant(actions, when))
         if (granted.actions, granted.when) != (actions, when):
-            raise ValueError(f"{sid} means {granted.actions} for {self.name} already, and now {actions}")
+            raise ValueError(
+                f"{sid} means {granted.actions} for role {self.name} already, not {actions}: use another sid"
+            )
         for resource in on if isinstance(on, list) else [on]:
             if not any(resource is known for known in granted.resources):
                 granted.resources.append(resource)
 
-    def settle(self) -> aws.iam.RolePolicy:
-        """Write the grants; what acts with this role depends on the result, or AWS would refuse its first calls."""
+    def write_policy(self) -> aws.iam.RolePolicy:
+        """Write all grants as one inline policy.
+
+        A function that uses the role depends on the returned policy; without the dependency AWS would refuse the first
+        calls.
+        """
         self._settled = True
         statements = [granted.statement(sid) for sid, granted in self._granted.items()]
         return aws.iam.RolePolicy(

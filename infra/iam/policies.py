@@ -1,4 +1,4 @@
-"""Policy documents, and the statements that every store's own policy has in common."""
+"""IAM policy documents, and statements that several resource policies share."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ Statement = Mapping[str, Any]
 
 
 def document(*statements: Statement) -> Output[str]:
-    """A policy document as JSON; values may be Outputs.
+    """Return a policy document as JSON; values may be Outputs.
 
-    ``Output.json_dumps`` would do, but makes an Output of every string in it, which is a tenth of the whole program.
+    ``Output.json_dumps`` gives the same text but makes an Output of every string, which takes a tenth of the program's
+    time.
     """
-    whole = {"Version": "2012-10-17", "Statement": list(statements)}
-    return Output.all(*_outputs(whole)).apply(lambda known: json.dumps(_filled(whole, iter(known))))
+    policy = {"Version": "2012-10-17", "Statement": list(statements)}
+    return Output.all(*_outputs(policy)).apply(lambda known: json.dumps(_resolve(policy, iter(known))))
 
 
-def _outputs(part: Any) -> Iterator[Output[Any]]:
-    if isinstance(part, Output):
-        yield part
-    elif isinstance(part, Mapping | list | tuple):
-        for inner in part.values() if isinstance(part, Mapping) else part:
-            yield from _outputs(inner)
+def _outputs(value: Any) -> Iterator[Output[Any]]:
+    if isinstance(value, Output):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for member in value.values() if isinstance(value, Mapping) else value:
+            yield from _outputs(member)
 
 
-def _filled(part: Any, known: Iterator[Any]) -> Any:
-    """``part`` with the next of ``known`` for each Output, in their order."""
-    if isinstance(part, Output):
+def _resolve(value: Any, known: Iterator[Any]) -> Any:
+    """Return ``value`` with every Output replaced by the next of ``known``; the order is that of ``_outputs``."""
+    if isinstance(value, Output):
         return next(known)
-    if isinstance(part, Mapping):
-        return {name: _filled(inner, known) for name, inner in part.items()}
-    return [_filled(inner, known) for inner in part] if isinstance(part, list | tuple) else part
+    if isinstance(value, Mapping):
+        return {name: _resolve(member, known) for name, member in value.items()}
+    return [_resolve(member, known) for member in value] if isinstance(value, list | tuple) else value
 
 
-def assumed_by(service: str) -> Output[str]:
-    """A trust policy: only ``service`` may take the role."""
+def trust_policy(service: str) -> Output[str]:
+    """Return a trust policy that lets only ``service`` assume the role."""
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
-def tls_only(action: str, *resources: Input[str]) -> Statement:
-    """Refuses ``action`` to everybody who comes without TLS, whatever else allows it."""
+def deny_without_tls(action: str, *resources: Input[str]) -> Statement:
+    """Return a statement that denies ``action`` to every principal without TLS, independent of other statements."""
     return {
         "Sid": "TlsOnly",
         "Effect": "Deny",
         "Principal": "*",
         "Action": action,
-        "Resource": _one_or_all(resources),
+        "Resource": _scalar_or_list(resources),
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
 
 
-def _one_or_all(resources: Sequence[Input[str]]) -> Any:
+def _scalar_or_list(resources: Sequence[Input[str]]) -> Any:
     return resources[0] if len(resources) == 1 else list(resources)

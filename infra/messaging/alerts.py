@@ -1,4 +1,4 @@
-"""Alerts: one topic that alarms, budgets and findings speak to, and the people who hear it."""
+"""Alert topic: SNS topic for alarms, budgets and security findings, with e-mail and PagerDuty subscriptions."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ from pulumi import Alias, ComponentResource, Output, ResourceOptions
 from infra import settings
 from infra.foundation.keys import Keys
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
-SPEAKERS = {
+PUBLISHERS = {
     "Alarms": "cloudwatch.amazonaws.com",
     "Anomalies": "costalerts.amazonaws.com",
     "Budgets": "budgets.amazonaws.com",
 }
-# EventBridge does not tell KMS for whom it works: under a condition on its source each finding would be dropped.
+# EventBridge sends KMS no source account, so a condition on the source would drop every finding.
 # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-EVENTS = "events.amazonaws.com"
+EVENTBRIDGE = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertsArgs:
-    place: Place
-    keys: Keys  # whose data key is lent by ``lent_keys``
-    settings: settings.Observability
-    pager_duty_endpoint: Output[str] | None  # a secret: the address holds the integration's key
-    findings: bool = False  # a rule of EventBridge's speaks to the topic
+    context: StackContext
+    keys: Keys  # the data key's policy must contain ``data_key_statements``
+    settings: settings.ObservabilitySettings
+    pager_duty_endpoint: Output[str] | None  # a secret, because the address contains the integration key
+    findings: bool = False  # an EventBridge rule publishes on the topic
 
 
 class Alerts(ComponentResource):
-    """The topic; ``topic_arn`` is where an alarm sends both its bad and its good news."""
+    """SNS topic for alarm state changes, budget notices and findings, and its subscriptions."""
 
     topic_arn: Output[str]
-    door: aws.sns.TopicPolicy  # what speaks to the topic waits for it
+    resource_policy: aws.sns.TopicPolicy  # publishers depend on this policy
 
     def __init__(self, name: str, args: AlertsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Alerts", name, opts=opts)
         child = ResourceOptions(parent=self)
         topic = aws.sns.Topic(
             f"{name}-topic",
-            name=args.place.named("alerts"),
+            name=args.context.physical_name("alerts"),
             kms_master_key_id=args.keys.data_arn,
-            tags=args.place.tags("observability", DataClass.INTERNAL, "alerts"),
+            tags=args.context.tags("observability", DataClass.INTERNAL, "alerts"),
             opts=child,
         )
         self.topic_arn = topic.arn
-        self.door = aws.sns.TopicPolicy(
+        self.resource_policy = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=policies.document(policies.tls_only("sns:Publish", topic.arn), *_speakers(topic.arn, args)),
+            policy=policies.document(
+                policies.deny_without_tls("sns:Publish", topic.arn), *_publish_statements(topic.arn, args)
+            ),
             opts=child,
         )
         for number, address in enumerate(args.settings.emails, start=1):
             aws.sns.TopicSubscription(
-                # By number, the name of whoever leaves would go to the next in the list, for whom SNS gives back the
-                # subscription that is there; and it would be deleted with the last number, whose it was.
+                # Named by address: with numbers, removing one recipient would shift the numbers of the next ones. SNS
+                # returns the existing subscription for a shifted number, and the update then deletes the subscription
+                # of the last number.
                 f"{name}-email-{address}",
                 topic=topic.arn,
                 protocol="email",
@@ -70,41 +73,46 @@ class Alerts(ComponentResource):
                 topic=topic.arn,
                 protocol="https",
                 endpoint=args.pager_duty_endpoint,
-                endpoint_auto_confirms=True,  # PagerDuty answers the confirmation itself
-                raw_message_delivery=False,  # its integration reads SNS's envelope
+                endpoint_auto_confirms=True,  # PagerDuty confirms the subscription itself
+                raw_message_delivery=False,  # PagerDuty's integration reads the SNS envelope
                 opts=child,
             )
         self.register_outputs({"topic_arn": self.topic_arn})
 
 
-def lent_keys(place: Place) -> list[policies.Statement]:
-    """What the data key's policy must say, or AWS drops the alert: each speaker encrypts in its own name."""
-    use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}  # the key itself
-    # In every region: a standby's findings are encrypted with its primary's key.
-    topics = place.account_id.apply(lambda account: f"arn:{place.partition}:sns:*:{account}:*")
+def data_key_statements(context: StackContext) -> list[policies.Statement]:
+    """Return key policy statements that let the publishers encrypt with the data key.
+
+    Every publisher encrypts as its own service principal; AWS drops an alert that cannot be encrypted.
+    """
+    # In a key policy the resource "*" means the key itself.
+    use = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}
+    # All regions, because a standby encrypts its findings with a replica of the primary's key.
+    topics = context.account_id.apply(lambda account: f"arn:{context.partition}:sns:*:{account}:*")
     return [
         {
             "Sid": "AlertsOfThisAccount",
-            "Principal": {"Service": sorted(SPEAKERS.values())},
-            "Condition": {"StringEquals": {"aws:SourceAccount": place.account_id}},
+            "Principal": {"Service": sorted(PUBLISHERS.values())},
+            "Condition": {"StringEquals": {"aws:SourceAccount": context.account_id}},
             **use,
         },
         {
             "Sid": "FindingsToTopicsOfThisAccount",
-            "Principal": {"Service": EVENTS},
+            "Principal": {"Service": EVENTBRIDGE},
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}},
             **use,
         },
     ]
 
 
-def _speakers(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
-    ours = {"StringEquals": {"aws:SourceAccount": args.place.account_id}}
-    speak = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
-    speakers: list[policies.Statement] = [
-        {"Sid": sid, "Principal": {"Service": service}, "Condition": ours, **speak} for sid, service in SPEAKERS.items()
+def _publish_statements(topic_arn: Output[str], args: AlertsArgs) -> list[policies.Statement]:
+    condition = {"StringEquals": {"aws:SourceAccount": args.context.account_id}}
+    publish = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
+    statements: list[policies.Statement] = [
+        {"Sid": sid, "Principal": {"Service": service}, "Condition": condition, **publish}
+        for sid, service in PUBLISHERS.items()
     ]
-    # Without a condition, and so only where somebody speaks: EventBridge brings a topic's policy nothing that it could
-    # ask about, and would be refused each time (Amazon EventBridge User Guide, "Amazon SNS permissions").
-    findings = {"Sid": "Findings", "Principal": {"Service": EVENTS}, **speak}
-    return [*speakers, findings] if args.findings else speakers
+    # No condition, because EventBridge sends no context that a topic policy could check, and a condition would refuse
+    # every event (Amazon EventBridge User Guide, "Amazon SNS permissions"). So only with an EventBridge rule.
+    findings = {"Sid": "Findings", "Principal": {"Service": EVENTBRIDGE}, **publish}
+    return [*statements, findings] if args.findings else statements

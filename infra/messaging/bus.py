@@ -1,4 +1,4 @@
-"""IF.bus: one topic and, for each agent, a queue that nothing but the topic and the agent itself can fill."""
+"""IF.bus: one SNS topic, and one SQS queue per agent that accepts messages only from the topic and the agent itself."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from infra.foundation.keys import Keys, principal_uri
 from infra.iam import policies
 from infra.iam.grants import Role
 from infra.messaging.queue import Queue, QueueArgs
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
-HEARD = ("request", "query-if", "cancel")  # what an agent acts on; an inform of others is none of its business
+# Agents process no inform messages.
+DELIVERED_PERFORMATIVES = ("request", "query-if", "cancel")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BusArgs:
-    place: Place
+    context: StackContext
     keys: Keys
-    fleet: settings.Fleet  # each agent gets an inbox
+    fleet: settings.FleetSettings  # one inbox per agent
 
 
 class Bus(ComponentResource):
-    """The topic and the inboxes."""
+    """SNS topic with one filtered SQS queue per agent."""
 
     topic_arn: Output[str]
     inboxes: dict[str, Queue]  # by agent
@@ -36,16 +37,16 @@ class Bus(ComponentResource):
         self._args = args
         topic = aws.sns.Topic(
             f"{name}-topic",
-            name=args.place.named("bus"),
+            name=args.context.physical_name("bus"),
             kms_master_key_id=args.keys.data_arn,
-            tags=args.place.tags("bus", DataClass.CONFIDENTIAL, "bus"),
+            tags=args.context.tags("bus", DataClass.CONFIDENTIAL, "bus"),
             opts=ResourceOptions(parent=self),
         )
         self.topic_arn = topic.arn
         aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=topic.arn,
-            policy=policies.document(policies.tls_only("sns:Publish", topic.arn)),
+            policy=policies.document(policies.deny_without_tls("sns:Publish", topic.arn)),
             opts=ResourceOptions(parent=self),
         )
         self.inboxes = {agent: self._inbox(f"{name}-{agent}", agent) for agent in args.fleet.agents}
@@ -53,24 +54,24 @@ class Bus(ComponentResource):
         self.register_outputs({"topic_arn": self.topic_arn, "queue_urls": urls})
 
     def grant_publish(self, role: Role) -> None:
-        """Publish on the topic. Who may speak as whom is decided by the signing keys."""
+        """Grant publishing on the topic; the signing keys decide who can speak as whom."""
         role.allow("Publish", "sns:Publish", on=self.topic_arn)
         self._args.keys.grant_use(role, "sns")
 
     def grant_consume(self, role: Role, agent: str) -> None:
-        """Be fed from ``agent``'s inbox."""
+        """Grant receiving messages from ``agent``'s inbox."""
         self.inboxes[agent].grant_consume(role)
 
-    def grant_hasten(self, role: Role, agent: str) -> None:
-        """Have a message of ``agent``'s that failed delivered again soon."""
-        self.inboxes[agent].grant_hasten(role)
+    def grant_redeliver(self, role: Role, agent: str) -> None:
+        """Grant an early redelivery of ``agent``'s failed messages."""
+        self.inboxes[agent].grant_redeliver(role)
 
-    def grant_refuse(self, role: Role, agent: str) -> None:
-        """Put a message of ``agent``'s into its dead-letter queue at once, with the reason."""
+    def grant_dead_letter(self, role: Role, agent: str) -> None:
+        """Grant moving ``agent``'s messages into the dead-letter queue at once, with the reason."""
         self.inboxes[agent].dlq.grant_send(role)
 
     def grant_put_back(self, role: Role, agent: str) -> None:
-        """Put a delayed copy of a throttled message back into ``agent``'s own inbox."""
+        """Grant sending a delayed copy of a throttled message to ``agent``'s own inbox."""
         self.inboxes[agent].grant_send(role, "PutBack")
 
     def _inbox(self, name: str, agent: str) -> Queue:
@@ -78,8 +79,8 @@ class Bus(ComponentResource):
         queue = Queue(
             name,
             QueueArgs(
-                place=args.place,
-                what=f"{agent}-inbox",
+                context=args.context,
+                label=f"{agent}-inbox",
                 component="bus",
                 handler_timeout_s=args.fleet.handler_timeout_s,
                 max_receives=args.fleet.max_receives,
@@ -93,10 +94,10 @@ class Bus(ComponentResource):
             protocol="sqs",
             endpoint=queue.arn,
             raw_message_delivery=True,
-            filter_policy=json.dumps({"receiver": [principal_uri(agent)], "performative": HEARD}),
+            filter_policy=json.dumps({"receiver": [principal_uri(agent)], "performative": DELIVERED_PERFORMATIVES}),
             filter_policy_scope="MessageAttributes",
             redrive_policy=Output.json_dumps({"deadLetterTargetArn": queue.dlq.arn}),
             # Without the policies SNS drops messages silently.
-            opts=ResourceOptions(parent=self, depends_on=[queue.door, queue.dlq.door]),
+            opts=ResourceOptions(parent=self, depends_on=[queue.resource_policy, queue.dlq.resource_policy]),
         )
         return queue

@@ -1,4 +1,4 @@
-"""Where a stack stands, and what everything in it is called and tagged."""
+"""Stack context: stack name, region and account, and the physical names, ARNs and tags that follow from them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PROJECT = "infrafabric"
 
 
 class DataClass(StrEnum):
-    """What a resource holds: the word that access reviews and data-protection audits filter by."""
+    """Class of the data that a resource holds; access reviews and data-protection audits filter by it."""
 
-    NONE = "none"  # holds no data: a route, a rule, a schedule
+    NONE = "none"  # no data: a route, a rule, a schedule
     INTERNAL = "internal"  # logs, metrics, code
     CONFIDENTIAL = "confidential"  # goals, tasks, findings, reports
     SECRET = "secret"  # keys and credentials  # noqa: S105
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One stack in one region of one account; components derive their names, ARNs and tags from it.
+class StackContext:
+    """Stack, region and account, from which components derive names, ARNs and tags.
 
-    Names carry the stack because IAM and bucket names are unique per account or per world, and two stacks may share an
-    account.
+    Physical names carry the stack name, because IAM role names are unique per account, bucket names are unique
+    worldwide, and two stacks may share an account.
     """
 
     stack: str
@@ -38,8 +38,8 @@ class Place:
     account_id: Output[str]
 
     @classmethod
-    def of(cls, settings: Settings, provider: aws.Provider) -> Place:
-        """The place that ``provider`` reaches with the deployer's credentials."""
+    def of(cls, settings: Settings, provider: aws.Provider) -> StackContext:
+        """Return the context of the stack that runs; the account is the one of ``provider``'s credentials."""
         identity = aws.get_caller_identity_output(opts=pulumi.InvokeOutputOptions(provider=provider))
         return cls(
             stack=pulumi.get_stack(),
@@ -49,8 +49,8 @@ class Place:
             account_id=identity.account_id,
         )
 
-    def elsewhere(self, region: str) -> Place:
-        """The same stack in another region."""
+    def in_region(self, region: str) -> StackContext:
+        """Return the context of the same stack in ``region``."""
         return replace(self, region=region)
 
     @property
@@ -62,25 +62,28 @@ class Place:
         prefix = self.region.split("-")[0]
         return {"cn": "aws-cn"}.get(prefix, "aws-us-gov" if self.region.startswith("us-gov-") else "aws")
 
-    def named(self, what: str) -> str:
-        """The physical name of ``what`` in this stack."""
-        return f"{PROJECT}-{self.stack}-{what}"
+    def physical_name(self, label: str) -> str:
+        """Return the physical name of ``label`` in this stack: ``infrafabric-<stack>-<label>``."""
+        return f"{PROJECT}-{self.stack}-{label}"
 
-    def bucket(self, what: str) -> Output[str]:
-        """A bucket name that nobody else in the world has; see ``settings.LONGEST_STACK_NAME`` on its length."""
-        return self.account_id.apply(lambda account: f"{self.named(what)}-{account}-{self.region}")
+    def bucket_name(self, label: str) -> Output[str]:
+        """Return a bucket name that is unique worldwide; ``settings.LONGEST_STACK_NAME`` keeps it below S3's limit."""
+        return self.account_id.apply(lambda account: f"{self.physical_name(label)}-{account}-{self.region}")
 
     def arn(self, service: str, resource: str) -> Output[str]:
-        """The ARN of ``resource`` in this account and region, known before the resource exists."""
+        """Return the ARN of ``resource`` in this account and region, known before the resource exists."""
         return self.account_id.apply(
             lambda account: f"arn:{self.partition}:{service}:{self.region}:{account}:{resource}"
         )
 
     def tags(self, component: str, data: DataClass, name: str | None = None) -> dict[str, str]:
-        """The tags of a resource. Explicit on each one: a provider's default tags get lost with the provider."""
-        named = {"Name": self.named(name)} if name else {}
+        """Return the tags of a resource.
+
+        Every resource names its tags, because default tags of a provider are lost with the provider.
+        """
+        name_tag = {"Name": self.physical_name(name)} if name else {}
         return {
-            **named,
+            **name_tag,
             "Project": PROJECT,
             "Environment": self.environment,
             "Component": component,

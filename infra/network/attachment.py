@@ -1,4 +1,4 @@
-"""Attachment: a function's place in the VPC, with a security group that lets it reach what it was given and no more."""
+"""Attachment of a Lambda function to the VPC: subnets, and a security group with explicit egress rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.network.network import Network
@@ -17,18 +17,18 @@ HTTPS = 443
 
 @dataclass(frozen=True, kw_only=True)
 class AttachmentArgs:
-    base: Base
+    foundation: Foundation
     network: Network
     role: Role
-    what: str  # the function's name without the stack
+    label: str  # the function's name without the stack
 
 
 class Attachment(ComponentResource):
-    """Private subnets, a closed security group, and doors out of it: the endpoints, S3, and each ``reach``."""
+    """Private subnets and a closed security group for one function; egress to endpoints, S3 and each ``reach``."""
 
     subnet_ids: list[Output[str]]
     security_group_id: Output[str]
-    doors: list[Resource]  # the function's first call waits for these
+    rules: list[Resource]  # the function's first invocation depends on these rules
 
     def __init__(self, name: str, args: AttachmentArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Attachment", name, opts=opts)
@@ -37,10 +37,10 @@ class Attachment(ComponentResource):
         args.network.grant_attach(args.role)
         group = aws.ec2.SecurityGroup(
             f"{name}-group",
-            name=args.base.place.named(f"{args.what}-function"),
-            description=f"The function {args.what}: nothing comes in",
+            name=args.foundation.context.physical_name(f"{args.label}-function"),
+            description=f"The function {args.label}: nothing comes in",
             vpc_id=network.vpc_id,
-            tags=args.base.place.tags("network", DataClass.NONE, args.what),
+            tags=args.foundation.context.tags("network", DataClass.NONE, args.label),
             opts=ResourceOptions(parent=self),
         )
         self.subnet_ids, self.security_group_id = network.private_subnet_ids, group.id
@@ -52,37 +52,37 @@ class Attachment(ComponentResource):
             from_port=HTTPS,
             to_port=HTTPS,
             description="S3, through the gateway endpoint",
-            tags=args.base.place.tags("network", DataClass.NONE),
+            tags=args.foundation.context.tags("network", DataClass.NONE),
             opts=ResourceOptions(parent=self),
         )
-        self.doors = [to_s3, *network.endpoints.interfaces]
+        self.rules = [to_s3, *network.endpoints.interfaces]
         self.reach("endpoints", network.endpoints.security_group_id, HTTPS, self)
         self.register_outputs({"security_group_id": self.security_group_id})
 
-    def reach(self, what: str, security_group_id: Input[str], port: int, parent: Resource) -> None:
-        """Open ``port`` of the group of ``what`` to this function, on both sides."""
-        tags = self._args.base.place.tags("network", DataClass.NONE)
-        ours, name = self.security_group_id, f"{self._name}-{what}"
-        out = aws.vpc.SecurityGroupEgressRule(
+    def reach(self, label: str, security_group_id: Input[str], port: int, parent: Resource) -> None:
+        """Open ``port`` of another security group to this function, by an egress and an ingress rule."""
+        tags = self._args.foundation.context.tags("network", DataClass.NONE)
+        own_group_id, name = self.security_group_id, f"{self._name}-{label}"
+        egress = aws.vpc.SecurityGroupEgressRule(
             f"{name}-out",
-            security_group_id=ours,
+            security_group_id=own_group_id,
             referenced_security_group_id=security_group_id,
             ip_protocol="tcp",
             from_port=port,
             to_port=port,
-            description=f"To {what}",
+            description=f"To {label}",
             tags=tags,
             opts=ResourceOptions(parent=parent),
         )
-        into = aws.vpc.SecurityGroupIngressRule(
+        ingress = aws.vpc.SecurityGroupIngressRule(
             f"{name}-in",
             security_group_id=security_group_id,
-            referenced_security_group_id=ours,
+            referenced_security_group_id=own_group_id,
             ip_protocol="tcp",
             from_port=port,
             to_port=port,
-            description=f"From the function {self._args.what}",
+            description=f"From the function {self._args.label}",
             tags=tags,
             opts=ResourceOptions(parent=parent),
         )
-        self.doors += [out, into]
+        self.rules += [egress, ingress]

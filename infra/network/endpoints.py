@@ -1,4 +1,4 @@
-"""Endpoints: how functions in the VPC reach AWS without a way to the internet."""
+"""VPC endpoints: access to AWS services without internet access."""
 
 from __future__ import annotations
 
@@ -9,49 +9,55 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from infra.iam import policies
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointsArgs:
-    place: Place
+    context: StackContext
     vpc_id: Input[str]
     route_table_ids: Sequence[Input[str]]
-    subnet_ids: Sequence[Input[str]]  # an interface endpoint is paid for in each
+    subnet_ids: Sequence[Input[str]]  # AWS bills an interface endpoint per subnet
     interfaces: Sequence[str]
-    buckets_found: Sequence[Output[str]] = ()  # a standby's: its primary's copies, which are called after the primary
+    # Standby only: the primary's copies, whose names carry the primary's name.
+    existing_bucket_arns: Sequence[Output[str]] = ()
 
 
 class Endpoints(ComponentResource):
-    """Gateway endpoints cost nothing; interface endpoints are made for the services that are called, and no others.
+    """Gateway endpoints for S3 and DynamoDB, and one interface endpoint per called service.
 
-    Each lets through only calls of this account to this stack's resources: what reaches into the VPC cannot carry
-    data off to somebody else's bucket or queue.
+    Gateway endpoints cost nothing. Every endpoint's policy allows only principals of this account on resources of this
+    stack, so that a compromised function cannot send data to a foreign bucket or queue.
     """
 
     security_group_id: Output[str]
     s3_prefix_list_id: Output[str]
-    interfaces: list[aws.ec2.VpcEndpoint]  # a function's first call waits for these
+    interfaces: list[aws.ec2.VpcEndpoint]  # a function's first invocation depends on these endpoints
 
     def __init__(self, name: str, args: EndpointsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Endpoints", name, opts=opts)
         self._name, self._args = name, args
-        place = args.place
+        context = args.context
         group = aws.ec2.SecurityGroup(
             f"{name}-group",
-            name=place.named("endpoints"),
+            name=context.physical_name("endpoints"),
             description="Interface endpoints: HTTPS from the functions that were let in",
             vpc_id=args.vpc_id,
             tags=self._tags("endpoints"),
             opts=ResourceOptions(parent=self),
         )
         self.security_group_id = group.id
-        buckets: list[Input[str]] = [f"arn:{place.partition}:s3:::{place.named('*')}", *args.buckets_found]
+        buckets: list[Input[str]] = [
+            f"arn:{context.partition}:s3:::{context.physical_name('*')}",
+            *args.existing_bucket_arns,
+        ]
         objects = [Output.concat(bucket, "/*") for bucket in buckets]
         items = ("GetItem", "PutItem", "Query", "UpdateItem")
         s3 = self._gateway("s3", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [*buckets, *objects])
         self._gateway(
-            "dynamodb", [f"dynamodb:{i}" for i in items], [place.arn("dynamodb", f"table/{place.named('*')}")]
+            "dynamodb",
+            [f"dynamodb:{i}" for i in items],
+            [context.arn("dynamodb", f"table/{context.physical_name('*')}")],
         )
         self.s3_prefix_list_id = s3.prefix_list_id
         self.interfaces = [self._interface(service) for service in args.interfaces]
@@ -63,7 +69,7 @@ class Endpoints(ComponentResource):
         return aws.ec2.VpcEndpoint(
             f"{self._name}-{service}",
             vpc_id=self._args.vpc_id,
-            service_name=f"com.amazonaws.{self._args.place.region}.{service}",
+            service_name=f"com.amazonaws.{self._args.context.region}.{service}",
             vpc_endpoint_type="Gateway",
             route_table_ids=self._args.route_table_ids,
             policy=self._policy(actions, on),
@@ -72,16 +78,16 @@ class Endpoints(ComponentResource):
         )
 
     def _interface(self, service: str) -> aws.ec2.VpcEndpoint:
-        place = self._args.place
+        context = self._args.context
         actions, on = {
-            # RDS names the secrets that it manages itself, so every secret of the account is let through to IAM.
-            "secretsmanager": (["secretsmanager:GetSecretValue"], place.arn("secretsmanager", "secret:*")),
-            "sqs": (["sqs:SendMessage"], place.arn("sqs", place.named("*"))),
+            # RDS chooses the names of managed secrets, so the endpoint admits all secrets, and IAM limits the access.
+            "secretsmanager": (["secretsmanager:GetSecretValue"], context.arn("secretsmanager", "secret:*")),
+            "sqs": (["sqs:SendMessage"], context.arn("sqs", context.physical_name("*"))),
         }[service]
         return aws.ec2.VpcEndpoint(
             f"{self._name}-{service}",
             vpc_id=self._args.vpc_id,
-            service_name=f"com.amazonaws.{place.region}.{service}",
+            service_name=f"com.amazonaws.{context.region}.{service}",
             vpc_endpoint_type="Interface",
             private_dns_enabled=True,
             subnet_ids=self._args.subnet_ids,
@@ -96,12 +102,12 @@ class Endpoints(ComponentResource):
             {
                 "Sid": "OurAccountToOurResources",
                 "Effect": "Allow",
-                "Principal": "*",  # an endpoint's policy knows no roles by session; the condition names the account
+                "Principal": "*",  # an endpoint policy cannot match role sessions; the condition names the account
                 "Action": list(actions),
                 "Resource": list(on),
-                "Condition": {"StringEquals": {"aws:PrincipalAccount": self._args.place.account_id}},
+                "Condition": {"StringEquals": {"aws:PrincipalAccount": self._args.context.account_id}},
             }
         )
 
-    def _tags(self, what: str) -> Mapping[str, str]:
-        return self._args.place.tags("network", DataClass.NONE, what)
+    def _tags(self, label: str) -> Mapping[str, str]:
+        return self._args.context.tags("network", DataClass.NONE, label)

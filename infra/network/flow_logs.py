@@ -1,4 +1,4 @@
-"""FlowLogs: who talked to whom in the VPC, for the day somebody has to find out."""
+"""VPC flow logs, for the investigation of connections."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowLogsArgs:
-    base: Base
+    foundation: Foundation
     vpc_id: Input[str]
 
 
 class FlowLogs(ComponentResource):
-    """All traffic of the VPC, accepted and rejected, into a log group."""
+    """VPC flow logs of all traffic, accepted and rejected, in a log group."""
 
     def __init__(self, name: str, args: FlowLogsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:FlowLogs", name, opts=opts)
-        child, tags = ResourceOptions(parent=self), args.base.place.tags("network", DataClass.INTERNAL, "flow-logs")
+        child, tags = (
+            ResourceOptions(parent=self),
+            args.foundation.context.tags("network", DataClass.INTERNAL, "flow-logs"),
+        )
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
-            name=f"/aws/vpc/{args.base.place.named('flow')}",
-            retention_in_days=args.base.log_retention_days,
-            kms_key_id=args.base.keys.data_arn,
+            name=f"/aws/vpc/{args.foundation.context.physical_name('flow')}",
+            retention_in_days=args.foundation.log_retention_days,
+            kms_key_id=args.foundation.keys.data_arn,
             tags=tags,
             opts=child,
         )
         role = Role(name, tags, child, service="vpc-flow-logs.amazonaws.com")
         write = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
         role.allow("WriteFlowLogs", *write, on=Output.concat(logs.arn, ":*"))
-        policy = role.settle()
+        policy = role.write_policy()
         aws.ec2.FlowLog(
             f"{name}-log",
             vpc_id=args.vpc_id,

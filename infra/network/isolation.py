@@ -1,4 +1,4 @@
-"""Isolation: what the network itself lets reach the database's subnets, whatever a security group says one day."""
+"""Network ACL of the database subnets, a second barrier behind the security groups."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 
 POSTGRES_PORT = 5432
-EPHEMERAL = (1024, 65535)  # a network ACL knows no connections: answers go to the ports that clients chose
-FIRST_RULE, STEP = 100, 10  # room for a rule between two
+EPHEMERAL = (1024, 65535)  # a network ACL is stateless: responses go to the ephemeral ports of the clients
+FIRST_RULE, STEP = 100, 10  # leaves room for further rules
 
 
 @dataclass(frozen=True, kw_only=True)
 class IsolationArgs:
-    place: Place
+    context: StackContext
     vpc_id: Input[str]
     subnet_ids: Sequence[Input[str]]
-    let_in: Sequence[str]  # CIDR blocks of the subnets that may ask
+    client_cidrs: Sequence[str]  # CIDR blocks of the subnets with database clients
 
 
 class Isolation(ComponentResource):
-    """A network ACL: PostgreSQL from ``let_in``, the answers back, and nothing else in either direction."""
+    """Network ACL that admits PostgreSQL connections from ``client_cidrs``, the responses, and no other traffic."""
 
     def __init__(self, name: str, args: IsolationArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:network:Isolation", name, opts=opts)
@@ -32,9 +32,9 @@ class Isolation(ComponentResource):
             f"{name}-acl",
             vpc_id=args.vpc_id,
             subnet_ids=args.subnet_ids,
-            ingress=[_rule(n, cidr, (POSTGRES_PORT, POSTGRES_PORT)) for n, cidr in enumerate(args.let_in)],
-            egress=[_rule(n, cidr, EPHEMERAL) for n, cidr in enumerate(args.let_in)],
-            tags=args.place.tags("network", DataClass.NONE, "database"),
+            ingress=[_rule(n, cidr, (POSTGRES_PORT, POSTGRES_PORT)) for n, cidr in enumerate(args.client_cidrs)],
+            egress=[_rule(n, cidr, EPHEMERAL) for n, cidr in enumerate(args.client_cidrs)],
+            tags=args.context.tags("network", DataClass.NONE, "database"),
             opts=ResourceOptions(parent=self),
         )
         self.register_outputs({"acl_id": acl.id})

@@ -1,4 +1,4 @@
-"""Alarms: the table of ``infra.observability.alarm_table`` in CloudWatch, and one that says that users notice."""
+"""CloudWatch alarms from ``infra.observability.alarm_table``, and a composite alarm for effects on users."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import settings
 from infra.messaging.alerts import Alerts
-from infra.naming.context import DataClass, Place
+from infra.naming.context import DataClass, StackContext
 from infra.observability.alarm_table import Alarm, Metric, alarms
 from infra.observability.watched import Watched
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmsArgs:
-    place: Place
+    context: StackContext
     alerts: Alerts
     watched: Watched
-    thresholds: settings.Thresholds
+    thresholds: settings.AlarmThresholdSettings
 
 
 class Alarms(ComponentResource):
-    """Each tells the alert topic when it goes off, and when it is over."""
+    """CloudWatch alarms that notify the alert topic when they go off and when they end."""
 
     degraded_arn: Output[str]  # of the composite alarm
 
@@ -33,42 +33,42 @@ class Alarms(ComponentResource):
         super().__init__("infrafabric:operations:Alarms", name, opts=opts)
         self._name, self._args = name, args
         table = alarms(args.watched, args.thresholds)
-        made = [(alarm, self._alarm(alarm)) for alarm in table]
-        felt = [alarm.name for row, alarm in made if row.degrades]
+        alarm_resources = [(alarm, self._alarm(alarm)) for alarm in table]
+        degrading = [alarm.name for row, alarm in alarm_resources if row.degrades]
         degraded = aws.cloudwatch.CompositeAlarm(
             f"{name}-degraded",
-            alarm_name=args.place.named("platform-degraded"),
+            alarm_name=args.context.physical_name("platform-degraded"),
             alarm_description="Users notice: the alarms that are part of this one say what it is",
-            alarm_rule=Output.all(*felt).apply(_any_of),
+            alarm_rule=Output.all(*degrading).apply(_any_of),
             alarm_actions=[args.alerts.topic_arn],
             ok_actions=[args.alerts.topic_arn],
             tags=self._tags("platform-degraded"),
-            opts=ResourceOptions(parent=self, depends_on=[args.alerts.door]),
+            opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
         )
         self.degraded_arn = degraded.arn
         self.register_outputs({"degraded_arn": self.degraded_arn})
 
-    def _alarm(self, it: Alarm) -> aws.cloudwatch.MetricAlarm:
+    def _alarm(self, alarm: Alarm) -> aws.cloudwatch.MetricAlarm:
         topic = self._args.alerts.topic_arn
         return aws.cloudwatch.MetricAlarm(
-            f"{self._name}-{it.what}",
-            name=self._args.place.named(it.what),
-            alarm_description=it.means,
-            comparison_operator="LessThanThreshold" if it.below else "GreaterThanThreshold",
-            threshold=it.above,
-            evaluation_periods=it.periods,
-            datapoints_to_alarm=it.of,
-            treat_missing_data=it.missing,
-            **(_computed(it) if it.expression else _plain(it.metrics[0])),
+            f"{self._name}-{alarm.label}",
+            name=self._args.context.physical_name(alarm.label),
+            alarm_description=alarm.description,
+            comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
+            threshold=alarm.threshold,
+            evaluation_periods=alarm.periods,
+            datapoints_to_alarm=alarm.datapoints,
+            treat_missing_data=alarm.missing_data,
+            **(_computed(alarm) if alarm.expression else _plain(alarm.metrics[0])),
             alarm_actions=[topic],
             ok_actions=[topic],
-            insufficient_data_actions=[topic] if it.missing == "missing" else None,
-            tags=self._tags(it.what),
-            opts=ResourceOptions(parent=self, depends_on=[self._args.alerts.door]),
+            insufficient_data_actions=[topic] if alarm.missing_data == "missing" else None,
+            tags=self._tags(alarm.label),
+            opts=ResourceOptions(parent=self, depends_on=[self._args.alerts.resource_policy]),
         )
 
-    def _tags(self, what: str) -> dict[str, str]:
-        return self._args.place.tags("observability", DataClass.NONE, what)
+    def _tags(self, label: str) -> dict[str, str]:
+        return self._args.context.tags("observability", DataClass.NONE, label)
 
 
 def _plain(metric: Metric) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _plain(metric: Metric) -> dict[str, Any]:
         "dimensions": metric.dimensions or None,
         "period": metric.period_s,
         "extended_statistic" if percentile else "statistic": metric.stat,
-        # A percentile of three requests says nothing.
+        # A percentile of very few requests is meaningless.
         "evaluate_low_sample_count_percentiles": "ignore" if percentile else None,
     }
 
@@ -99,7 +99,7 @@ def _computed(alarm: Alarm) -> dict[str, Any]:
         }
         for number, metric in enumerate(alarm.metrics, start=1)
     ]
-    result = {"id": "e1", "expression": alarm.expression, "label": alarm.what, "return_data": True}
+    result = {"id": "e1", "expression": alarm.expression, "label": alarm.label, "return_data": True}
     return {"metric_queries": [result, *measured]}
 
 

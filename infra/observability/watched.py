@@ -1,4 +1,4 @@
-"""Watched: what alarms, dashboards and saved queries look at."""
+"""Names of the resources that alarms, dashboards and saved queries refer to."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pulumi import Input, Output
 from infra.api.api import Api
 from infra.compute.function import Function
 from infra.front.app import App
-from infra.front.frontend import Face
+from infra.front.frontend import PublicFrontend
 from infra.history.database import Database
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.swarm.agent_fleet import AgentFleet
 from infra.swarm.coordinator import Coordinator
-from infra.swarm.parts import Swarm
+from infra.swarm.parts import SwarmParts
 from infra.swarm.watchdog import Watchdog
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchedApp:
-    """The application, by the names that CloudWatch's metrics of load balancers carry."""
+    """Application's load balancer and target groups, named as in CloudWatch's metric dimensions."""
 
     balancer: Input[str]  # app/<name>/<id>
     targets: Mapping[str, Input[str]]  # targetgroup/<name>/<id>, by colour
@@ -29,36 +29,36 @@ class WatchedApp:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """Not a component: names of the parts, so that what is shown of them is arithmetic on names."""
+    """Names of a stack's watched resources, from which alarms and dashboards are computed; not a component."""
 
     stack: str
     region: str
-    queues: Mapping[str, Input[str]]  # physical name by what it is for
-    dead_letters: Mapping[str, Input[str]]
+    queues: Mapping[str, Input[str]]  # physical name by purpose
+    dead_letter_queues: Mapping[str, Input[str]]
     agents: Mapping[str, Input[str]]  # function name by agent
     services: Mapping[str, Input[str]]  # function name by component
     logs: Mapping[str, tuple[Input[str], ...]]  # log groups by component
     api_name: Input[str]
     api_stage: Input[str]
     database: Input[str] | None
-    replica: bool = False  # the database follows another
+    replica: bool = False  # the database is a replica
     app: WatchedApp | None = None
-    distribution: Input[str] | None = None  # id of CloudFront's
+    distribution: Input[str] | None = None  # id of the CloudFront distribution
 
 
-def watched(
-    place: Place,
+def collect_watched(
+    context: StackContext,
     *,
-    swarm: Swarm,
+    swarm: SwarmParts,
     agents: AgentFleet,
     coordinator: Coordinator,
     api: Api,
     watchdog: Watchdog,
     database: Database | None,
     replica: bool,
-    face: Face,
+    frontend: PublicFrontend,
 ) -> Watched:
-    """The names of what a stack holds."""
+    """Return the names of all watched resources of a stack."""
     bus, recorder = swarm.bus, swarm.recorder
     services = {"api": api.function, "coordinator": coordinator.function, "watchdog": watchdog.function}
     queues = {agent: inbox.queue_name for agent, inbox in bus.inboxes.items()}
@@ -68,10 +68,10 @@ def watched(
         queues["recorder"], dead["recorder"] = recorder.inbox.queue_name, recorder.inbox.dlq.queue_name
     dead |= {"coordinator": coordinator.dlq.queue_name, "watchdog": watchdog.dlq.queue_name}
     return Watched(
-        stack=place.stack,
-        region=place.region,
+        stack=context.stack,
+        region=context.region,
         queues=queues,
-        dead_letters=dead,
+        dead_letter_queues=dead,
         agents={agent: function.function_name for agent, function in agents.functions.items()},
         services={component: function.function_name for component, function in services.items()},
         logs={"agents": _logs(*agents.functions.values()), **{c: _logs(f) for c, f in services.items()}},
@@ -79,8 +79,8 @@ def watched(
         api_stage=api.gateway.stage_name,
         database=database.instance.identifier if database else None,
         replica=replica and database is not None,
-        app=_app(face.app) if face.app else None,
-        distribution=face.edge.distribution_id if face.edge else None,
+        app=_app(frontend.app) if frontend.app else None,
+        distribution=frontend.edge.distribution_id if frontend.edge else None,
     )
 
 
@@ -91,7 +91,7 @@ def _app(app: App) -> WatchedApp:
 
 
 def _last(arn: Output[str], without: str = "") -> Output[str]:
-    """The last part of an ARN, as the dimension of a metric has it."""
+    """Return the last part of an ARN, the form of metric dimensions."""
     return arn.apply(lambda text: text.rpartition(":")[2].removeprefix(without))
 
 

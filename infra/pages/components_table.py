@@ -1,10 +1,11 @@
-"""What a stack is made of: the components that it has, each with the sentence that its file begins with, as a table."""
+"""Table of the components in docs/architecture.md: file, description, and resource counts per stack."""
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.graph.capture import Graph
@@ -12,40 +13,65 @@ from infra.graph.capture import Graph
 INFRA = Path(__file__).resolve().parents[1]
 
 
-def table(graphs: Mapping[str, Graph]) -> str:
-    """One row a component, in Markdown: its file, what it is, and how many of AWS's resources it holds in each stack.
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """Component class of ``infra``."""
 
-    A component that is a part of another is counted in both.
+    name: str
+    token: str  # infrafabric:messaging:Queue
+    file: str  # below infra/
+    description: str  # first line of the class's docstring
+
+
+def table(graphs: Mapping[str, Graph]) -> str:
+    """Return a Markdown table with one row per component class.
+
+    Columns: class with a link to its file, description, and per stack the number of AWS resources below the component.
+    A resource of a nested component counts for every component above it.
     """
-    held = {stack: _held(graph) for stack, graph in graphs.items()}
-    lines = [f"| component | what it is | {' | '.join(held)} |", f"| --- | --- |{' ---: |' * len(held)}"]
-    for name, (file, sentence) in sorted(_described().items()):
-        counts = (str(counted[name]) if counted[name] else "" for counted in held.values())
-        lines.append(f"| [{name}](../infra/{file}) | {sentence} | {' | '.join(counts)} |")
+    counts_by_stack = {stack: _resource_counts(graph) for stack, graph in graphs.items()}
+    lines = [
+        f"| component | what it is | {' | '.join(counts_by_stack)} |",
+        f"| --- | --- |{' ---: |' * len(counts_by_stack)}",
+    ]
+    for component in components():
+        counts = (counts[component.token] for counts in counts_by_stack.values())
+        cells = " | ".join(str(count or "") for count in counts)
+        lines.append(f"| [{component.name}](../infra/{component.file}) | {component.description} | {cells} |")
     return "\n".join(lines)
 
 
-def _held(graph: Graph) -> Counter[str]:
-    """How many resources of AWS's lie below components, by the component's class."""
-    by_urn = {resource.urn: resource for resource in graph.resources}
-    counted: Counter[str] = Counter()
-    for resource in graph.custom:
-        above, parent = set(), by_urn.get(resource.parent)
-        while parent:
-            above.add(parent.type.rpartition(":")[2])
-            parent = by_urn.get(parent.parent)
-        counted.update(above)
-    return counted
-
-
-def _described() -> dict[str, tuple[str, str]]:
-    """By class of a component: its file, and the first sentence there."""
-    found: dict[str, tuple[str, str]] = {}
+def components() -> list[Component]:
+    """Return every component class of ``infra``, by name."""
+    found = []
     for path in sorted(INFRA.glob("*/*.py")):
-        module = ast.parse(path.read_text())
-        sentence = (ast.get_docstring(module) or "").partition("\n")[0]
-        for node in module.body:
+        for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "ComponentResource" for base in node.bases):
-                said = (ast.get_docstring(node) or "").partition("\n")[0] or sentence.removeprefix(f"{node.name}: ")
-                found[node.name] = path.relative_to(INFRA).as_posix(), said.rstrip(".").replace("``", "`")
-    return found
+                first_line = (ast.get_docstring(node) or "").partition("\n")[0]
+                component = Component(
+                    name=node.name,
+                    token=_token(node),
+                    file=path.relative_to(INFRA).as_posix(),
+                    description=first_line.rstrip(".").replace("``", "`"),
+                )
+                found.append(component)
+    return sorted(found, key=lambda component: component.name)
+
+
+def _resource_counts(graph: Graph) -> Counter[str]:
+    """Return the number of AWS resources below the components of each type token."""
+    by_urn = {resource.urn: resource for resource in graph.resources}
+    counts: Counter[str] = Counter()
+    for resource in graph.custom:
+        ancestors, parent = set(), by_urn.get(resource.parent)
+        while parent:
+            ancestors.add(parent.type)
+            parent = by_urn.get(parent.parent)
+        counts.update(ancestors)
+    return counts
+
+
+def _token(component: ast.ClassDef) -> str:
+    """Return the type token that the component's constructor passes to ``ComponentResource``."""
+    constants = (node.value for node in ast.walk(component) if isinstance(node, ast.Constant))
+    return next(value for value in constants if isinstance(value, str) and value.startswith("infrafabric:"))

@@ -1,4 +1,4 @@
-"""docs/cost.md: the sum of every stack, line by line."""
+"""Page docs/cost.md: cost of every estate, line by line."""
 
 from __future__ import annotations
 
@@ -9,49 +9,50 @@ from infra.cost.estimate import Estimate
 from infra.cost.prices import AS_OF, REGION
 from infra.cost.traffic import DEV, PROD, STANDBY, Traffic
 
-HEAD = f"""# What it costs a month
+HEAD = f"""# Monthly cost
 
-Written by `make docs` from each stack's graph; a test holds this page to it. List prices in {REGION}, on demand,
-without free tiers, as of {AS_OF}; those of the source document's section 1.3 where it has one (`infra/cost/prices.py`).
-What models bill for tokens is not in it: a session has a budget for that. `fabric cost` prints the same of any stack,
-with `--set` and `--assume` what a change of a setting or of the month makes of it.
+`make docs` writes this page from each stack's graph, and a test keeps the page up to date. Prices are on-demand list
+prices in {REGION} without free tiers, as of {AS_OF}. Prices that the analysis names are from its section 1.3, see
+[origin](origin.md); `infra/cost/prices.py` lists all prices. Token costs of models are not included: each session has a
+budget for tokens. `fabric cost` prints the same estimate for any stack; `--set` and `--assume` show the effect of a
+changed setting or assumption.
 """
 
 
 def page(estimates: Sequence[tuple[str, Estimate, float]]) -> str:
-    """Markdown. Each entry: what it is called, the estimate, and the most that it may be in USD."""
-    rows = [f"| {name} | {found.usd:,.2f} | {most:,.0f} |" for name, found, most in estimates]
-    parts = [HEAD, "| estate | USD a month | at most |\n| --- | ---: | ---: |\n" + "\n".join(rows), _traffic()]
-    parts += [_stack(name, found) for name, found, _ in estimates]
+    """Return the page in Markdown; each entry is an estate's name, its estimate, and its limit in USD."""
+    rows = [f"| {name} | {estimate.usd:,.2f} | {limit_usd:,.0f} |" for name, estimate, limit_usd in estimates]
+    parts = [HEAD, "| estate | USD per month | limit |\n| --- | ---: | ---: |\n" + "\n".join(rows), _traffic()]
+    parts += [_stack(name, estimate) for name, estimate, _ in estimates]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _stack(name: str, found: Estimate) -> str:
+def _stack(name: str, estimate: Estimate) -> str:
     lines: dict[tuple[str, str, float], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for line in found.lines:
-        summed = lines[line.type.removeprefix("aws:").split(":")[0], line.what, line.unit_usd]
+    for line in estimate.lines:
+        summed = lines[line.type.removeprefix("aws:").split(":")[0], line.label, line.unit_usd]
         summed[0] += 1
         summed[1] += line.quantity
         summed[2] += line.usd
     rows = [
-        f"| {type_} | {what} | {int(count)} | {quantity:,.2f} | {unit:g} | {usd:,.2f} |"
-        for (type_, what, unit), (count, quantity, usd) in sorted(lines.items(), key=lambda row: (-row[1][2], row[0]))
+        f"| {type_} | {label} | {int(count)} | {quantity:,.2f} | {unit:g} | {usd:,.2f} |"
+        for (type_, label, unit), (count, quantity, usd) in sorted(lines.items(), key=lambda row: (-row[1][2], row[0]))
         if usd >= 0.005
     ]
-    head = "| type | what | resources | quantity | USD each | USD a month |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    columns = "| type | what | resources | quantity | USD each | USD per month |"
+    head = f"{columns}\n| --- | --- | ---: | ---: | ---: | ---: |"
     rest = sum(usd for _, _, usd in lines.values() if usd < 0.005)
-    rows.append(f"| | below half a cent, together | | | | {rest:,.2f} |")
-    return f"## {name}: {found.usd:,.2f} USD\n\n{head}\n" + "\n".join(rows)
+    rows.append(f"| | sum of items below half a cent | | | | {rest:,.2f} |")
+    return f"## {name}: {estimate.usd:,.2f} USD\n\n{head}\n" + "\n".join(rows)
 
 
 def _traffic() -> str:
-    assumed: tuple[tuple[str, Traffic], ...] = (("dev", DEV), ("prod", PROD), ("standby", STANDBY))
+    columns: tuple[tuple[str, Traffic], ...] = (("dev", DEV), ("prod", PROD), ("standby", STANDBY))
     names = sorted(Traffic.__dataclass_fields__)
-    head = "| a month | " + " | ".join(name for name, _ in assumed) + " |\n| --- |" + " ---: |" * len(assumed)
+    head = "| per month | " + " | ".join(name for name, _ in columns) + " |\n| --- |" + " ---: |" * len(columns)
     rows = [
-        f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in assumed) + " |"
+        f"| {name.replace('_', ' ')} | " + " | ".join(f"{getattr(t, name):,}" for _, t in columns) + " |"
         for name in names
     ]
-    return "## Traffic that is assumed\n\nProd's is the source document's (sections 4.1 and 8.6).\n\n" + "\n".join(
-        [head, *rows]
-    )
+    source = "Prod's traffic is from sections 4.1 and 8.6 of the analysis, see [origin](origin.md)."
+    return f"## Assumed traffic\n\n{source}\n\n" + "\n".join([head, *rows])

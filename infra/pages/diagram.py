@@ -1,4 +1,4 @@
-"""A stack as a picture: its outermost components, and which of them is made from which, as Mermaid."""
+"""Diagram of a stack in Mermaid: outermost components, and the dependencies between them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from collections.abc import Mapping
 
 from infra.graph.capture import Graph, Resource
 
-MANY = 0.35  # a part that more of the others need than this is the ground that the picture stands on
-SHOWN = 3  # kinds named in a component's box; the rest is a number
+COMMON_SHARE = 0.35  # a component that more than this share of components depends on is left out of the arrows
+KINDS_PER_BOX = 3  # resource kinds named per box; the other kinds are counted
 
 
 def mermaid(graph: Graph) -> str:
-    """A flowchart. An arrow points from what something needs to what needs it; what all need is left out."""
+    """Return a flowchart; an arrow points from a component to a component that depends on it.
+
+    Arrows from components that most other components depend on are left out.
+    """
     owners = owners_of(graph)
-    held: dict[str, Counter[str]] = {}
+    kinds_by_owner: dict[str, Counter[str]] = {}
     for resource in graph.custom:
-        held.setdefault(owners[resource.urn], Counter())[_kind(resource)] += 1
-    arrows = sorted(_arrows(graph, owners))
+        kinds_by_owner.setdefault(owners[resource.urn], Counter())[_kind(resource)] += 1
+    edges = sorted(_edges(graph, owners))
     lines = ["flowchart LR"]
-    lines += [f'  {name}["{_box(name, kinds)}"]' for name, kinds in sorted(held.items())]
-    lines += [f"  {source} --> {target}" for source, target in arrows]
+    lines += [f'  {name}["{_box(name, kinds)}"]' for name, kinds in sorted(kinds_by_owner.items())]
+    lines += [f"  {source} --> {target}" for source, target in edges]
     return "\n".join(lines)
 
 
 def owners_of(graph: Graph) -> dict[str, str]:
-    """The outermost component of each resource, by URN."""
+    """Return the name of each resource's outermost component, by URN."""
     by_urn = {resource.urn: resource for resource in graph.resources}
     return {resource.urn: _outermost(resource, by_urn).name for resource in graph.resources}
 
@@ -36,22 +39,22 @@ def _outermost(resource: Resource, by_urn: Mapping[str, Resource]) -> Resource:
     return resource
 
 
-def _arrows(graph: Graph, owners: Mapping[str, str]) -> set[tuple[str, str]]:
-    found = {
+def _edges(graph: Graph, owners: Mapping[str, str]) -> set[tuple[str, str]]:
+    edges = {
         (owners[urn], owners[resource.urn])
         for resource in graph.custom
         for urn in {*resource.depends_on, *(u for urns in resource.by_property.values() for u in urns)}
         if urn in owners and owners[urn] != owners[resource.urn]
     }
-    used_by = Counter(source for source, _ in found)
-    parts = {owners[resource.urn] for resource in graph.custom}
-    everywhere = {name for name, count in used_by.items() if count > MANY * len(parts)}
-    return {(source, target) for source, target in found if source not in everywhere}
+    used_by = Counter(source for source, _ in edges)
+    owners_in_use = {owners[resource.urn] for resource in graph.custom}
+    common = {name for name, count in used_by.items() if count > COMMON_SHARE * len(owners_in_use)}
+    return {(source, target) for source, target in edges if source not in common}
 
 
 def _box(name: str, kinds: Counter[str]) -> str:
-    listed = [f"{count} × {kind}" if count > 1 else kind for kind, count in kinds.most_common(SHOWN)]
-    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(SHOWN))
+    listed = [f"{count} × {kind}" if count > 1 else kind for kind, count in kinds.most_common(KINDS_PER_BOX)]
+    rest = sum(kinds.values()) - sum(count for _, count in kinds.most_common(KINDS_PER_BOX))
     return "<br/>".join([f"<b>{name}</b>", *listed, *([f"and {rest} more"] if rest else [])])
 
 

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from infra.cost import TRAFFIC, Estimate, estimate
+from infra.cost.estimate import Estimate, estimate
+from infra.cost.traffic import TRAFFIC
 from infra.graph import Graph, capture
 from infra.pages import components_table
 from infra.pages.cost import page
@@ -23,20 +24,20 @@ MOST_USD = {"dev": 60.0, "prod": 300.0, "prod + secondary": 450.0}
 
 
 class GraphOf(Protocol):
-    """Where graphs come from: captured here, or by whoever has them already."""
+    """Source of graphs: captured here, or passed by a caller that has the graphs already."""
 
     def __call__(self, stack: str, *, alone: bool = False) -> Graph: ...
 
 
 @cache
 def graph_of(stack: str, *, alone: bool = False) -> Graph:
-    """A stack's graph; ``alone``: without what it does for a second region."""
+    """Return a stack's graph; ``alone`` leaves out everything for a second region."""
     stacks = {"organization/infrafabric/prod": graph_of("prod").exports} if stack == "prod-secondary" else {}
     return capture(stack, {"recovery": None, "failover": False} if alone else None, stacks=stacks)
 
 
 def estimates(graph_of: GraphOf = graph_of) -> list[tuple[str, Estimate, float]]:
-    """The estates that docs/cost.md speaks of: dev, prod in one region, prod with its standby."""
+    """Return the estates of docs/cost.md with limits: dev, prod in one region, prod with its standby."""
     dev = estimate(graph_of("dev"), TRAFFIC["dev"])
     prod = estimate(graph_of("prod", alone=True), TRAFFIC["prod"])
     copying = estimate(graph_of("prod"), TRAFFIC["prod"])
@@ -47,7 +48,7 @@ def estimates(graph_of: GraphOf = graph_of) -> list[tuple[str, Estimate, float]]
 
 
 def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
-    """Each file that is written, and what belongs in it."""
+    """Yield each generated file with its content."""
     yield DOCS / "cost.md", page(estimates(graph_of))
     architecture = DOCS / "architecture.md"
     text = architecture.read_text()
@@ -57,14 +58,15 @@ def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     yield architecture, text
 
 
-def _between_marks(text: str, name: str, what: str, content: str) -> str:
-    begin, end = f"<!-- {what}{name}: written by make docs -->", f"<!-- end of {name} -->"
+def _between_marks(text: str, name: str, label: str, content: str) -> str:
+    begin, end = f"<!-- {label}{name}: written by make docs -->", f"<!-- end of {name} -->"
     if begin not in text or end not in text:
         raise ValueError(f"docs/architecture.md lacks the marks {begin} and {end}")
     return re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{content}\n{end}", text, flags=re.S)
 
 
 def main() -> int:
+    """Write the pages, or compare with ``--check``; return 1 if a page is stale."""
     parser = argparse.ArgumentParser(prog="make docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when something would be written")
     chosen = parser.parse_args()

@@ -1,45 +1,51 @@
-"""What a stack is: one typed tree under ``infrafabric:settings``, checked whole before anything is declared.
+"""Stack settings: one typed tree under ``infrafabric:settings``, validated completely before any resource is declared.
 
-Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). No secret lives in the tree; secrets are
-configuration keys of their own, see ``Secrets``. docs/configuration.md lists all of them.
+Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). The tree holds no secrets; secrets are
+separate configuration keys, see ``Secrets``. docs/configuration.md lists all keys.
 """
 
-from infra.settings.account import Budget, Tags
-from infra.settings.api import Api
-from infra.settings.database import Database
-from infra.settings.front import App, Dns, Edge, Release
-from infra.settings.network import Network
-from infra.settings.operations import Backup, GithubOidc, Guardrails, Observability, Thresholds
-from infra.settings.regions import Primary, Recovery
+from infra.settings.account import BudgetSettings, TagSettings
+from infra.settings.api import ApiSettings
+from infra.settings.database import DatabaseSettings
+from infra.settings.front import AppSettings, DnsSettings, EdgeSettings, ReleaseSettings
+from infra.settings.network import NetworkSettings
+from infra.settings.operations import (
+    AlarmThresholdSettings,
+    BackupSettings,
+    GithubOidcSettings,
+    GuardrailsSettings,
+    ObservabilitySettings,
+)
+from infra.settings.regions import PrimarySettings, RecoverySettings
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
-from infra.settings.swarm import Fleet, Model, Price, Runtime
+from infra.settings.swarm import FleetSettings, ModelPriceSettings, ModelSettings, RuntimeSettings
 from infra.settings.tree import LONGEST_STACK_NAME, STACK_NAME, Settings
 
 __all__ = [
     "LONGEST_STACK_NAME",
     "STACK_NAME",
-    "Api",
-    "App",
-    "Backup",
-    "Budget",
-    "Database",
-    "Dns",
-    "Edge",
-    "Fleet",
-    "GithubOidc",
-    "Guardrails",
-    "Model",
-    "Network",
-    "Observability",
-    "Price",
-    "Primary",
-    "Recovery",
-    "Release",
-    "Runtime",
+    "AlarmThresholdSettings",
+    "ApiSettings",
+    "AppSettings",
+    "BackupSettings",
+    "BudgetSettings",
+    "DatabaseSettings",
+    "DnsSettings",
+    "EdgeSettings",
+    "FleetSettings",
+    "GithubOidcSettings",
+    "GuardrailsSettings",
+    "ModelPriceSettings",
+    "ModelSettings",
+    "NetworkSettings",
+    "ObservabilitySettings",
+    "PrimarySettings",
+    "RecoverySettings",
+    "ReleaseSettings",
+    "RuntimeSettings",
     "Secrets",
     "Section",
     "Settings",
-    "Tags",
-    "Thresholds",
+    "TagSettings",
 ]

@@ -1,4 +1,4 @@
-"""Says what is wrong with a stack's settings: one line a problem, with the key, its value and what is allowed."""
+"""Error messages for wrong settings: one line per problem, with the key, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 
 def explain(error: ValidationError, model: type[BaseModel], root: str, stack: str) -> str:
-    """``error`` as an operator reads it. ``root`` is the configuration key that holds the tree of ``model``."""
+    """Return ``error`` as text for an operator; ``root`` is the configuration key that holds the tree of ``model``."""
     lines = [f"Pulumi.{stack}.yaml does not describe a stack:"]
     lines += [f"  {_problem(details, model, root)}" for details in error.errors()]
     return "\n".join([*lines, f"Change one with: pulumi config set --path '{root}.<key>' <value>"])
@@ -32,7 +32,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], root: str) -> str:
 
 
 def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """The keys that may stand where ``loc`` ends."""
+    """Return a hint with the keys that are allowed at ``loc``."""
     for step in loc[:-1]:
         model = _section(model, str(step))
     keys = sorted(field.alias or name for name, field in model.model_fields.items())

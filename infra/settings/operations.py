@@ -1,4 +1,4 @@
-"""Operations: who hears of what, and what is out of bounds whoever deploys."""
+"""Operations: alarm thresholds, notifications, dashboards, backups and guardrails."""
 
 from __future__ import annotations
 
@@ -13,83 +13,91 @@ Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$")]
 Region = Annotated[str, Field(pattern=REGION)]
 
 
-class Thresholds(Section):
-    """When an alarm goes off. The first two are the seed's (section 4.3)."""
+class AlarmThresholdSettings(Section):
+    """Thresholds of the alarms; the first two are from section 4.3 of the analysis, see docs/origin.md."""
 
-    error_rate_percent: float = Field(default=5, gt=0, le=100)  # of tasks, and of calls of functions, in five minutes
+    error_rate_percent: float = Field(default=5, gt=0, le=100)  # of tasks, and of function invocations, in five minutes
     stuck_minutes: int = Field(default=30, ge=10, le=1440)  # a running session without a sign of progress
     queue_age_s: int = Field(default=900, ge=60, le=1_209_600)
     latency_p95_ms: int = Field(default=3000, ge=100, le=29_000)
-    server_error_percent: float = Field(default=1, gt=0, le=100)  # of the API's answers
+    server_error_percent: float = Field(default=1, gt=0, le=100)  # of the API's responses
     database_cpu_percent: float = Field(default=80, gt=0, le=100)
     database_free_gb: float = Field(default=5, gt=0)
     database_connections: int = Field(default=60, ge=1)  # RDS grants a db.t4g.micro about 80
     replica_lag_s: int = Field(default=60, ge=1)
 
 
-def _each_once(given: list[str]) -> list[str]:
-    twice = sorted({address for address in given if given.count(address) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)}: must be there once")
-    return given
+def _without_duplicates(addresses: list[str]) -> list[str]:
+    duplicates = sorted({address for address in addresses if addresses.count(address) > 1})
+    if duplicates:
+        raise ValueError(f"{', '.join(duplicates)}: must be listed once")
+    return addresses
 
 
-class Observability(Section):
-    """Alarms, and where they go."""
+class ObservabilitySettings(Section):
+    """Alarms, notifications and dashboards."""
 
-    # Each confirms once, from its inbox.
-    emails: Annotated[list[Email], AfterValidator(_each_once)] = []  # noqa: RUF012  Pydantic copies a default
+    # Every recipient confirms the subscription once, by e-mail.
+    emails: Annotated[list[Email], AfterValidator(_without_duplicates)] = []  # noqa: RUF012  Pydantic copies a default
     pager_duty: bool = False  # the integration's address is the secret pagerDutyEndpoint
-    # CloudWatch gives an account three dashboards, and takes 3 USD a month for each further one.
+    # CloudWatch includes three dashboards per account, and bills 3 USD per month for every further dashboard.
     dashboards: Literal["none", "combined", "each"] = "none"
-    thresholds: Thresholds = Thresholds()
+    thresholds: AlarmThresholdSettings = AlarmThresholdSettings()
 
 
-class GithubOidc(Section):
-    """Deployment from GitHub Actions, without a key that could leak."""
+class GithubOidcSettings(Section):
+    """Deployment from GitHub Actions by OpenID Connect, without a stored access key."""
 
     repository: str = Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")
-    create_provider: bool = True  # one per account: false where another stack, or the organisation, has made it
+    create_provider: bool = True  # one per account: false if another stack or the organisation created it
 
 
-class Backup(Section):
-    """AWS Backup, beside the stores' own point-in-time recovery."""
+class BackupSettings(Section):
+    """AWS Backup, in addition to the stores' own point-in-time recovery."""
 
     daily_days: int = Field(default=35, ge=1, le=36_500)
     monthly_days: int = Field(default=365, ge=1, le=36_500)
-    # governance: whom IAM lets may still delete. compliance: nobody, the root user and AWS included, three days after
-    # the deployment; the vault then stays, and is paid for, until the last backup has expired.
+    # governance: principals with IAM permission can delete. compliance: three days after the deployment nobody can
+    # delete any more, neither the root user nor AWS; the vault is billed until the last backup has expired.
     vault_lock: Literal["none", "governance", "compliance"] = "none"
 
     @model_validator(mode="after")
-    def _a_monthly_one_outlives_the_daily_ones(self) -> Self:
+    def _check_backup_retention(self) -> Self:
         if self.monthly_days < self.daily_days:
             raise ValueError(f"monthlyDays = {self.monthly_days}: must be at least dailyDays ({self.daily_days})")
         return self
 
 
-class Guardrails(Section):
-    """One switch each. What an account has only once (trail, password policy, detector …) is one stack's of it."""
+class GuardrailsSettings(Section):
+    """Guardrails, one switch per guardrail.
+
+    One stack per account owns the guardrails that an account has only once (trail, password policy, detector …).
+    """
 
     boundary: bool = True
-    allowed_regions: list[Region] = []  # beside the stack's own and its copies'  # noqa: RUF012
+    allowed_regions: list[Region] = []  # in addition to the regions of the stack and its copies  # noqa: RUF012
     budgets: bool = True
     anomaly_detection: bool = True
-    anomaly_percent: int = Field(default=30, ge=1)  # over what was expected: the seed's +30 %
-    anomaly_usd: int = Field(default=10, ge=1)  # and so much at least: 30 % of a dollar is nobody's concern
+    # Above the expected cost; +30 % is from the analysis, see docs/origin.md.
+    anomaly_percent: int = Field(default=30, ge=1)
+    anomaly_usd: int = Field(default=10, ge=1)  # and at least this amount, because 30 % of one dollar needs no reaction
     cloud_trail: bool = False
-    trail_days: int = Field(default=365, ge=1, le=3650)  # for so long nobody can delete the log
+    trail_days: int = Field(default=365, ge=1, le=3650)  # object lock of the log
     account_baseline: bool = False
     guard_duty: bool = False
     security_hub: bool = False
     config: bool = False
-    github_oidc: GithubOidc | None = None
-    backup: Backup | None = None
+    github_oidc: GithubOidcSettings | None = None
+    backup: BackupSettings | None = None
 
     @model_validator(mode="after")
-    def _each_has_what_it_builds_on(self) -> Self:
+    def _check_prerequisites(self) -> Self:
         if self.security_hub and not self.config:
-            raise ValueError("securityHub = True: needs config true as well, which its controls are evaluated from")
+            raise ValueError(
+                "securityHub = True: needs config true as well, because the controls evaluate AWS Config data"
+            )
         if self.github_oidc and not self.boundary:
-            raise ValueError("boundary = False: must be true with githubOidc: it bounds what a deployment can grant")
+            raise ValueError(
+                "boundary = False: must be true with githubOidc, because it limits the roles of a deployment"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Which regions a stack and its data may be in, and which stack stands by for which."""
+"""Regions of a stack and its copies, and the pairing of primary and standby."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from infra.settings.section import Section
 REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 
 
-class Recovery(Section):
-    """In a primary: where copies of its data are kept, for a standby to work with."""
+class RecoverySettings(Section):
+    """Recovery region of a primary: the region of the data copies that a standby works with."""
 
     region: str = Field(pattern=REGION)
 
 
-class Primary(Section):
-    """In a standby: the stack that it stands by for."""
+class PrimarySettings(Section):
+    """Primary of a standby: the stack that the standby takes over from."""
 
-    # As StackReference takes it: organization/project/stack; the organization is literally "organization" where the
-    # state lies in a bucket or a folder.
+    # Full name for a StackReference: organization/project/stack. With state in a bucket or a folder the organization is
+    # the word "organization".
     stack: str = Field(pattern=r"^[\w.-]+/[\w.-]+/[\w.-]+$")
     region: str = Field(pattern=REGION)
 
     @property
     def name(self) -> str:
-        """The stack's own, without organization and project."""
+        """Stack name without organization and project."""
         return self.stack.rpartition("/")[2]

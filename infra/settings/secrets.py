@@ -1,4 +1,4 @@
-"""What is encrypted in a stack's configuration."""
+"""Secrets from the encrypted configuration of a stack."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pulumi
 
 from infra.settings.tree import Settings
 
-_TAKEN_BY_RDS = re.compile(r"[!#-.0-?A-~]{8,128}")  # printable ASCII without space, ", / and @
+_RDS_PASSWORD = re.compile(r"[!#-.0-?A-~]{8,128}")  # printable ASCII without space, ", / and @
 
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Encrypted configuration: ``pulumi config set --secret <key>``."""
+    """Encrypted configuration values, set with ``pulumi config set --secret <key>``."""
 
     database_password: pulumi.Output[str] | None
     api_key: pulumi.Output[str] | None  # of the model provider anthropic
@@ -22,26 +22,26 @@ class Secrets:
 
     @classmethod
     def load(cls, settings: Settings) -> Secrets:
-        """The secrets that ``settings`` use.
+        """Read the secrets that ``settings`` need.
 
         Raises:
-            pulumi.RunError: one that is needed is not set, or RDS would refuse it.
+            pulumi.RunError: a needed secret is not set, or RDS would refuse the password.
         """
         config = pulumi.Config()
         password = config.get_secret("databasePassword")
-        ours = settings.role == "primary" and settings.database and settings.database.password == "secret"  # noqa: S105
-        if ours and password is None:
+        needs_password = settings.role == "primary" and settings.database and settings.database.password == "secret"  # noqa: S105
+        if needs_password and password is None:
             raise pulumi.RunError(
                 f"{config.name}:databasePassword is not set, and database.password is 'secret': "
                 "pulumi config set --secret databasePassword, or choose database.password managed"
             )
-        if ours and not _TAKEN_BY_RDS.fullmatch(config.require("databasePassword")):
+        if needs_password and not _RDS_PASSWORD.fullmatch(config.require("databasePassword")):
             raise pulumi.RunError(
-                f"{config.name}:databasePassword: RDS takes 8 to 128 printable ASCII characters, without spaces, "
-                'quotation marks ("), slashes and at-signs: pulumi config set --secret databasePassword'
+                f"{config.name}:databasePassword: must have 8 to 128 printable ASCII characters, without spaces, "
+                'quotation marks ("), slashes and at-signs (RDS): pulumi config set --secret databasePassword'
             )
-        pager = config.get_secret("pagerDutyEndpoint")
-        if settings.observability and settings.observability.pager_duty and pager is None:
+        endpoint = config.get_secret("pagerDutyEndpoint")
+        if settings.observability and settings.observability.pager_duty and endpoint is None:
             raise pulumi.RunError(
                 f"{config.name}:pagerDutyEndpoint is not set, and observability.pagerDuty is true: "
                 "pulumi config set --secret pagerDutyEndpoint, or set observability.pagerDuty to false"
@@ -49,5 +49,5 @@ class Secrets:
         return cls(
             database_password=password,
             api_key=config.get_secret("anthropicApiKey"),
-            pager_duty_endpoint=pager,
+            pager_duty_endpoint=endpoint,
         )

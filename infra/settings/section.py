@@ -1,4 +1,4 @@
-"""What every part of a stack's settings has in common."""
+"""Base class of every section of the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Section(BaseModel):
-    """Frozen, strict about types and names: a misspelt key is an error, not a default."""
+    """Section of the settings: frozen, and strict about types and keys, so that a misspelt key is an error."""
 
     model_config = ConfigDict(
         frozen=True,

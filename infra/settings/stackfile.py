@@ -1,4 +1,4 @@
-"""A stack's committed configuration, read without the Pulumi CLI: for tests, validation and the local platform."""
+"""Stack files (``Pulumi.<stack>.yaml``) read without the Pulumi CLI, for tests, validation and the local platform."""
 
 from __future__ import annotations
 
@@ -14,43 +14,55 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class NoStackError(Exception):
-    """There is no file for the stack that was asked for."""
+    """No stack file exists for the requested stack."""
 
 
 class BadSettingError(Exception):
-    """A change that is not KEY=VALUE."""
+    """Text after ``--set`` that is not KEY=VALUE."""
 
 
 def check(stack: str) -> None:
-    """Raises :class:`NoStackError`, which names the stacks that there are."""
+    """Check that the checkout has a stack file for ``stack``.
+
+    Raises:
+        NoStackError: the file is missing; the message lists the existing stacks.
+    """
     known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
     if stack not in known:
         raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
 
 
-def changes_of(given: Iterable[str]) -> dict[str, Any]:
-    """``["fleet.size=3"]``, as a command's ``--set`` takes it, as ``{"fleet.size": 3}``: values are YAML, as in a
-    stack's file. Raises :class:`BadSettingError`."""
-    found = {}
-    for text in given:
+def changes_of(texts: Iterable[str]) -> dict[str, Any]:
+    """Parse the values of a command's ``--set`` options: ``["fleet.size=3"]`` becomes ``{"fleet.size": 3}``.
+
+    Values are YAML, as in a stack file.
+
+    Raises:
+        BadSettingError: a text is not KEY=VALUE, or its value is not YAML.
+    """
+    changes = {}
+    for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and all(key.split("."))):
             raise BadSettingError(f"--set {text}: must be KEY=VALUE, such as --set fleet.size=3")
         try:
-            found[key] = yaml.safe_load(value)
+            changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise BadSettingError(f"--set {text}: {value!r} is no YAML value: quote it") from None
-    return found
+            raise BadSettingError(f"--set {text}: {value!r} is not valid YAML: quote the value") from None
+    return changes
 
 
 def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = ROOT) -> dict[str, str]:
-    """``Pulumi.<stack>.yaml`` as ``pulumi.runtime.set_all_config`` takes it: full key → text, objects as JSON.
+    """Return ``Pulumi.<stack>.yaml`` as ``pulumi.runtime.set_all_config`` expects it: full key → text, objects as JSON.
 
-    ``changes`` maps dotted paths below ``infrafabric:settings`` to other values (``{"fleet.size": 2}``), as
-    ``pulumi config set --path`` would. Encrypted values are left out: only the engine can open them.
+    Encrypted values are left out, because only the Pulumi engine can decrypt them.
+
+    Args:
+        changes: values by dotted path below ``infrafabric:settings`` (``{"fleet.size": 2}``), set as
+            ``pulumi config set --path`` would set them.
 
     Raises:
-        FileNotFoundError: there is no such stack file.
+        FileNotFoundError: the stack file is missing.
     """
     config = deepcopy(yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text())["config"])
     for path, value in (changes or {}).items():
@@ -58,7 +70,7 @@ def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = RO
         node = config["infrafabric:settings"]
         for key in above:
             if not isinstance(node.get(key), dict):
-                node[key] = {}  # the settings say whether a section may stand there
+                node[key] = {}  # validation of the settings decides whether a section is allowed here
             node = node[key]
         node[last] = deepcopy(value)
     return {key: _text(value) for key, value in config.items() if not _encrypted(value)}

@@ -1,4 +1,4 @@
-"""AgentFleet: one function an agent, from one package, each with a role, a log group and a signing key of its own."""
+"""Agent fleet: one function per agent, from one package, each with its own role, log group and signing key."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, ResourceOptions
 
 from infra.compute.function import Function, FunctionArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.swarm.coordinator import Coordinator
-from infra.swarm.parts import Swarm
+from infra.swarm.parts import SwarmParts
 from infrafabric.environment import AgentEnvironment
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentFleetArgs:
-    base: Base
-    swarm: Swarm
+    foundation: Foundation
+    swarm: SwarmParts
     coordinator: Coordinator
 
 
 class AgentFleet(ComponentResource):
-    """The functions h01…hNN, each fed by its inbox."""
+    """Lambda functions h01…hNN, each triggered by the agent's inbox."""
 
     functions: dict[str, Function]  # by agent
 
@@ -37,13 +37,13 @@ class AgentFleet(ComponentResource):
 
     def _agent(self, name: str, agent: str) -> Function:
         args, child = self._args, ResourceOptions(parent=self)
-        tags = args.base.place.tags("agents", DataClass.NONE, agent)
+        tags = args.foundation.context.tags("agents", DataClass.NONE, agent)
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         self._grant(role, agent)
         function = Function(name, self._function_args(role, agent), child)
-        # A throttled message is put back into the queue that it came from, again and again until its deadline; Lambda
-        # takes that for a loop, and stops it with the 16th invocation (Lambda Developer Guide, "Use Lambda recursive
-        # loop detection to prevent infinite loops").
+        # An agent puts a throttled message back into its own queue until the message's deadline. Lambda takes that for
+        # a recursive loop, and would stop the 16th invocation (Lambda Developer Guide, "Use Lambda recursive loop
+        # detection to prevent infinite loops").
         may_come_back = aws.lambda_.FunctionRecursionConfig(
             f"{name}-put-back", function_name=function.function_name, recursive_loop="Allow", opts=child
         )
@@ -52,10 +52,10 @@ class AgentFleet(ComponentResource):
             event_source_arn=args.swarm.bus.inboxes[agent].arn,
             function_name=function.alias_arn,
             batch_size=args.swarm.fleet.batch_size,
-            maximum_batching_window_in_seconds=0,  # a task does not wait for company
+            maximum_batching_window_in_seconds=0,  # a task never waits for further messages
             function_response_types=["ReportBatchItemFailures"],
             scaling_config={"maximum_concurrency": args.swarm.fleet.max_concurrency},
-            tags=args.base.place.tags("agents", DataClass.NONE),
+            tags=args.foundation.context.tags("agents", DataClass.NONE),
             opts=ResourceOptions(parent=self, depends_on=[may_come_back]),
         )
         return function
@@ -65,15 +65,15 @@ class AgentFleet(ComponentResource):
         args.swarm.bus.grant_consume(role, agent)
         args.swarm.bus.grant_publish(role)
         args.swarm.bus.grant_put_back(role, agent)
-        args.swarm.bus.grant_hasten(role, agent)
-        args.swarm.bus.grant_refuse(role, agent)
-        args.base.keys.grant_sign(role, agent)
-        args.swarm.model.grant_ask(role, args.swarm.model.agent_id)
-        args.swarm.sessions.grant_work(role)
-        args.base.storage.grant_read_registry(role)
-        args.base.storage.grant_write_agent_results(role, agent)
-        args.base.storage.grant_leave_claims(role)
-        args.base.storage.grant_fetch_claims(role)
+        args.swarm.bus.grant_redeliver(role, agent)
+        args.swarm.bus.grant_dead_letter(role, agent)
+        args.foundation.keys.grant_sign(role, agent)
+        args.swarm.model.grant_invoke(role, args.swarm.model.agent_id)
+        args.swarm.sessions.grant_process_tasks(role)
+        args.foundation.storage.grant_read_registry(role)
+        args.foundation.storage.grant_write_agent_results(role, agent)
+        args.foundation.storage.grant_store_claims(role)
+        args.foundation.storage.grant_fetch_claims(role)
         args.coordinator.grant_complete_callbacks(role)
         if args.swarm.recorder:
             args.swarm.recorder.grant_record(role)
@@ -82,23 +82,23 @@ class AgentFleet(ComponentResource):
         args, inbox = self._args, self._args.swarm.bus.inboxes[agent]
         environment = AgentEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.agent_id),
-            stack=args.base.place.stack,
+            stack=args.foundation.context.stack,
             agent=agent,
-            signing_key_arn=args.base.keys.signing_arns[agent],
-            registry_uri=args.base.storage.registry_uri,
+            signing_key_arn=args.foundation.keys.signing_arns[agent],
+            registry_uri=args.foundation.storage.registry_uri,
             topic_arn=args.swarm.bus.topic_arn,
             queue_url=inbox.url,
             dlq_url=inbox.dlq.url,
             record_queue_url=args.swarm.record_queue_url,
-            results_bucket=args.base.storage.results_bucket,
+            results_bucket=args.foundation.storage.results_bucket,
             sessions_table=args.swarm.sessions.table_name,
             heartbeat_s=args.swarm.fleet.heartbeat_s,
             batch_size=args.swarm.fleet.batch_size,
         )
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what=agent,
+            label=agent,
             component="agents",
             handler="lambdas.agent.handler.handler",
             environment=environment,

@@ -1,4 +1,4 @@
-"""Swarm: what the coordinator, the agents and the API work with together."""
+"""Components that coordinator, agents and API share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pulumi import Output
 from infra import settings
 from infra.history.recorder import Recorder
 from infra.messaging.bus import Bus
-from infra.swarm.model import Model
+from infra.swarm.model_access import ModelAccess
 from infra.swarm.sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swarm:
-    """Not a component: the parts that a session runs on, handed to those who run it."""
+class SwarmParts:
+    """Components that a session runs on, passed as one argument; not a component."""
 
     sessions: Sessions
-    model: Model
+    model: ModelAccess
     bus: Bus
-    recorder: Recorder | None  # None where the stack has no database: no history is kept
-    fleet: settings.Fleet
+    recorder: Recorder | None  # None without a database; the stack then stores no history
+    fleet: settings.FleetSettings
 
     @property
     def record_queue_url(self) -> Output[str] | None:
+        """URL of the recorder's queue; None without a recorder."""
         return self.recorder.queue_url if self.recorder else None

@@ -1,4 +1,4 @@
-"""Sessions: one DynamoDB table for what runs now, from the session's budget to the last task's status."""
+"""Sessions table: DynamoDB table with the state of running sessions, from the budget to each task's status."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
-from infra.naming.context import DataClass, Place
-from infrafabric.swarm.table_keys import ORDER_PARTITION_PREFIX
-
-BY_CREATED = "by_created"  # index: listing → created, for "newest first"
+from infra.naming.context import DataClass, StackContext
+from infrafabric.swarm import table_keys
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionsArgs:
-    place: Place
+    context: StackContext
     keys: Keys
-    recovery_region: str | None = None  # where the table has a replica
-    replica_name: Output[str] | None = None  # a standby's: its primary's table, whose replica is in this region
+    recovery_region: str | None = None  # region of a replica of the table
+    replica_name: Output[str] | None = None  # standby only: the primary's table, which has a replica in this region
 
 
 class Sessions(ComponentResource):
-    """The table: partition ``pk`` is the session, ``sk`` what of it."""
+    """DynamoDB table of sessions; ``pk`` is the session, ``sk`` is the kind of item."""
 
     table_name: Output[str]
     table_arn: Output[str]
 
     def __init__(self, name: str, args: SessionsArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:storage:Sessions", name, opts=opts)
-        self._keys, place = args.keys, args.place
+        self._keys, context = args.keys, args.context
         if args.replica_name is not None:
             self.table_name = args.replica_name
-            self.table_arn = args.replica_name.apply(lambda table: place.arn("dynamodb", f"table/{table}"))
+            self.table_arn = args.replica_name.apply(lambda table: context.arn("dynamodb", f"table/{table}"))
         else:
             table = self._table(name, args)
             self.table_name, self.table_arn = table.name, table.arn
@@ -45,67 +43,76 @@ class Sessions(ComponentResource):
     def _table(self, name: str, args: SessionsArgs) -> aws.dynamodb.Table:
         return aws.dynamodb.Table(
             f"{name}-table",
-            name=args.place.named("sessions"),
+            name=args.context.physical_name("sessions"),
             billing_mode="PAY_PER_REQUEST",
-            hash_key="pk",
-            range_key="sk",
-            attributes=[{"name": key, "type": "S"} for key in ("pk", "sk", "listing", "created")],
+            hash_key=table_keys.PARTITION_KEY,
+            range_key=table_keys.SORT_KEY,
+            attributes=[
+                {"name": key, "type": "S"}
+                for key in (
+                    table_keys.PARTITION_KEY,
+                    table_keys.SORT_KEY,
+                    table_keys.INDEX_PARTITION_KEY,
+                    table_keys.INDEX_SORT_KEY,
+                )
+            ],
             global_secondary_indexes=[
                 {
-                    "name": BY_CREATED,
+                    "name": table_keys.INDEX,
                     "key_schemas": [
-                        {"attribute_name": "listing", "key_type": "HASH"},
-                        {"attribute_name": "created", "key_type": "RANGE"},
+                        {"attribute_name": table_keys.INDEX_PARTITION_KEY, "key_type": "HASH"},
+                        {"attribute_name": table_keys.INDEX_SORT_KEY, "key_type": "RANGE"},
                     ],
                     "projection_type": "ALL",
                 }
             ],
-            # What a replica is fed from. On without one too, which costs nothing while nobody reads it: the provider
-            # would switch it off before it removes the replica, which DynamoDB refuses
+            # Replication reads the stream. The stream is on even without a replica, which costs nothing while unread:
+            # the provider would switch the stream off before it removes the replica, and DynamoDB refuses that order
             # (hashicorp/terraform-provider-aws#34450).
             stream_enabled=True,
             stream_view_type="NEW_AND_OLD_IMAGES",
-            replicas=[self._replica(args.recovery_region, args.place)] if args.recovery_region else None,
+            replicas=[self._replica(args.recovery_region, args.context)] if args.recovery_region else None,
             ttl={"attribute_name": "expires_at", "enabled": True},
             point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
-            deletion_protection_enabled=args.place.prod,
-            tags=args.place.tags("sessions", DataClass.CONFIDENTIAL, "sessions"),
-            opts=ResourceOptions(parent=self, protect=args.place.prod),
+            deletion_protection_enabled=args.context.prod,
+            tags=args.context.tags("sessions", DataClass.CONFIDENTIAL, "sessions"),
+            opts=ResourceOptions(parent=self, protect=args.context.prod),
         )
 
-    def _replica(self, region: str, place: Place) -> aws.dynamodb.TableReplicaArgsDict:
+    def _replica(self, region: str, context: StackContext) -> aws.dynamodb.TableReplicaArgsDict:
         return {
             "region_name": region,
             "kms_key_arn": self._keys.copied_data_arn,
             "point_in_time_recovery": True,
-            "deletion_protection_enabled": place.prod,  # as the table: a dev stack can be destroyed with what it holds
+            # As for the table: a dev stack can be destroyed together with its data.
+            "deletion_protection_enabled": context.prod,
             "propagate_tags": True,
         }
 
-    # A transaction is authorised by the actions of its items: there is no permission for TransactWriteItems itself.
+    # IAM authorises a transaction by the actions of its items; TransactWriteItems has no permission of its own.
 
-    def grant_work(self, role: Role) -> None:
-        """An agent's part: reserve and settle budget, claim a task, record its status.
+    def grant_process_tasks(self, role: Role) -> None:
+        """Grant an agent's work: reserve and settle budget, lease a task, store the task's status.
 
-        Not the orders: the watchdog has the coordinator work whatever order it finds.
+        Order items are excluded, because the watchdog starts the coordinator with any order item that exists.
         """
-        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{ORDER_PARTITION_PREFIX}*"]}}
+        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{table_keys.ORDER_PARTITION_PREFIX}*"]}}
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=no_order)
 
     def grant_coordinate(self, role: Role) -> None:
-        """The coordinator's part: an agent's, and all tasks of a session at once."""
+        """Grant the coordinator's work: an agent's work, and reading all tasks of a session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
 
-    def grant_serve(self, role: Role) -> None:
-        """The API's part: make a session, cancel it, show it and its tasks, list them."""
+    def grant_serve_api(self, role: Role) -> None:
+        """Grant the API's work: create, cancel, read and list sessions."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
+        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
 
     def grant_watch(self, role: Role) -> None:
-        """The watchdog's part: list sessions, end lost ones, read what an unstarted one was asked to do."""
+        """Grant the watchdog's work: list sessions, end lost sessions, read the order of an unstarted session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", BY_CREATED))
+        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
 
     def _allow(self, role: Role, *actions: str, when: Mapping[str, Any] | None = None) -> None:
         role.allow("Sessions", *actions, on=self.table_arn, when=when)

@@ -1,4 +1,4 @@
-"""Watchdog: the function that looks after running sessions every ten minutes, and what wakes it."""
+"""Watchdog: scheduled function that checks running sessions every ten minutes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, ResourceOptions
 
 from infra.compute.function import Function, FunctionArgs
-from infra.foundation.base import Base
+from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.messaging.queue import DeadLetterQueue, QueueArgs, allow_redrive
 from infra.naming.context import DataClass
@@ -16,51 +16,51 @@ from infra.swarm.coordinator import Coordinator
 from infra.swarm.sessions import Sessions
 from infrafabric.environment import WatchdogEnvironment
 
-EVERY = "rate(10 minutes)"  # the seed's period, section 4.3
+EVERY = "rate(10 minutes)"  # period from section 4.3 of the analysis, see docs/origin.md
 TIMEOUT_S = 120
 MEMORY_MB = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchdogArgs:
-    base: Base
+    foundation: Foundation
     coordinator: Coordinator
     sessions: Sessions
     stuck_minutes: int
 
 
 class Watchdog(ComponentResource):
-    """It ends lost sessions, starts unstarted ones and those whose execution broke off, and counts stuck ones."""
+    """Scheduled function that ends lost sessions, starts unstarted and interrupted ones, and counts stuck sessions."""
 
     function: Function
     dlq: DeadLetterQueue
 
     def __init__(self, name: str, args: WatchdogArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:operations:Watchdog", name, opts=opts)
-        self._name, child, place = name, ResourceOptions(parent=self), args.base.place
+        self._name, child, context = name, ResourceOptions(parent=self), args.foundation.context
         self.dlq = DeadLetterQueue(
-            f"{name}-dlq", QueueArgs(place=place, what="watchdog-dlq", component="observability"), child
+            f"{name}-dlq", QueueArgs(context=context, label="watchdog-dlq", component="observability"), child
         )
         allow_redrive(name, self.dlq, None, self)
-        tags = place.tags("observability", DataClass.NONE, "watchdog")
+        tags = context.tags("observability", DataClass.NONE, "watchdog")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.sessions.grant_watch(role)
         args.coordinator.grant_start(role)
-        args.coordinator.grant_look(role)
+        args.coordinator.grant_see_executions(role)
         self.dlq.grant_send(role)
         self.function = Function(name, self._function_args(role, args), child)
         self._wake(args)
         self.register_outputs({"function_name": self.function.function_name})
 
     def _wake(self, args: WatchdogArgs) -> None:
-        child, place = ResourceOptions(parent=self), args.base.place
+        child, context = ResourceOptions(parent=self), args.foundation.context
         rule = aws.cloudwatch.EventRule(
             f"{self._name}-round",
-            name=place.named("watchdog"),
+            name=context.physical_name("watchdog"),
             description="Wakes the watchdog",
             schedule_expression=EVERY,
             state="ENABLED",
-            tags=place.tags("observability", DataClass.NONE, "watchdog"),
+            tags=context.tags("observability", DataClass.NONE, "watchdog"),
             opts=child,
         )
         allowed = aws.lambda_.Permission(
@@ -77,20 +77,20 @@ class Watchdog(ComponentResource):
             rule=rule.name,
             target_id="watchdog",
             arn=self.function.alias_arn,
-            # A round that came too late is worth nothing: the next one sees the same sessions.
+            # A late round is useless, because the next round checks the same sessions.
             retry_policy={"maximum_event_age_in_seconds": 300, "maximum_retry_attempts": 2},
             opts=ResourceOptions(parent=self, depends_on=[allowed]),
         )
 
     def _function_args(self, role: Role, args: WatchdogArgs) -> FunctionArgs:
         return FunctionArgs(
-            base=args.base,
+            foundation=args.foundation,
             role=role,
-            what="watchdog",
+            label="watchdog",
             component="observability",
             handler="lambdas.watchdog.handler.handler",
             environment=WatchdogEnvironment.render(
-                stack=args.base.place.stack,
+                stack=args.foundation.context.stack,
                 coordinator_arn=args.coordinator.alias_arn,
                 sessions_table=args.sessions.table_name,
                 stuck_minutes=args.stuck_minutes,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from infra.packager.build import zipped
+from infra.packager.archive import zipped
 from local.types.arguments import arguments, pascal_case
 from local.types.definition import PutResource, ResourceType, resource, succeeds
 from local.types.request import CreatedResource, ExistingResource, ResourceRequest

@@ -167,7 +167,7 @@ def test_an_unknown_stack_is_one_clear_line(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ("fleet.size", "--set fleet.size: must be KEY=VALUE, such as --set fleet.size=3"),
-        ("fleet.size={", "--set fleet.size={: '{' is no YAML value: quote it"),
+        ("fleet.size={", "--set fleet.size={: '{' is not valid YAML: quote the value"),
         ("fleet.size.x=3", "infrafabric:settings.fleet.size = {'x': 3}: Input should be a valid integer"),
     ],
 )

@@ -1,14 +1,14 @@
-"""Stacks that chose otherwise than the files do. Each is stood up once, and many tests look at it.
+"""Variants of the stacks, each stood up once and shared by many tests.
 
-A stack takes a second or more to stand up. So a test asks for one of its own only where a choice gets in the way of the
-others; else its choice goes into one of these.
+Standing up a stack takes a second or more. A test adds its setting to one of these variants, and stands up a stack of
+its own only if the setting would disturb other tests.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from infra.graph.capture import PRETENDED
+from infra.graph.capture import PLACEHOLDER_SECRETS
 from tests.conftest import Estate, StandUp
 
 PAGER = "https://events.pagerduty.com/integration/0123secret/enqueue"
@@ -29,7 +29,7 @@ BARE = {
 
 @pytest.fixture(scope="session")
 def lavish(shared: StandUp) -> Estate:
-    """Prod with everything that can be switched on, whatever it costs."""
+    """Return prod with every option switched on."""
     changes = {
         "app.blueWeight": 90,
         "app.green": RELEASED,
@@ -50,12 +50,15 @@ def lavish(shared: StandUp) -> Estate:
         "observability.emails": ["ops@example.org", "duty@example.org"],
         "observability.pagerDuty": True,
     }
-    return shared("lavish", "prod", changes, {**PRETENDED, "infrafabric:pagerDutyEndpoint": PAGER})
+    return shared("lavish", "prod", changes, {**PLACEHOLDER_SECRETS, "infrafabric:pagerDutyEndpoint": PAGER})
 
 
 @pytest.fixture(scope="session")
 def frugal(shared: StandUp) -> Estate:
-    """Prod in one region, not CloudFront's, and two zones, with what the account has already, and released by steps."""
+    """Return prod in one region outside us-east-1, with two zones and rollout by-steps.
+
+    The hosted zone and GitHub's provider exist in the account already.
+    """
     changes = {
         "app.blueWeight": 0,
         "database.engineVersion": "18.1",
@@ -74,13 +77,13 @@ def frugal(shared: StandUp) -> Estate:
 
 @pytest.fixture(scope="session")
 def bare(shared: StandUp) -> Estate:
-    """Dev without a database or anything that watches, in the EU, asking Bedrock, beside a stack with the log role."""
+    """Return dev in the EU with Bedrock, without database, observability, guardrails and the account's log role."""
     return shared("bare", "dev", BARE)
 
 
 @pytest.fixture(scope="session")
 def european(shared: StandUp) -> Estate:
-    """Prod bound to the EU: in one region, behind no edge, asking Bedrock's European profiles."""
+    """Return prod with residency eu: one region, no CloudFront, Bedrock's European profiles."""
     models = ("eu.anthropic.a", "eu.anthropic.b")
     changes = {
         "edge": None,
@@ -97,7 +100,7 @@ def european(shared: StandUp) -> Estate:
 
 @pytest.fixture(scope="session")
 def taken_over(shared: StandUp, prod: Estate) -> Estate:
-    """Prod-secondary after a failover: its database promoted, the app put up."""
+    """Return prod-secondary after a failover: database promoted, application running."""
     changes = {
         "app": {"instances": 2},
         "database.promoted": True,

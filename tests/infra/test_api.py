@@ -10,7 +10,7 @@ from tests.infra.conftest import BARE
 
 
 def routes(estate):
-    """Path → verb → method, as a client sees them."""
+    """Return path → verb → method, as a client sees the API."""
     resources = estate.of("apigateway/resource:Resource")
     paths = {"api-gateway-rest-root": ""}
     for name, resource in resources.items():  # a parent is declared before its children
@@ -33,7 +33,7 @@ HEALTH = "/health"
 
 @pytest.fixture
 def table(primary):
-    """What takes a key or a signature, which is all but the health check."""
+    """Return the methods that need a key or a signature: all but the health check."""
     return {path: verbs for path, verbs in routes(primary).items() if path != HEALTH}
 
 
@@ -85,7 +85,9 @@ def test_every_answer_of_the_gateway_itself_is_a_problem_document(primary):
         assert answer["responseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
         filled = (
             answer["responseTemplates"]["application/json"]
-            .replace("$context.error.messageString", '"said the gateway"')  # it comes with its quotes
+            .replace(
+                "$context.error.messageString", '"said the gateway"'
+            )  # API Gateway inserts the message with quotes
             .replace("$context.requestId", "6b1e9cbe")
         )
         assert "$" not in filled, "no other variable is known to a template"
@@ -168,6 +170,6 @@ def test_the_accounts_log_role_belongs_to_one_stack(dev, bare):
 
 
 def test_what_the_account_is_told_of_the_log_role_stays_when_a_stack_goes(primary):
-    """Another stack may have told it another role since, and its logs would end."""
+    """Another stack may have set another role since, and would lose its logs."""
     assert primary.options["api-account"].retainOnDelete
     assert not primary.options["api-account-logs"].retainOnDelete, "or the stack could not come back"

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from infra.front import user_data
-from infra.settings import App
+from infra.settings import AppSettings
 
 
 def one(estate, type_):
@@ -95,7 +95,7 @@ def test_traffic_moves_between_the_group_that_is_up_and_the_one_that_goes_down(r
 
 
 def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
-    """So that it can move back at once."""
+    """A rollback is immediate only if both colours run."""
     changes = {"app.warm": True, "app.blueWeight": 0, "observability": None, "guardrails": None}
     estate = stand_up_stack("prod", changes)
     groups = estate.of("autoscaling/group:Group")
@@ -105,9 +105,9 @@ def test_weight_can_move_between_two_colours_that_both_run(stand_up_stack):
 
 def test_instances_reach_aws_by_the_ways_that_the_network_has(prod, frugal, lavish):
     def ways(estate):
-        doors = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        rules = estate.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")
         return {
-            door.get("cidrIpv4") or door.get("cidrIpv6") for n, door in doors.items() if n.startswith("face-app-to-aws")
+            rule.get("cidrIpv4") or rule.get("cidrIpv6") for n, rule in rules.items() if n.startswith("face-app-to-aws")
         }
 
     assert (ways(prod), ways(frugal), ways(lavish)) == ({"::/0"}, {"::/0", "0.0.0.0/0"}, {"0.0.0.0/0"})
@@ -139,7 +139,7 @@ def test_the_data_key_lets_auto_scaling_encrypt_and_lend_and_nobody_else(prod):
     [("t4g.small", "arm64"), ("m7gd.large", "arm64"), ("t3.small", "x86_64"), ("g5.xlarge", "x86_64")],
 )
 def test_the_image_follows_the_instance_type(kind, image):
-    assert App(instance_type=kind).architecture == image
+    assert AppSettings(instance_type=kind).architecture == image
 
 
 def test_an_instance_checks_the_digest_before_it_unpacks(lavish):
@@ -158,7 +158,7 @@ def test_without_nat_the_application_reaches_sts_and_systems_manager_by_their_na
 
 
 def test_user_data_takes_nothing_that_would_break_out_of_its_line():
-    with pytest.raises(ValueError, match="user data cannot hold"):
+    with pytest.raises(ValueError, match="user data cannot contain"):
         user_data.render(
             region="r", bucket="b", key="k", sha256="s", environment={"A": "x\nUser=root"}, over_ipv6=False
         )

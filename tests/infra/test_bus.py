@@ -32,8 +32,8 @@ def test_what_the_topic_cannot_deliver_ends_in_the_agents_dead_letter_queue(dev)
         subscription = dev.of("sns/topicSubscription:TopicSubscription")[f"bus-{agent}-subscription"]
         target = json.loads(subscription["redrivePolicy"])["deadLetterTargetArn"]
         assert target.endswith(f"infrafabric-dev-{agent}-inbox-dlq")
-        door = json.loads(dev.of("sqs/queuePolicy:QueuePolicy")[f"bus-{agent}-dlq-policy"]["policy"])
-        assert [s["Resource"] for s in door["Statement"] if s["Effect"] == "Allow"] == [target]
+        resource_policy = json.loads(dev.of("sqs/queuePolicy:QueuePolicy")[f"bus-{agent}-dlq-policy"]["policy"])
+        assert [s["Resource"] for s in resource_policy["Statement"] if s["Effect"] == "Allow"] == [target]
 
 
 def test_no_message_is_published_before_the_doors_are_open(primary):

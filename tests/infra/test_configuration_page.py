@@ -1,4 +1,4 @@
-"""docs/configuration.md is true: every setting is in it, with its default, and so is every variable of the source."""
+"""Page docs/configuration.md lists every setting with its default, and every environment variable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = [
 
 
 def section(annotation):
-    """The section that a field holds, also when it may be absent; None for a plain value or a table."""
+    """Return the settings section of a field, also of an optional field; None for a plain value or a map."""
     options = () if typing.get_origin(annotation) is dict else typing.get_args(annotation) or (annotation,)
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
 

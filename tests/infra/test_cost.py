@@ -1,4 +1,4 @@
-"""What a stack costs: from its graph, at stated prices, with nothing left out silently."""
+"""Cost estimates: computed from the graph at stated prices, without silent omissions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cost import TRAFFIC, Line, UnpricedError, estimate, meters, prices
+from infra.cost import meters, prices
+from infra.cost.estimate import UnpricedError, estimate
+from infra.cost.lines import Line
 from infra.cost.meters.data import PRIMARY_GB
-from infra.cost.traffic import DEV
+from infra.cost.traffic import DEV, TRAFFIC
 from infra.graph import Graph
 from infra.pages import generate as docs
 
 
 @pytest.fixture(scope="module")
 def graph_of(dev, prod, standby):
-    """The graphs that other tests look at too; only prod without a second region is captured for these."""
+    """Return graphs shared with other tests; only prod without a second region is captured for these tests."""
     known = {"dev": dev, "prod": prod, "prod-secondary": standby}
     single = docs.graph_of("prod", alone=True)
     return lambda stack, *, alone=False: single if alone else known[stack].graph(stack)
@@ -27,7 +29,7 @@ def estates(graph_of):
 
 
 def lines(found, resource):
-    return {line.what: line for line in found.lines if line.resource == resource}
+    return {line.label: line for line in found.lines if line.resource == resource}
 
 
 @pytest.mark.parametrize("name", docs.MOST_USD)
@@ -54,10 +56,10 @@ def test_nothing_is_both_metered_and_free():
 
 def test_a_database_is_paid_by_the_hour_in_each_zone_and_by_the_gigabyte(estates):
     prod, _ = estates["prod"]
-    hours = next(line for what, line in lines(prod, "database-instance").items() if what.startswith("hours"))
+    hours = next(line for label, line in lines(prod, "database-instance").items() if label.startswith("hours"))
     assert (hours.quantity, hours.unit_usd) == (2 * prices.HOURS, prices.price("rds.db.t4g.micro"))
     dev, _ = estates["dev"]
-    hours = next(line for what, line in lines(dev, "database-instance").items() if what.startswith("hours"))
+    hours = next(line for label, line in lines(dev, "database-instance").items() if label.startswith("hours"))
     assert (hours.quantity, hours.unit_usd) == (prices.HOURS, prices.price("rds.db.t4g.micro"))
 
 
@@ -67,7 +69,7 @@ def test_a_replica_is_taken_to_be_as_large_as_its_source(graph_of):
 
 def test_each_signing_key_is_paid_by_the_month(estates):
     dev, _ = estates["dev"]
-    keys = [line for line in dev.lines if line.what == "keys"]
+    keys = [line for line in dev.lines if line.label == "keys"]
     assert {line.usd for line in keys} == {1.0}
     assert len(keys) >= 12, "ten agents, the coordinator, the data key"
 
@@ -79,19 +81,19 @@ def test_a_dearer_setting_shows(frugal):
 
 
 def test_a_line_is_quantity_times_price():
-    assert Line(resource="r", type="t", what="w", quantity=3, unit_usd=0.5).usd == 1.5
+    assert Line(resource="r", type="t", label="w", quantity=3, unit_usd=0.5).usd == 1.5
 
 
 def test_the_sources_prices_are_the_ones_that_count():
-    assert not set(prices.SOURCE) & set(prices.LIST)
+    assert not set(prices.ANALYSIS_PRICES) & set(prices.AWS_PRICES)
     with pytest.raises(KeyError):
         prices.price("gold")
 
 
 def test_the_functions_own_metrics_are_paid_for_the_hours_in_which_they_come(estates):
-    """AWS bills them by the hour: an agent's while sessions run, the watchdog's always."""
+    """AWS bills custom metrics per hour with data: an agent's while sessions run, the watchdog's always."""
     found, _ = estates["dev"]
-    metrics = {line.resource: line.usd for line in found.lines if line.what == meters.HOURLY_METRICS}
+    metrics = {line.resource: line.usd for line in found.lines if line.label == meters.HOURLY_METRICS}
     hours = 2 * DEV.sessions
     assert metrics["watchdog-function"] == pytest.approx(4 * 0.30)
     of_agents = [usd for resource, usd in metrics.items() if resource.startswith("agents-h")]
@@ -103,4 +105,4 @@ def test_the_functions_own_metrics_are_paid_for_the_hours_in_which_they_come(est
 def test_a_stack_that_always_works_pays_its_metrics_whole(graph_of):
     busy = estimate(graph_of("dev"), replace(DEV, sessions=1_000))
     of_agents = [line for line in busy.lines if line.resource.startswith("agents-h")]
-    assert sum(line.usd for line in of_agents if line.what == meters.HOURLY_METRICS) == pytest.approx(11 * 4 * 0.30)
+    assert sum(line.usd for line in of_agents if line.label == meters.HOURLY_METRICS) == pytest.approx(11 * 4 * 0.30)

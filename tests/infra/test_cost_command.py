@@ -1,9 +1,11 @@
-"""``fabric cost``: what it says of stacks, of a change and of bad input."""
+"""Command ``fabric cost``: output for stacks, for changes and for bad input."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.cost import Estimate, Line, command
 from infra.cost import cli as fabric_cost
+from infra.cost import command
 from infra.cost.bill import BadDocumentError, Bill, document, estimate_of
+from infra.cost.estimate import Estimate
+from infra.cost.lines import Line
 from infra.graph import Graph
 
 Run = Callable[..., tuple[int, str, str]]
@@ -28,7 +32,7 @@ def asked(*words: str) -> argparse.Namespace:
 
 @pytest.fixture
 def cost(dev, prod, bare, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command on graphs that other tests look at too: with any setting changed it is the variant ``bare``."""
+    """Return the command on graphs shared with other tests; a changed setting selects the variant ``bare``."""
 
     def graph_of(stack: str, settings: Mapping[str, Any] | None) -> Graph:
         return (bare if settings else {"dev": dev, "prod": prod}[stack]).graph(stack)
@@ -41,6 +45,12 @@ def cost(dev, prod, bare, capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+def test_registering_the_command_imports_no_pulumi() -> None:
+    """``fabric`` loads this module for every command, and importing Pulumi takes a second."""
+    script = "import sys, infra.cost.cli; sys.exit('pulumi' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_a_stack_is_summed_up_by_service_dearest_first(cost: Run) -> None:
     status, out, _ = cost()
     head, *rows = out.splitlines()
@@ -48,7 +58,7 @@ def test_a_stack_is_summed_up_by_service_dearest_first(cost: Run) -> None:
     sums = [float(row.split()[0]) for row in rows[: rows.index("")]]
     assert sums == sorted(sums, reverse=True)
     assert sum(sums) == pytest.approx(54.75, abs=0.05)
-    assert "each session's budget bounds that" in rows[-1]
+    assert "each session has a budget for tokens" in rows[-1]
 
 
 def test_a_setting_shows_what_it_changes(cost: Run) -> None:
@@ -123,7 +133,7 @@ def test_a_file_that_is_no_estimate_is_refused(text: str, tmp_path: Path, capsys
     file.write_text(text)
     args = asked("--against", str(file))
     assert args.run(args) == 2
-    assert "is not what fabric cost --json prints: run that before the change" in capsys.readouterr().err
+    assert "is not an estimate: run fabric cost --json before the change, and pass that file" in capsys.readouterr().err
 
 
 _LINES = st.lists(
@@ -131,7 +141,7 @@ _LINES = st.lists(
         Line,
         resource=st.sampled_from("ab"),
         type=st.sampled_from(("aws:sqs/queue:Queue", "aws:kms/key:Key")),
-        what=st.sampled_from(("hours", "GB")),
+        label=st.sampled_from(("hours", "GB")),
         quantity=st.floats(0, 1e6),
         unit_usd=st.floats(0, 10),
     ),
@@ -145,7 +155,7 @@ def test_the_changes_sum_up_to_the_difference(before: list[Line], now: list[Line
     assert sum(change.usd for change in bill.changes()) == pytest.approx(bill.change_usd, abs=0.03, rel=1e-9)
     assert bill.before is not None
     back = Bill(now=bill.before, before=bill.now)
-    assert {(c.type, c.what, -c.usd) for c in bill.changes()} == {(c.type, c.what, c.usd) for c in back.changes()}
+    assert {(c.type, c.label, -c.usd) for c in bill.changes()} == {(c.type, c.label, c.usd) for c in back.changes()}
 
 
 @given(_LINES)

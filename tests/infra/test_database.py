@@ -61,7 +61,7 @@ def test_old_majors_cost_nothing_extra_because_they_are_not_kept(instance):
 
 
 def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_are_in_use(dev, prod):
-    """RDS refuses a major upgrade that is not allowed in so many words, and to delete a group that is in use."""
+    """RDS refuses a major upgrade without explicit permission, and refuses to delete a parameter group in use."""
     for estate, stays in ((dev, False), (prod, True)):
         assert estate.of("rds/instance:Instance")["database-instance"]["allowMajorVersionUpgrade"] is True
         (group,) = estate.of("rds/parameterGroup:ParameterGroup").values()
@@ -71,14 +71,14 @@ def test_another_major_is_a_setting_and_its_old_parameters_stay_as_long_as_they_
 
 
 def test_minors_come_by_themselves_unless_one_is_named(frugal, instance):
-    """RDS goes up and never down: every update would ask for the minor that it has passed, and be refused."""
+    """RDS never downgrades: after an automatic upgrade every update would request the pinned minor, and fail."""
     assert (instance["engineVersion"], instance["autoMinorVersionUpgrade"]) == ("18", True)
     pinned = frugal.of("rds/instance:Instance")["database-instance"]
     assert (pinned["engineVersion"], pinned["autoMinorVersionUpgrade"]) == ("18.1", False)
 
 
 def test_storage_that_crosses_into_stripes_says_so_and_smaller_storage_does_not(lavish, instance):
-    """RDS takes IOPS and throughput from 400 GB on alone, and there no fewer than these."""
+    """RDS accepts IOPS and throughput only from 400 GB on, and requires at least these values."""
     assert not {"iops", "storageThroughput"} & set(instance)
     striped = lavish.of("rds/instance:Instance")["database-instance"]
     assert (striped["allocatedStorage"], striped["iops"], striped["storageThroughput"]) == (400, 12_000, 500)

@@ -1,4 +1,4 @@
-"""What holds for everything that a stack declares, in every stack."""
+"""Properties of every declared resource, in every stack."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.conftest import Estate
 
 TAGS = {"Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass"}
 
-# Statements whose resource is everything, because AWS knows no narrower one for their actions.
+# Statements on all resources, because AWS has no resource-level permissions for their actions.
 WIDE = {
     "Trace": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
     "SeeInterfaces": {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
 }
-LONGEST_ROLE_POLICY = 10_240  # characters, all inline policies of a role together (IAM quotas)
+LONGEST_ROLE_POLICY = 10_240  # characters, sum of a role's inline policies (IAM quotas)
 
 
 def takes_tags(type_: str) -> bool:
@@ -28,20 +28,20 @@ def takes_tags(type_: str) -> bool:
 
 
 def tags_of(inputs):
-    """A group of Auto Scaling has a list of them, each with a word on its instances."""
+    """Return a resource's tags; an Auto Scaling group has a list of tags with a flag for its instances."""
     tags = inputs.get("tags") or {}
     return tags if isinstance(tags, dict) else {tag["key"]: tag["value"] for tag in tags}
 
 
 def policies(estate):
-    """Logical name and statements of every policy document, whatever it is attached to."""
+    """Yield logical name and statements of every policy document, on any resource."""
     for _, name, inputs in estate.resources:
         if inputs.get("policy", "").startswith("{"):
             yield name, json.loads(inputs["policy"])["Statement"]
 
 
 def grants(estate):
-    """As ``policies``, without the boundary: it says what may be granted at most, and grants nothing."""
+    """Return ``policies`` without the boundary, which grants nothing."""
     return ((name, statements) for name, statements in policies(estate) if name != "boundary-policy")
 
 
@@ -109,11 +109,13 @@ def test_every_queue_has_a_dead_letter_queue_that_takes_its_messages_alone(estat
 
 
 def test_every_queue_is_encrypted_keeps_messages_for_two_weeks_and_refuses_plain_http(estate):
-    doors = {i["queueUrl"].rsplit("/", 1)[-1]: i["policy"] for i in estate.of("sqs/queuePolicy:QueuePolicy").values()}
+    queue_policies = {
+        i["queueUrl"].rsplit("/", 1)[-1]: i["policy"] for i in estate.of("sqs/queuePolicy:QueuePolicy").values()
+    }
     for name, queue in estate.of("sqs/queue:Queue").items():
         assert queue["sqsManagedSseEnabled"] is True, name
         assert queue["messageRetentionSeconds"] == 14 * 24 * 3600, name
-        refusals = [s for s in json.loads(doors[queue["name"]])["Statement"] if s["Effect"] == "Deny"]
+        refusals = [s for s in json.loads(queue_policies[queue["name"]])["Statement"] if s["Effect"] == "Deny"]
         assert [s["Condition"] for s in refusals] == [{"Bool": {"aws:SecureTransport": "false"}}], name
 
 
@@ -143,7 +145,7 @@ def test_every_log_group_ends_its_logs_and_is_encrypted_with_our_key(estate):
         assert group["kmsKeyId"].endswith(("key/keys-data", f"{estate.region}:123456789012:key/keys-data-copy")), name
 
 
-# Rules that name addresses: the application's public door, and its instances' ways to AWS.
+# Rules with addresses: the application's public ports, and the instances' egress to AWS.
 OPEN = {
     **{f"face-app-front-from-world-{port}-{v}": port for port in (80, 443) for v in ("v4", "v6")},
     "face-app-to-aws": 443,
@@ -173,7 +175,7 @@ def test_ec2_takes_the_description_of_every_security_group_and_rule(estate):
 
 
 def test_the_first_preview_of_an_empty_account_shows_what_an_update_makes(stand_up_stack, prod):
-    """Nothing that is declared waits for a value that only an update could know."""
+    """No declaration depends on a value that only an update knows."""
     shown = stand_up_stack("prod", into=Estate(preview=True))
     assert shown.inputs.keys() == prod.inputs.keys()
     assert all(shown.inputs[type_].keys() == named.keys() for type_, named in prod.inputs.items())
@@ -183,7 +185,7 @@ def test_a_program_run_twice_gives_the_same_graph(stand_up_stack, prod):
     assert stand_up_stack("prod").written() == prod.written()
 
 
-# Names that only have to differ within the thing that holds them.
+# Types whose names must be unique only within their parent.
 INNER = ("apigateway/model", "apigateway/requestValidator", "iam/rolePolicy", "lambda/alias")
 
 
@@ -198,8 +200,8 @@ def test_names_differ_by_stack_so_that_two_may_share_an_account(dev, prod):
     assert {n for n in shared if not n.startswith("API-Gateway-Execution-Logs_")} == set(), "the mock API has one id"
 
 
-# Of each a thing has one, every change of it is a replacement, and deleting goes by the thing: were the old one deleted
-# last, as is usual, it would take the new one along.
+# A parent has one resource of each type, every change is a replacement, and a deletion addresses the parent. Deleted
+# last, as by default, the old resource would remove its replacement.
 ONE_OF_EACH = (
     "backup/vaultLockConfiguration:VaultLockConfiguration",
     "route53/queryLog:QueryLog",
@@ -247,7 +249,7 @@ def test_what_holds_data_is_protected_in_prod_and_free_in_dev(dev, prod):
 
 
 def test_what_stays_readable_when_prod_goes_is_its_key_its_backups_and_its_audit_log(dev, prod, lavish):
-    """AWS refuses to delete the last two while they hold anything, and each later update would end with that."""
+    """AWS refuses to delete the last two while they are not empty, and every later update would fail."""
     audit = {name for name, made in prod.options.items() if made.type.startswith("aws:") and "trail-audit-" in name}
     assert len(audit) > 8, "with its policy, its lock and what expires its records"
     kept = {name for name, made in lavish.options.items() if made.retainOnDelete}
@@ -257,12 +259,23 @@ def test_what_stays_readable_when_prod_goes_is_its_key_its_backups_and_its_audit
 
 def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, standby):
     more = {"handover"} if estate is prod else set()
-    less = {"migrations"} if estate is standby else set()  # its database has the schema of the one that it follows
+    less = {"migrations"} if estate is standby else set()  # a replica has the schema of its source
     assert set(estate.exports) | less - more == more | {
-        "agents", "api_key", "api_url", "bus_topic_arn", "coordinator_arn", "database", "migrations",
-        "model_api_key_secret_arn", "record_queue_url", "registry_uri", "results_bucket", "sessions_table",
-        "state_bucket", "zone",
-    }  # fmt: skip
+        "agents",
+        "api_key",
+        "api_url",
+        "bus_topic_arn",
+        "coordinator_arn",
+        "database",
+        "migrations",
+        "model_api_key_secret_arn",
+        "record_queue_url",
+        "registry_uri",
+        "results_bucket",
+        "sessions_table",
+        "state_bucket",
+        "zone",
+    }
     assert set(estate.exports["agents"]) == {f"h{n:02}" for n in range(1, 11)}
     assert set(estate.exports["agents"]["h01"]) == {"queue_url", "dlq_url", "function_name", "principal"}
     assert estate.exports["agents"]["h01"]["principal"] == "if://agent/h01"
@@ -272,8 +285,9 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
 def test_every_component_has_its_row_in_the_table_of_parts(lavish):
     graph = lavish.graph("prod")
     written = components_table.table({"prod": graph})
-    ours = {r.type.rpartition(":")[2] for r in graph.resources if r.type.startswith("infrafabric:")}
+    tokens = {r.type for r in graph.resources if r.type.startswith("infrafabric:")}
+    names = {component.token: component.name for component in components_table.components()}
     rows = {name: int(count or 0) for name, count in re.findall(r"^\| \[(\w+)\].* \| (\d*) \|$", written, re.MULTILINE)}
-    assert ours <= set(rows)
-    assert all(rows[name] for name in ours), "and each holds something"
+    assert tokens <= set(names)
+    assert all(rows[names[token]] for token in tokens), "each component holds resources"
     assert rows["Network"] == len([r for r in graph.custom if r.name.startswith("network-")])

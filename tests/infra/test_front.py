@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.front.frontend import SILENT
+from infra.front.frontend import NO_ALARM_TOPIC
 from tests.infra.conftest import ZONE
 
 DOMAIN = "infrafabric.example"
@@ -49,14 +49,14 @@ def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(frug
 
 def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(prod):
     found = records(prod)
-    for what in ("api", "app"):
-        shared, regional = found[f"{what}.{DOMAIN}", "A"], found[f"{what}-us-east-1.{DOMAIN}", "A"]
+    for label in ("api", "app"):
+        shared, regional = found[f"{label}.{DOMAIN}", "A"], found[f"{label}-us-east-1.{DOMAIN}", "A"]
         assert shared["failoverRoutingPolicies"] == [{"type": "PRIMARY"}]
-        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{what}-name-check-id")
+        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{label}-name-check-id")
         assert "failoverRoutingPolicies" not in regional
-        check = prod.of("route53/healthCheck:HealthCheck")[f"face-{what}-name-check"]
-        assert (check["type"], check["fqdn"]) == ("HTTPS", f"{what}-us-east-1.{DOMAIN}")
-        alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{what}-name-unhealthy"]
+        check = prod.of("route53/healthCheck:HealthCheck")[f"face-{label}-name-check"]
+        assert (check["type"], check["fqdn"]) == ("HTTPS", f"{label}-us-east-1.{DOMAIN}")
+        alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{label}-name-unhealthy"]
         assert (alarm["region"], alarm["metricName"]) == ("us-east-1", "HealthCheckStatus")
 
 
@@ -66,7 +66,7 @@ def test_without_failover_a_shared_name_is_a_plain_alias(frugal):
 
 
 def test_an_old_name_answers_until_its_successor_can(prod):
-    """A name of another domain waits for its certificate; one that starts to fail over is changed in place."""
+    """A name in another domain waits for its certificate; a name that starts to fail over changes in place."""
     records = prod.of("route53/record:Record")
     assert records
     assert not any(prod.options[name].deleteBeforeReplace for name in records)
@@ -75,7 +75,7 @@ def test_an_old_name_answers_until_its_successor_can(prod):
 
 
 def test_an_old_name_is_checked_as_itself_until_it_goes(prod):
-    """Route 53 would change the check in place, and fail the old name over on one that waits for its certificate."""
+    """An in-place change of the check would fail the old name over to a name that waits for its certificate."""
     checks = prod.of("route53/healthCheck:HealthCheck")
     assert {tuple(prod.options[name].replaceOnChanges) for name in checks} == {("fqdn",)}
 
@@ -133,8 +133,11 @@ def test_both_web_acls_limit_addresses_and_carry_awss_rules(prod):
 
 @pytest.mark.parametrize("stack", ["prod", "standby"])
 def test_behind_cloudfront_a_visitor_is_who_it_says_and_whoever_comes_past_it_is_limited_too(request, stack):
-    """WAF leaves out of a limit by header what has no such header, which is every client that calls the API itself; and
-    without the header all whom CloudFront brings to a region, in a standby on the day it is needed, would be one."""
+    """WAF counts requests by forwarded address or by source address.
+
+    A limit by header ignores requests without the header, which includes every direct client of the API. A limit by
+    source address would count all visitors behind CloudFront as one, in a standby on the day of a failover.
+    """
     acl = request.getfixturevalue(stack).of("wafv2/webAcl:WebAcl")["face-waf-acl"]
     limits = limits_of(acl)
     assert limits["rate"]["forwardedIpConfig"]["headerName"] == "X-Forwarded-For"
@@ -146,7 +149,7 @@ def test_behind_cloudfront_a_visitor_is_who_it_says_and_whoever_comes_past_it_is
 
 
 def test_what_stands_before_everything_sees_addresses_itself(prod, european):
-    """A header is what a client says: it counts only where CloudFront may have written it."""
+    """A client can forge the header, so the header counts only behind CloudFront."""
     for estate, name in ((prod, "face-edge-waf-acl"), (european, "face-waf-acl")):
         limits = limits_of(estate.of("wafv2/webAcl:WebAcl")[name])
         assert {n: limit["aggregateKeyType"] for n, limit in limits.items()} == {"rate": "IP"}
@@ -195,7 +198,7 @@ def test_a_standby_has_its_part_of_the_names_and_proves_only_its_own(taken_over)
 
 
 def test_whoever_is_on_call_hears_of_a_name_that_cannot_be_reached(prod, standby):
-    """An alarm tells topics of its own region only, and Route 53's are in us-east-1: the primary's topic hears both."""
+    """An alarm notifies only topics of its region; Route 53's alarms and the primary's topic are in us-east-1."""
     topic = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
     names = {n: a for n, a in prod.of("cloudwatch/metricAlarm:MetricAlarm").items() if n.endswith("-unhealthy")}
     assert len(names) == 2
@@ -212,7 +215,7 @@ def test_a_standby_whose_names_nobody_hears_of_says_so(stand_up_stack, prod, hea
     smaller = {"database": None, "guardrails": None}
     given = {**prod.exports, "handover": handed}
     stand_up_stack("prod-secondary", smaller, stacks={"organization/infrafabric/prod": given})
-    assert (SILENT in caplog.messages) is not heard
+    assert (NO_ALARM_TOPIC in caplog.messages) is not heard
 
 
 def test_a_standby_writes_its_names_into_the_zone_that_its_primary_hands_over(prod, standby):
@@ -225,5 +228,5 @@ def test_an_eu_stack_leaves_no_visitors_address_in_another_region(european):
     assert european.of("route53/zone:Zone")
     assert not european.of("route53/queryLog:QueryLog")
     elsewhere = {n for _, n, i in european.resources if i.get("region") not in (None, "eu-central-1")}
-    # Route 53 has its metrics in us-east-1 alone: how healthy our own names are, and nothing of who asks.
+    # Route 53's metrics exist only in us-east-1: health of our own names, without any data of clients.
     assert elsewhere == {"face-api-name-unhealthy", "face-app-name-unhealthy"}

@@ -70,7 +70,7 @@ def test_all_functions_run_from_one_archive_and_one_layer(functions):
 
 
 def test_no_function_is_made_before_its_policy(primary, functions):
-    """A function that starts first is refused by AWS, and an event source cannot even be attached to it."""
+    """AWS refuses the calls of a function that starts before its policy, and refuses to attach an event source."""
     for name in functions:
         assert name.replace("-function", "-policy") in primary.before(name)
 
@@ -136,11 +136,11 @@ def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):
 
 def test_packages_of_another_interpreter_are_taken_from_where_the_environment_says(monkeypatch):
     from infra.foundation import packages
-    from infra.settings import Runtime
+    from infra.settings import RuntimeSettings
 
     monkeypatch.setenv(packages.OVERRIDE, "/somewhere")
-    assert packages.code(Runtime()).path == "/somewhere/code"
-    assert packages.layer(Runtime()).path == "/somewhere/layer"
+    assert packages.code(RuntimeSettings()).path == "/somewhere/code"
+    assert packages.layer(RuntimeSettings()).path == "/somewhere/layer"
 
 
 def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(bare):
@@ -178,7 +178,7 @@ def test_by_steps_too_the_deployment_runs_the_migrations_that_it_brings(frugal):
 
 
 def test_a_message_may_be_put_back_until_its_deadline_without_lambda_taking_it_for_a_loop(primary):
-    """Lambda stops a function that its own messages have invoked 16 times, and the message would be lost."""
+    """Lambda stops a function that its own messages invoked 16 times, and the message would be lost."""
     allowed = primary.of("lambda/functionRecursionConfig:FunctionRecursionConfig")
     putting_back = {i["name"] for n, i in primary.of("lambda/function:Function").items() if n.startswith("agents-")}
     assert {i["functionName"] for i in allowed.values()} == putting_back

@@ -1,6 +1,16 @@
+"""Least privilege: the complete list of every role's rights, and properties that single grants must have.
+
+Placeholders of the list: ``<own>`` is the prefix of the stack's physical names; ``<shared>`` is the prefix of the stack
+that owns the data, which is the primary for a standby; ``<data-key>`` is the data key's id.
+"""
+
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from pulumi import ResourceOptions
@@ -8,53 +18,657 @@ from pulumi import ResourceOptions
 from infrafabric.bus.claim_check import object_key
 from infrafabric.swarm.object_keys import report_key, result_key
 from infrafabric.swarm.table_keys import order_partition
+from tests.conftest import Estate
 
-RUN = {"WriteLogs", "Trace", "ReadVariables"}  # what every function needs to run at all
-INSIDE = {"SeeInterfaces", "MakeInterfaces", "KeepInterfaces"}  # and one in the VPC
-
-
-def through(*services: str) -> set[str]:
-    return {f"UseDataKeyThrough{service}" for service in services}
+Statements = dict[str, dict[str, Any]]  # by Sid: effect, actions, resources, condition
 
 
-GRANTED = {
+def arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:<region>:<account>:{resource}"
+
+
+def iam(resource: str) -> str:
+    return f"arn:aws:iam::<account>:{resource}"
+
+
+def bucket(label: str, key: str = "", *, stack: str = "<own>", region: str = "<region>") -> str:
+    return f"arn:aws:s3:::{stack}-{label}-<account>-{region}{key}"
+
+
+def results(key: str) -> str:
+    return bucket("results", key, stack="<shared>")
+
+
+def through(*services: str) -> dict[str, Any]:
+    return {"StringEquals": {"kms:ViaService": [f"{service}.<region>.amazonaws.com" for service in services]}}
+
+
+def allow(sid: str, *actions: str, on: str | list[str], when: dict[str, Any] | None = None) -> Statements:
+    return statement(sid, "Allow", actions, on, when)
+
+
+def deny(sid: str, *actions: str, on: str | list[str]) -> Statements:
+    return statement(sid, "Deny", actions, on, None)
+
+
+def statement(
+    sid: str, effect: str, actions: Iterable[str], on: str | list[str], when: dict[str, Any] | None
+) -> Statements:
+    resources = [on] if isinstance(on, str) else on
+    return {sid: {"Effect": effect, "Action": sorted(actions), "Resource": sorted(resources), "Condition": when or {}}}
+
+
+def use_data_key(*services: str) -> Statements:
+    actions = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
+    found: Statements = {}
+    for service in services:
+        found |= allow(f"UseDataKeyThrough{service.title()}", *actions, on=DATA_KEY, when=through(service))
+    return found
+
+
+def run(function: str) -> Statements:
+    """Return the rights of every function: its own log group, traces and environment variables."""
+    logs = arn("logs", f"log-group:/aws/lambda/<own>-{function}:*")
+    return {
+        **allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=logs),
+        **allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*"),
+        **allow("ReadVariables", "kms:Decrypt", on=DATA_KEY),
+    }
+
+
+DATA_KEY = arn("kms", "key/<data-key>")
+COORDINATOR = arn("lambda", "function:<own>-coordinator:*")
+TABLE = arn("dynamodb", "table/<shared>-sessions")
+HISTORY_QUEUE = arn("sqs", "<own>-if-agent-results.fifo")
+API_KEY = arn("secretsmanager", "secret:<shared>-anthropic-api-key-AbCdEf")
+REGISTRY = allow("ReadRegistry", "s3:GetObject", on=bucket("state", "/registry/keys.json"))
+RECORD = allow("Record", "sqs:SendMessage", on=HISTORY_QUEUE)
+READ_RESULTS = allow("ReadResults", "s3:GetObject", on=results("/sessions/*"))
+LIST_SESSIONS = allow("ListSessions", "dynamodb:Query", on=f"{TABLE}/index/by_created")
+START_SESSION = allow("StartSession", "lambda:InvokeFunction", on=arn("lambda", "function:<own>-coordinator:live"))
+READ_API_KEY = {**allow("ReadApiKey", "secretsmanager:GetSecretValue", on=API_KEY), **use_data_key("secretsmanager")}
+DECRYPT_STATE = allow(
+    "DecryptState",
+    "kms:Decrypt",
+    on="arn:aws:kms:*:<account>:key/*",
+    when={"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/infrafabric-pulumi"]}},
+)
+INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+PROFILE = arn("bedrock", "inference-profile/eu.anthropic.claude-haiku-5-5")
+INSIDE_VPC = {
+    **allow("SeeInterfaces", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", on="*"),
+    **allow(
+        "MakeInterfaces",
+        "ec2:CreateNetworkInterface",
+        on=[arn("ec2", f"{kind}/*") for kind in ("network-interface", "subnet", "security-group")],
+    ),
+    **allow(
+        "KeepInterfaces",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:DeleteNetworkInterface",
+        "ec2:UnassignPrivateIpAddresses",
+        on=arn("ec2", "*/*"),
+    ),
+}
+
+AGENT = {  # without the model and the history queue, which a stack may lack
+    **allow(
+        "Consume",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        on=arn("sqs", "<own>-h01-inbox"),
+    ),
+    **allow("Publish", "sns:Publish", on=arn("sns", "<own>-bus")),
+    **allow("PutBack", "sqs:SendMessage", on=arn("sqs", "<own>-h01-inbox")),
+    **allow("Hasten", "sqs:ChangeMessageVisibility", on=arn("sqs", "<own>-h01-inbox")),
+    **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-h01-inbox-dlq")),
+    **allow("SignAsH01", "kms:GetPublicKey", "kms:Sign", on=arn("kms", "key/keys-h01")),
+    **allow(
+        "Sessions",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        on=TABLE,
+        when={"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["order#*"]}},
+    ),
+    **REGISTRY,
+    **allow("WriteOwnResults", "s3:PutObject", on=results("/sessions/*/agents/h01/*")),
+    **allow("LeaveClaims", "s3:PutObject", on=results("/claim-check/*")),
+    **allow("FetchClaims", "s3:GetObject", on=results("/claim-check/*")),
+    **allow(
+        "CompleteCallbacks",
+        "lambda:SendDurableExecutionCallbackFailure",
+        "lambda:SendDurableExecutionCallbackHeartbeat",
+        "lambda:SendDurableExecutionCallbackSuccess",
+        on=COORDINATOR,
+    ),
+    **use_data_key("sns", "dynamodb", "s3"),
+    **run("h01"),
+}
+COORDINATE = {
+    **allow("Checkpoint", "lambda:CheckpointDurableExecution", "lambda:GetDurableExecutionState", on=COORDINATOR),
+    **allow("StartChildren", "lambda:InvokeFunction", on=COORDINATOR),
+    **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-coordinator-dlq")),
+    **allow("Publish", "sns:Publish", on=arn("sns", "<own>-bus")),
+    **allow("SignAsCoordinator", "kms:GetPublicKey", "kms:Sign", on=arn("kms", "key/keys-coordinator")),
+    **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
+    **REGISTRY,
+    **READ_RESULTS,
+    **allow("WriteReport", "s3:PutObject", on=results("/sessions/*/report.json")),
+    **allow("LeaveClaims", "s3:PutObject", on=results("/claim-check/*")),
+    **use_data_key("sns", "dynamodb", "s3"),
+    **run("coordinator"),
+}
+SERVE_API = {
+    **START_SESSION,
+    **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
+    **LIST_SESSIONS,
+    **READ_RESULTS,
+    **use_data_key("dynamodb", "s3"),
+    **run("api"),
+}
+
+# Dev without a database, asking Bedrock: for the agents by an inference profile, for the coordinator by a model's id.
+BARE_ROLES = {
     "agents-h01": {
-        "Consume", "Publish", "Hasten", "PutBack", "Refuse", "SignAsH01", "ReadApiKey", "Sessions", "ReadRegistry",
-        "WriteOwnResults", "LeaveClaims", "FetchClaims", "CompleteCallbacks", "Record",
-    } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
+        **AGENT,
+        **allow("AskModel", *INVOKE, on=PROFILE),
+        **allow(
+            "AskModelThroughProfile",
+            *INVOKE,
+            on="arn:aws:bedrock:*::foundation-model/anthropic.claude-haiku-5-5",
+            when={"StringEquals": {"bedrock:InferenceProfileArn": [PROFILE]}},
+        ),
+    },
     "coordinator": {
-        "Checkpoint", "StartChildren", "Refuse", "Publish", "SignAsCoordinator", "ReadApiKey", "Sessions",
-        "ReadRegistry", "ReadResults", "WriteReport", "LeaveClaims", "Record",
-    } | through("Sns", "Secretsmanager", "Dynamodb", "S3") | RUN,
-    "api": {"StartSession", "Sessions", "ListSessions", "ReadResults", "SeeApiKey"}
-    | through("Dynamodb", "S3") | RUN,
-    "recorder": {"Consume", "Refuse", "Connect", "ReadRegistry"} | through("S3") | RUN | INSIDE,
-    "migrator": {"ReadMasterSecret"} | through("Secretsmanager") | RUN | INSIDE,
-}  # fmt: skip
+        **COORDINATE,
+        **allow("AskModel", *INVOKE, on="arn:aws:bedrock:<region>::foundation-model/anthropic.sonnet-x"),
+    },
+    "api": SERVE_API,
+}
+ROLES = {
+    "agents-h01": {**AGENT, **READ_API_KEY, **RECORD},
+    "coordinator": {**COORDINATE, **READ_API_KEY, **RECORD},
+    "api": {**SERVE_API, **allow("SeeApiKey", "secretsmanager:DescribeSecret", on=API_KEY)},
+    "api-account-logs": {},
+    "recorder": {
+        **INSIDE_VPC,
+        **allow("Connect", "rds-db:connect", on=arn("rds-db", "dbuser:db-MOCK/recorder")),
+        **REGISTRY,
+        **allow("Consume", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", on=HISTORY_QUEUE),
+        **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-if-agent-results-dlq.fifo")),
+        **use_data_key("s3"),
+        **run("recorder"),
+    },
+    "migrator": {
+        **INSIDE_VPC,
+        **allow(
+            "ReadMasterSecret",
+            "secretsmanager:GetSecretValue",
+            on=arn("secretsmanager", "secret:<shared>-database-master-AbCdEf"),
+        ),
+        **use_data_key("secretsmanager"),
+        **run("migrator"),
+    },
+    "watchdog": {
+        **allow("Sessions", "dynamodb:GetItem", "dynamodb:UpdateItem", on=TABLE),
+        **LIST_SESSIONS,
+        **START_SESSION,
+        **allow("SeeExecutions", "lambda:GetDurableExecution", on=COORDINATOR),
+        **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-watchdog-dlq")),
+        **use_data_key("dynamodb"),
+        **run("watchdog"),
+    },
+    "network-flow": allow(
+        "WriteFlowLogs",
+        "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+        on=arn("logs", "log-group:/aws/vpc/<own>-flow:*"),
+    ),
+}
+# RDS manages dev's master password, so RDS names the secret.
+RDS_ROLES = {
+    **ROLES,
+    "migrator": {
+        **ROLES["migrator"],
+        **allow(
+            "ReadMasterSecret",
+            "secretsmanager:GetSecretValue",
+            on=arn("secretsmanager", "secret:rds!database-instance"),
+        ),
+    },
+}
+APP_ROLES = {
+    "face-app": {
+        **allow("BecomeOneTenant", "sts:AssumeRole", "sts:TagSession", on=iam("role/<own>-tenant")),
+        **allow("ReadAppArtifacts", "s3:GetObject", on=bucket("assets", "/app/*", stack="<shared>")),
+        **use_data_key("s3"),
+    },
+    "face-app-tenant": {
+        **allow(
+            "OwnTenantsObjects", "s3:GetObject", "s3:PutObject", on=results("/tenants/${aws:PrincipalTag/tenant}/*")
+        ),
+        **allow(
+            "ListOwnTenant",
+            "s3:ListBucket",
+            on=results(""),
+            when={"StringLike": {"s3:prefix": ["tenants/${aws:PrincipalTag/tenant}/*"]}},
+        ),
+        **use_data_key("s3"),
+    },
+}
+REPLICATED = [bucket(label, region=region) for label in ("results", "assets") for region in ("<region>", "us-west-2")]
+REPLICATED_OBJECTS = [f"{bucket_arn}/*" for bucket_arn in REPLICATED]
+USE_KEY = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
+REPLICATION_ROLES = {
+    "storage-replication": {
+        **allow("SeeWhatToCopy", "s3:GetReplicationConfiguration", "s3:ListBucket", on=REPLICATED),
+        **allow(
+            "ReadVersions",
+            "s3:GetObjectVersionAcl",
+            "s3:GetObjectVersionForReplication",
+            "s3:GetObjectVersionTagging",
+            on=REPLICATED_OBJECTS,
+        ),
+        **allow("WriteCopies", "s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags", on=REPLICATED_OBJECTS),
+        **allow("UseDataKeyHere", *USE_KEY, on=DATA_KEY, when=through("s3")),
+        **allow(
+            "UseDataKeyThere",
+            *USE_KEY,
+            on="arn:aws:kms:us-west-2:<account>:key/keys-data-copy",
+            when={"StringEquals": {"kms:ViaService": ["s3.us-west-2.amazonaws.com"]}},
+        ),
+    },
+}
+CONFIG_ROLES = {
+    "config": {
+        **allow("LookAtBucket", "s3:GetBucketAcl", "s3:ListBucket", on=bucket("config")),
+        **allow(
+            "WriteHistory",
+            "s3:PutObject",
+            "s3:PutObjectAcl",
+            on=bucket("config", "/config/AWSLogs/<account>/*"),
+        ),
+        **use_data_key("s3"),
+    },
+}
+PASSED_TO = ["apigateway", "backup", "config", "ec2", "lambda", "s3", "vpc-flow-logs"]
+LINKED_ROLES = "role/aws-service-role/autoscaling.amazonaws.com"
+GITHUB_ROLES = {
+    "github-deploy": {
+        **allow(
+            "GrantWithinTheBoundary",
+            "iam:AttachRolePolicy",
+            "iam:CreateRole",
+            "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy",
+            "iam:PutRolePermissionsBoundary",
+            "iam:PutRolePolicy",
+            on=iam("role/<own>-*"),
+            when={"StringEquals": {"iam:PermissionsBoundary": [iam("policy/<own>-boundary")]}},
+        ),
+        **allow(
+            "KeepRoles",
+            "iam:DeleteRole",
+            "iam:GetRole",
+            "iam:GetRolePolicy",
+            "iam:ListAttachedRolePolicies",
+            "iam:ListInstanceProfilesForRole",
+            "iam:ListRolePolicies",
+            "iam:TagRole",
+            "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:UpdateRole",
+            on=iam("role/<own>-*"),
+        ),
+        **allow(
+            "KeepInstanceProfiles",
+            "iam:AddRoleToInstanceProfile",
+            "iam:CreateInstanceProfile",
+            "iam:DeleteInstanceProfile",
+            "iam:GetInstanceProfile",
+            "iam:RemoveRoleFromInstanceProfile",
+            "iam:TagInstanceProfile",
+            "iam:UntagInstanceProfile",
+            on=[iam("role/<own>-*"), iam("instance-profile/<own>-*")],
+        ),
+        **allow(
+            "KeepServiceLinkedRoles",
+            "iam:CreateServiceLinkedRole",
+            "iam:DeleteServiceLinkedRole",
+            "iam:GetRole",
+            "iam:GetServiceLinkedRoleDeletionStatus",
+            "iam:TagRole",
+            "iam:UpdateRole",
+            on=iam(f"{LINKED_ROLES}/*_<own>-*"),
+        ),
+        **allow(
+            "PassServiceLinkedRole",
+            "iam:PassRole",
+            on=iam(f"{LINKED_ROLES}/AWSServiceRoleForAutoScaling_<shared>-app"),
+            when={"StringEquals": {"iam:PassedToService": ["autoscaling.amazonaws.com"]}},
+        ),
+        **allow(
+            "PassRoles",
+            "iam:PassRole",
+            on=iam("role/<own>-*"),
+            when={"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in PASSED_TO]}},
+        ),
+        **allow(
+            "SeeTheBoundary",
+            "iam:GetPolicy",
+            "iam:GetPolicyVersion",
+            "iam:ListPolicyVersions",
+            on=iam("policy/<own>-boundary"),
+        ),
+        **allow(
+            "SeeTheProvider",
+            "iam:GetOpenIDConnectProvider",
+            on=iam("oidc-provider/token.actions.githubusercontent.com"),
+        ),
+        **deny(
+            "NotItself",
+            "iam:AttachRolePolicy",
+            "iam:DeleteRole",
+            "iam:PassRole",
+            "iam:PutRolePolicy",
+            "iam:UpdateAssumeRolePolicy",
+            on=iam("role/<own>-github-*"),
+        ),
+    },
+    "github-drift": {
+        **DECRYPT_STATE,
+        **allow("CompareSecrets", "secretsmanager:GetSecretValue", on=arn("secretsmanager", "secret:<own>-*")),
+        **allow("DecryptValues", "kms:Decrypt", on=DATA_KEY, when=through("lambda", "secretsmanager")),
+    },
+    "github-preview": {
+        **DECRYPT_STATE,
+        **deny(
+            "NoContent",
+            "apigateway:GET",
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:GetRecords",
+            "dynamodb:PartiQLSelect",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+            "lambda:GetDurableExecution",
+            "lambda:GetDurableExecutionHistory",
+            "lambda:GetDurableExecutionState",
+            "rds:DownloadCompleteDBLogFile",
+            "rds:DownloadDBLogFilePortion",
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            "secretsmanager:GetSecretValue",
+            "sqs:ReceiveMessage",
+            "ssm:GetParameter",
+            "ssm:GetParameterHistory",
+            "ssm:GetParameters",
+            "ssm:GetParametersByPath",
+            on=[
+                "arn:aws:apigateway:<region>::/apikeys",
+                "arn:aws:apigateway:<region>::/apikeys/*",
+                "arn:aws:dynamodb:*:*:table/<own>-*",
+                "arn:aws:lambda:*:*:function:<own>-*",
+                "arn:aws:rds:*:*:db:<own>-*",
+                "arn:aws:s3:::<own>-*/*",
+                "arn:aws:secretsmanager:*:*:secret:*",
+                "arn:aws:sqs:*:*:*",
+                "arn:aws:ssm:*:*:parameter/*",
+            ],
+        ),
+        **deny(
+            "NoLogs",
+            "logs:FilterLogEvents",
+            "logs:GetLogEvents",
+            "logs:GetLogObject",
+            "logs:GetLogRecord",
+            "logs:GetQueryResults",
+            "logs:StartLiveTail",
+            "logs:StartQuery",
+            on="*",
+        ),
+    },
+}
+BACKUP_ROLES: dict[str, Statements] = {"backups": {}}
+
+RIGHTS = {
+    "dev": RDS_ROLES,
+    "prod": {**ROLES, **APP_ROLES, **REPLICATION_ROLES, **BACKUP_ROLES},
+    "standby": ROLES,
+    "lavish": {**ROLES, **APP_ROLES, **REPLICATION_ROLES, **BACKUP_ROLES, **CONFIG_ROLES, **GITHUB_ROLES},
+    "frugal": {**ROLES, **APP_ROLES, **BACKUP_ROLES, **GITHUB_ROLES},
+    "bare": BARE_ROLES,
+    "taken_over": {**ROLES, **APP_ROLES, **GITHUB_ROLES},
+}
+# AWS's own policies, by role; a comment where each is attached says why.
+MANAGED = {
+    "api-account-logs": {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"},
+    "backups": {
+        "service-role/AWSBackupServiceRolePolicyForBackup",
+        "service-role/AWSBackupServiceRolePolicyForRestores",
+    },
+    "config": {"service-role/AWS_ConfigRole"},
+    "face-app": {"AmazonSSMManagedInstanceCore"},
+    "github-deploy": {"PowerUserAccess"},
+    "github-drift": {"ReadOnlyAccess"},
+    "github-preview": {"ReadOnlyAccess"},
+}
+# Boundary: allows nothing by itself, because a role needs a grant as well.
+BOUNDARY = {
+    **allow("WhatIsGranted", "*", on="*"),
+    **deny(
+        "NoEscalation",
+        "iam:Add*",
+        "iam:Attach*",
+        "iam:Create*",
+        "iam:Delete*",
+        "iam:Detach*",
+        "iam:Put*",
+        "iam:Set*",
+        "iam:Update*",
+        "iam:Upload*",
+        on="*",
+    ),
+    **deny(
+        "NoLeaving",
+        "account:CloseAccount",
+        "account:DisableRegion",
+        "account:EnableRegion",
+        "organizations:DeleteOrganization",
+        "organizations:LeaveOrganization",
+        "organizations:RemoveAccountFromOrganization",
+        on="*",
+    ),
+    **deny(
+        "NoDisarming",
+        "backup:DeleteBackupVault",
+        "backup:DeleteBackupVaultLockConfiguration",
+        "backup:DeleteRecoveryPoint",
+        "backup:PutBackupVaultLockConfiguration",
+        "budgets:ModifyBudget",
+        "ce:DeleteAnomaly*",
+        "ce:UpdateAnomaly*",
+        "cloudtrail:DeleteTrail",
+        "cloudtrail:PutEventSelectors",
+        "cloudtrail:StopLogging",
+        "cloudtrail:UpdateTrail",
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:DisableAlarmActions",
+        "config:DeleteConfigurationRecorder",
+        "config:DeleteDeliveryChannel",
+        "config:StopConfigurationRecorder",
+        "ec2:DisableEbsEncryptionByDefault",
+        "guardduty:DeleteDetector",
+        "guardduty:UpdateDetector",
+        "kms:DisableKey",
+        "kms:ScheduleKeyDeletion",
+        "s3:BypassGovernanceRetention",
+        "s3:PutAccountPublicAccessBlock",
+        "securityhub:DisableSecurityHub",
+        on="*",
+    ),
+    "NoOtherRegion": {
+        "Effect": "Deny",
+        "NotAction": [
+            "bedrock:InvokeModel",
+            "bedrock:InvokeModelWithResponseStream",
+            "budgets:*",
+            "ce:*",
+            "cloudfront:*",
+            "health:*",
+            "iam:*",
+            "organizations:*",
+            "route53:*",
+            "s3:GetAccountPublicAccessBlock",
+            "s3:ListAllMyBuckets",
+            "sts:*",
+            "support:*",
+        ],
+        "Resource": ["*"],
+        "Condition": {"Null": {"aws:RequestedRegion": ["false"]}, "StringNotEquals": {"aws:RequestedRegion": []}},
+    },
+}
+BOUNDARY_REGIONS = {
+    "dev": ["us-east-1"],
+    "prod": ["us-east-1", "us-west-2"],
+    "standby": ["us-east-1", "us-west-2"],
+    "lavish": ["us-east-1", "us-west-2"],
+    "frugal": ["eu-west-1", "us-west-2"],
+    "bare": [],  # no boundary
+    "taken_over": ["us-east-1", "us-west-2"],
+}
 
 
-@pytest.mark.parametrize("role", GRANTED)
-def test_a_role_may_do_what_it_was_granted_and_nothing_else(primary, role):
-    assert set(primary.granted(role)) == GRANTED[role]
+class Rights:
+    """Policies of one stack's roles, in the form of the list above: the agents' numbers collapsed to h01."""
+
+    def __init__(self, estate: Estate, *, standby: bool) -> None:
+        self._estate = estate
+        (own,) = {name.removesuffix("-api") for name in self._names() if name.endswith("-api")}
+        shared = own.removesuffix("-secondary") if standby else own
+        key = "keys-data-copy" if standby else "keys-data"
+        self._values = {
+            "<own>": own,
+            "<shared>": shared,
+            "<region>": estate.region,
+            "<account>": "123456789012",
+            "<data-key>": key,
+        }
+
+    def _names(self) -> dict[str, str]:
+        """Logical name of each role without -role, by physical name."""
+        return {r["name"]: name.removesuffix("-role") for name, r in self._estate.of("iam/role:Role").items()}
+
+    def expected(self, listed: Any) -> Any:
+        text = json.dumps(listed)
+        for placeholder, value in self._values.items():
+            text = text.replace(placeholder, value)
+        return json.loads(text)
+
+    def granted(self) -> dict[str, Statements]:
+        """Inline statements by role; empty for a role with AWS's own policies alone."""
+        names = self._names()
+        found: dict[str, Statements] = {name: {} for name in names.values()}
+        for policy in self._estate.of("iam/rolePolicy:RolePolicy").values():
+            found[names[policy["role"]]].update(normal(policy["policy"]))
+        return found
+
+    def managed(self) -> dict[str, set[str]]:
+        """AWS's own policies by role."""
+        names, found = self._names(), defaultdict(set)
+        for attachment in self._estate.of("iam/rolePolicyAttachment:RolePolicyAttachment").values():
+            found[names[attachment["role"]]].add(attachment["policyArn"].removeprefix("arn:aws:iam::aws:policy/"))
+        return dict(found)
+
+
+def normal(document: str) -> Statements:
+    """Statements of a policy by Sid: every action, resource and condition value as a sorted list."""
+    statements = {}
+    for written in json.loads(document)["Statement"]:
+        condition = {
+            operator: {key: sorted(as_list(value)) for key, value in keys.items()}
+            for operator, keys in (written.get("Condition") or {}).items()
+        }
+        lists = {key: sorted(as_list(written[key])) for key in ("Action", "NotAction", "Resource") if key in written}
+        assert written["Sid"] not in statements, "a Sid stands once in a policy"
+        statements[written["Sid"]] = {"Effect": written["Effect"], **lists, "Condition": condition}
+    return statements
+
+
+def as_list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def as_h01(role: str, statements: Statements) -> Statements:
+    agent = role.removeprefix("agents-")
+    text = json.dumps(statements).replace(agent, "h01").replace(agent.title(), "H01")
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("stack", RIGHTS)
+def test_every_role_has_exactly_the_listed_rights(request, stack):
+    """The list is complete: a new role, statement, action, resource or condition fails here until it is listed."""
+    rights = Rights(request.getfixturevalue(stack), standby=stack in ("standby", "taken_over"))
+    granted, expected = rights.granted(), rights.expected(RIGHTS[stack])
+    agents = {role: as_h01(role, granted.pop(role)) for role in sorted(granted) if role.startswith("agents-")}
+    agent_rights = expected.pop("agents-h01")
+    assert granted.keys() == expected.keys(), "every role is in the list, and every listed role is there"
+    for role, statements in granted.items():
+        assert statements == expected[role], role
+    for role, statements in agents.items():
+        assert statements == agent_rights, role
+    assert agents, "a fleet has at least one agent"
+
+
+@pytest.mark.parametrize("stack", RIGHTS)
+def test_every_role_has_exactly_the_listed_policies_of_aws(request, stack):
+    rights = Rights(request.getfixturevalue(stack), standby=stack in ("standby", "taken_over"))
+    assert rights.managed() == {role: policies for role, policies in MANAGED.items() if role in RIGHTS[stack]}
+
+
+@pytest.mark.parametrize("stack", RIGHTS)
+def test_the_boundary_denies_exactly_what_is_listed_and_is_the_only_managed_policy_of_ours(request, stack):
+    documents = request.getfixturevalue(stack).of("iam/policy:Policy")
+    regions = BOUNDARY_REGIONS[stack]
+    assert set(documents) == ({"boundary-policy"} if regions else set())
+    for document in documents.values():
+        expected = json.loads(json.dumps(BOUNDARY))
+        expected["NoOtherRegion"]["Condition"]["StringNotEquals"]["aws:RequestedRegion"] = regions
+        assert normal(document["policy"]) == expected
+
+
+@pytest.mark.parametrize("stack", RIGHTS)
+def test_no_identity_gets_rights_by_another_way(request, stack):
+    """Users, groups and policies within a role would escape the list."""
+    estate = request.getfixturevalue(stack)
+    kinds = {type_.removeprefix("aws:iam/") for type_, _, _ in estate.resources if type_.startswith("aws:iam/")}
+    assert kinds <= {
+        "accountPasswordPolicy:AccountPasswordPolicy",
+        "instanceProfile:InstanceProfile",
+        "openIdConnectProvider:OpenIdConnectProvider",
+        "policy:Policy",
+        "role:Role",
+        "rolePolicy:RolePolicy",
+        "rolePolicyAttachment:RolePolicyAttachment",
+        "serviceLinkedRole:ServiceLinkedRole",
+    }
+    for name, role in estate.of("iam/role:Role").items():
+        assert not {"inlinePolicies", "managedPolicyArns"} & set(role), name
 
 
 def test_lambda_may_keep_interfaces_when_it_asks_before_there_is_one(primary):
-    """It tries the role first, on no interface in particular; a policy that names interfaces fails that trial."""
+    """Lambda tests the role on no particular interface first; a policy that names interfaces fails the test."""
     for role in ("recorder", "migrator"):
         kept = primary.granted(role)["KeepInterfaces"]
         assert "ec2:DeleteNetworkInterface" in kept["Action"]
         assert kept["Resource"] == ["arn:aws:ec2:us-east-1:123456789012:*/*"]
 
 
-def test_agents_differ_only_by_whose_things_they_touch(primary):
-    first, second = primary.granted("agents-h01"), primary.granted("agents-h02")
-    as_first = str(second).replace("h02", "h01").replace("H02", "H01")
-    assert as_first == str(first)
-    assert "h02" not in str(first)
-
-
 def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
-    """The watchdog starts the coordinator with whatever order it finds, and the coordinator signs."""
+    """The watchdog starts the coordinator with any order item that exists, and the coordinator signs."""
     (statement,) = [s for s in primary.granted("agents-h01").values() if "dynamodb:PutItem" in s["Action"]]
     (patterns,) = statement["Condition"].pop("ForAllValues:StringNotLike").values()
     assert not statement["Condition"], "one condition, of all keys that a request names"
@@ -78,7 +692,7 @@ def test_nobody_can_write_the_key_registry(primary):
 
 
 def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
-    """Grants name prefixes, functions compute keys: this holds the two together."""
+    """Grants name prefixes, and functions compute keys; the test holds both together."""
     bucket = f"arn:aws:s3:::{primary.exports['results_bucket']}"
 
     def may(role: str, sid: str, key: str) -> bool:
@@ -99,7 +713,7 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
 
 
 def test_durable_executions_are_named_by_version_never_by_the_bare_function(primary):
-    """An unqualified ARN never matches an execution's."""
+    """An unqualified function ARN never matches an execution's ARN."""
     bare = "arn:aws:lambda:us-east-1:123456789012:function:"
     for role, sid in (("agents-h01", "CompleteCallbacks"), ("coordinator", "Checkpoint")):
         (resource,) = primary.granted(role)[sid]["Resource"]
@@ -108,7 +722,7 @@ def test_durable_executions_are_named_by_version_never_by_the_bare_function(prim
 
 
 def test_the_data_key_serves_only_through_the_services_that_hold_the_data(primary):
-    for role in GRANTED:
+    for role in ("agents-h01", "coordinator", "api", "recorder", "migrator", "watchdog"):
         for sid, statement in primary.granted(role).items():
             uses = [action for action in statement["Action"] if action.startswith("kms:")]
             if uses and sid.startswith("UseDataKey"):
@@ -134,7 +748,7 @@ def test_bedrock_asks_one_model_through_its_profile_and_needs_no_key(bare):
 
 @pytest.fixture
 def role(stand_up):
-    """A role of its own, and a way to let a test grant to it while a program runs."""
+    """Return a function that runs a program with a new role, on which a test calls grants."""
     from infra.iam.grants import Role
 
     def run(grant):
@@ -151,7 +765,7 @@ def test_granting_again_adds_resources_to_the_statement_once(role):
         for resource in ("arn:a", "arn:b"):
             some.allow("Read", "s3:GetObject", on=resource)
         some.allow("Read", "s3:GetObject", on=["arn:b", "arn:c"])
-        some.settle()
+        some.write_policy()
 
     (statement,) = role(grant).granted("some").values()
     assert statement["Resource"] == ["arn:a", "arn:b", "arn:c"]
@@ -159,7 +773,7 @@ def test_granting_again_adds_resources_to_the_statement_once(role):
 
 def test_a_grant_after_the_policy_was_written_is_an_error_and_not_lost(role):
     def grant(some):
-        some.settle()
+        some.write_policy()
         some.allow("Read", "s3:GetObject", on="arn:a")
 
     with pytest.raises(RuntimeError, match="grant it earlier"):

@@ -1,4 +1,4 @@
-"""What nobody of a stack may do, what an account has once, and what it costs to be sure."""
+"""Guardrails: boundary, audit trail, budget, detection, backups, and the roles of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def statements(text):
 
 
 def denied(action, regions=("eu-west-1",), region="eu-west-1"):
-    """Whether the boundary denies ``action`` when it is asked for in ``region``."""
+    """Return True if the boundary denies ``action`` on a request to ``region``."""
     for statement in boundary.statements(regions):
         if statement["Effect"] != "Deny":
             continue
@@ -43,12 +43,20 @@ def test_every_role_carries_the_boundary_but_those_that_make_roles(lavish):
 @pytest.mark.parametrize(
     "action",
     [
-        "iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary",
-        "iam:UpdateAssumeRolePolicy", "iam:SetDefaultPolicyVersion", "organizations:LeaveOrganization",
-        "cloudtrail:StopLogging", "guardduty:DeleteDetector", "s3:BypassGovernanceRetention",
-        "budgets:ModifyBudget", "kms:ScheduleKeyDeletion",
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:AttachRolePolicy",
+        "iam:DeleteRolePermissionsBoundary",
+        "iam:UpdateAssumeRolePolicy",
+        "iam:SetDefaultPolicyVersion",
+        "organizations:LeaveOrganization",
+        "cloudtrail:StopLogging",
+        "guardduty:DeleteDetector",
+        "s3:BypassGovernanceRetention",
+        "budgets:ModifyBudget",
+        "kms:ScheduleKeyDeletion",
     ],
-)  # fmt: skip
+)
 def test_no_role_can_widen_itself_leave_or_disarm_the_guardrails(action):
     assert denied(action)
 
@@ -112,8 +120,10 @@ def test_the_budget_is_of_this_stack_and_speaks_at_the_threshold_and_before_the_
     assert filtered == {"Project": ["infrafabric"], "Environment": ["prod"]}
     said = [(n["notificationType"], n["threshold"], n["thresholdType"]) for n in budget["notifications"]]
     assert said == [
-        ("ACTUAL", 100, "ABSOLUTE_VALUE"), ("ACTUAL", 100, "PERCENTAGE"), ("FORECASTED", 100, "PERCENTAGE")
-    ]  # fmt: skip
+        ("ACTUAL", 100, "ABSOLUTE_VALUE"),
+        ("ACTUAL", 100, "PERCENTAGE"),
+        ("FORECASTED", 100, "PERCENTAGE"),
+    ]
     assert {tuple(n["subscriberSnsTopicArns"]) for n in budget["notifications"]} == {(TOPIC,)}
 
 
@@ -129,9 +139,12 @@ def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dolla
 
 def test_what_an_account_has_once_is_prods(dev, prod):
     once = {
-        "cloudtrail/trail:Trail", "guardduty/detector:Detector", "iam/accountPasswordPolicy:AccountPasswordPolicy",
-        "s3/accountPublicAccessBlock:AccountPublicAccessBlock", "ebs/encryptionByDefault:EncryptionByDefault",
-    }  # fmt: skip
+        "cloudtrail/trail:Trail",
+        "guardduty/detector:Detector",
+        "iam/accountPasswordPolicy:AccountPasswordPolicy",
+        "s3/accountPublicAccessBlock:AccountPublicAccessBlock",
+        "ebs/encryptionByDefault:EncryptionByDefault",
+    }
     assert {type_ for type_ in once if dev.of(type_)} == set()
     assert {type_ for type_ in once if not prod.of(type_)} == set()
 
@@ -194,8 +207,10 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     }
     issuer = "token.actions.githubusercontent.com"
     for name, subject in (
-        ("preview", "pull_request"), ("drift", "ref:refs/heads/main"), ("deploy", "environment:prod")
-    ):  # fmt: skip
+        ("preview", "pull_request"),
+        ("drift", "ref:refs/heads/main"),
+        ("deploy", "environment:prod"),
+    ):
         exact = {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": f"repo:acme/fabric:{subject}"}
         assert subjects[f"github-{name}"] == {"StringEquals": exact}
     assert set(lavish.exports["github_roles"]) == {"preview", "drift", "deploy"}, "what the repository must be told"
@@ -210,7 +225,7 @@ def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(la
     refused, logs = granted["NoContent"], granted["NoLogs"]
     assert (refused["Effect"], logs["Effect"], logs["Resource"]) == ("Deny", "Deny", "*")
     assert {"logs:GetLogEvents", "logs:GetQueryResults", "logs:StartLiveTail"} <= set(logs["Action"])
-    contents = {  # what of ReadOnlyAccess gives away content, and of what
+    contents = {  # actions of ReadOnlyAccess that read content, with the resource
         "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:*:*:secret:*",
         "s3:GetObject": "arn:aws:s3:::infrafabric-prod-*/*",
         "dynamodb:Query": "arn:aws:dynamodb:*:*:table/infrafabric-prod-*",
@@ -255,16 +270,20 @@ def test_the_lavish_estate_has_the_properties_of_every_estate(lavish):
     [
         ({"observability": None}, "guardrails.budgets = True: needs an observability section"),
         ({"guardrails.securityHub": True}, "guardrails.securityHub = True: needs config true as well"),
-        ({"guardrails.githubOidc": {"repository": "acme/fabric"}, "guardrails.boundary": False},
-         "guardrails.boundary = False: must be true with githubOidc"),
-        ({"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
-         "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)"),
+        (
+            {"guardrails.githubOidc": {"repository": "acme/fabric"}, "guardrails.boundary": False},
+            "guardrails.boundary = False: must be true with githubOidc",
+        ),
+        (
+            {"guardrails.backup": {"dailyDays": 40, "monthlyDays": 30}},
+            "guardrails.backup.monthlyDays = 30: must be at least dailyDays (40)",
+        ),
         ({"guardrails.githubOidc": {"repository": "fabric"}}, "guardrails.githubOidc.repository = 'fabric'"),
-        ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be there once"),
+        ({"observability.emails": ["ops@example.org"] * 2}, "ops@example.org: must be listed once"),
         ({"observability.thresholds.stuckMinutes": 5}, "observability.thresholds.stuckMinutes = 5"),
         ({"observability.pagerDuty": True}, "infrafabric:pagerDutyEndpoint is not set"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_contradict_each_other_are_refused_before_anything_is_declared(
     stand_up_stack, nothing, changes, said
 ):
@@ -275,7 +294,7 @@ def test_settings_that_contradict_each_other_are_refused_before_anything_is_decl
 
 
 def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, standby):
-    """A component that is added later, with a role for another service, shows here."""
+    """A new component with a role for another service fails here."""
     trusted = {
         statement["Principal"]["Service"]
         for estate in (lavish, prod, standby)
@@ -288,7 +307,7 @@ def test_the_deploy_role_may_hand_on_every_role_that_a_stack_has(lavish, prod, s
 
 
 def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish, taken_over):
-    """Naming a service-linked role takes passing it; a standby's groups name their primary's."""
+    """A group that names a service-linked role needs iam:PassRole; a standby's groups name their primary's role."""
     for estate in (lavish, taken_over):
         granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
         passed = granted["PassServiceLinkedRole"]
@@ -299,7 +318,7 @@ def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish,
 
 
 def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, taken_over):
-    """A standby's state lies beside its primary's, in the primary's region, and is encrypted there."""
+    """A standby's state is in its primary's region, next to the primary's state, and is encrypted there."""
     for estate in (lavish, taken_over):
         granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
         assert granted["DecryptState"]["Resource"] == "arn:aws:kms:*:123456789012:key/*"
@@ -311,7 +330,7 @@ def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, tak
 
 @pytest.mark.parametrize("stack", ["lavish", "taken_over"])
 def test_the_nightly_comparison_can_decrypt_the_secrets_and_variables_that_it_compares(request, stack):
-    """Else the secret's version fails the refresh, and each function seems to have lost its variables."""
+    """Otherwise the secret's version fails the refresh, and every function seems to have lost its variables."""
     estate = request.getfixturevalue(stack)
     granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-drift-policy"]["policy"])
     keys = {function["kmsKeyArn"] for function in estate.of("lambda/function:Function").values()}

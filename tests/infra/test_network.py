@@ -29,7 +29,7 @@ def test_each_tier_has_a_subnet_in_each_zone_and_none_hands_out_public_addresses
     ],
 )
 def test_zones_are_those_that_all_accounts_see_there_or_the_ones_that_were_chosen(region, chosen, letters):
-    assert settings.Network(zones=2, zone_letters=chosen).letters(region) == letters
+    assert settings.NetworkSettings(zones=2, zone_letters=chosen).letters_in(region) == letters
 
 
 def test_a_subnet_lies_in_the_chosen_zone_and_keeps_its_own_name(lavish):
@@ -98,8 +98,8 @@ def test_the_default_security_group_lets_nothing_through(primary):
 
 
 def test_interface_endpoints_are_the_ones_that_functions_inside_may_call_and_no_others(primary):
-    """Derived a second time, from what the roles of the functions in the VPC were granted."""
-    # Reached otherwise: gateway endpoints, services that Lambda or another service calls in the function's stead.
+    """Computes the endpoints independently, from the grants of the functions in the VPC."""
+    # Services without an interface endpoint: gateway endpoints, and services that AWS calls for the function.
     elsewhere = {"dynamodb", "ec2", "kms", "logs", "rds-db", "s3", "xray"}
     inside = {n for n, f in primary.of("lambda/function:Function").items() if f.get("vpcConfig")}
     assert inside
@@ -135,12 +135,12 @@ def test_an_endpoint_carries_nothing_to_anybody_elses_account(primary):
 
 def test_the_database_is_reached_by_recorder_and_migrator_on_its_port_alone(primary):
     incoming = primary.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-    doors = {n: r for n, r in incoming.items() if r["securityGroupId"] == "database-group-id"}
-    assert {r["referencedSecurityGroupId"] for r in doors.values()} == {
+    rules = {n: r for n, r in incoming.items() if r["securityGroupId"] == "database-group-id"}
+    assert {r["referencedSecurityGroupId"] for r in rules.values()} == {
         "migrator-vpc-group-id",
         "recorder-vpc-group-id",
     }
-    assert {(r["fromPort"], r["toPort"], r["ipProtocol"]) for r in doors.values()} == {(5432, 5432, "tcp")}
+    assert {(r["fromPort"], r["toPort"], r["ipProtocol"]) for r in rules.values()} == {(5432, 5432, "tcp")}
 
 
 def test_a_function_inside_reaches_the_database_the_endpoints_and_s3_and_nothing_else(primary):

@@ -1,4 +1,4 @@
-"""What goes off when, who hears of it, and what can be looked at then."""
+"""Alarms and their thresholds, notifications, dashboards and saved queries."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from pulumi import Output
 
 from infra import settings
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 from infra.observability import alarm_table, dashboard_table
-from infra.observability.log_metrics import Queries, QueriesArgs
+from infra.observability.log_metrics import LogMetrics, LogMetricsArgs
 from infra.observability.watched import Watched
 from tests.infra.conftest import PAGER
 
@@ -32,23 +32,30 @@ def seen(agents: int = 10, **more) -> Watched:
     given = {
         "database": "db",
         "queues": {n: f"{n}-inbox" for n in names},
-        "dead_letters": {n: f"{n}-dlq" for n in names},
+        "dead_letter_queues": {n: f"{n}-dlq" for n in names},
     }
     return Watched(
-        stack="dev", region="eu-west-1", agents={n: n for n in names}, services={"api": "a", "coordinator": "c"},
-        api_name="api", api_stage="v1", **{**given, "logs": {}, **more},
-    )  # fmt: skip
+        stack="dev",
+        region="eu-west-1",
+        agents={n: n for n in names},
+        services={"api": "a", "coordinator": "c"},
+        api_name="api",
+        api_stage="v1",
+        **{**given, "logs": {}, **more},
+    )
 
 
 def table(it: Watched) -> dict[str, alarm_table.Alarm]:
-    return {alarm.what: alarm for alarm in alarm_table.alarms(it, settings.Thresholds())}
+    return {alarm.label: alarm for alarm in alarm_table.alarms(it, settings.AlarmThresholdSettings())}
 
 
 def test_more_than_five_per_cent_of_failed_tasks_in_five_minutes_is_an_alarm(alarms):
     alarm = alarms["agent-errors"]
     assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == (
-        "InfraFabric/Agents", "CompletionStatus", "Average"
-    )  # fmt: skip
+        "InfraFabric/Agents",
+        "CompletionStatus",
+        "Average",
+    )
     assert alarm["dimensions"] == {"Stack": "prod"}, "agents of two stacks may share an account"
     assert (alarm["period"], alarm["threshold"], alarm["comparisonOperator"]) == (300, 0.05, "GreaterThanThreshold")
     assert alarm["treatMissingData"] == "notBreaching", "no tasks, no failures"
@@ -111,14 +118,14 @@ def test_the_rate_of_function_errors_is_errors_over_calls_in_per_cent():
     alarm = table(seen())["function-errors"]
     assert alarm.expression == "100*SUM([m1,m2])/SUM([m3,m4])"
     assert [m.name for m in alarm.metrics] == ["Errors", "Errors", "Invocations", "Invocations"]
-    assert alarm.above == 5
+    assert alarm.threshold == 5
 
 
 def test_one_number_comes_out_of_each_computed_alarm(alarms):
-    for what, alarm in alarms.items():
+    for label, alarm in alarms.items():
         queries = alarm.get("metricQueries", [])
-        assert not queries or [q["id"] for q in queries if q["returnData"]] == ["e1"], what
-        assert bool(queries) != ("metricName" in alarm), f"{what}: CloudWatch takes one or the other"
+        assert not queries or [q["id"] for q in queries if q["returnData"]] == ["e1"], label
+        assert bool(queries) != ("metricName" in alarm), f"{label}: CloudWatch takes one or the other"
 
 
 def test_free_storage_goes_off_below_its_threshold(alarms):
@@ -135,7 +142,7 @@ def test_the_apis_latency_is_its_95th_percentile(alarms):
 
 def test_a_replicas_lag_is_watched_where_there_is_a_replica():
     assert "replica-lag" not in table(seen())
-    assert table(seen(replica=True))["replica-lag"].missing == "breaching"
+    assert table(seen(replica=True))["replica-lag"].missing_data == "breaching"
 
 
 def test_without_a_database_nothing_of_it_is_watched_or_shown():
@@ -164,13 +171,13 @@ def test_the_topic_hears_only_services_on_behalf_of_this_account_and_they_may_en
 
 def test_eventbridge_encrypts_for_topics_of_this_account_in_any_region_without_naming_its_source(prod):
     (lent,) = [s for s in key_statements(prod) if s["Principal"].get("Service") == "events.amazonaws.com"]
-    topics = "arn:aws:sns:*:123456789012:*"  # AWS: KMS hears no aws:SourceAccount and no aws:SourceArn of EventBridge
+    topics = "arn:aws:sns:*:123456789012:*"  # EventBridge sends KMS neither aws:SourceAccount nor aws:SourceArn
     assert lent["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics}}
     assert lent["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
 
 
 def heard(estate):
-    """The topic's speakers, and each one's condition."""
+    """Return the publishers of the topic, with the condition of each."""
     statements = json.loads(estate.of("sns/topicPolicy:TopicPolicy")["alerts-topic-policy"]["policy"])["Statement"]
     return {s["Principal"]["Service"]: s.get("Condition") for s in statements if s["Effect"] == "Allow"}
 
@@ -188,7 +195,7 @@ def test_pagerduty_hears_at_an_address_that_stays_secret(lavish):
 
 
 def test_who_leaves_takes_no_other_subscription_along(lavish):
-    """SNS has one for an address. By number, the next in the list would inherit a name, and lose it with the last."""
+    """SNS has one subscription per address; named by number, the next recipient would inherit a name and lose it."""
     for number, address in enumerate(("ops@example.org", "duty@example.org"), start=1):
         name = f"alerts-email-{address}"
         assert lavish.of("sns/topicSubscription:TopicSubscription")[name]["endpoint"] == address
@@ -240,18 +247,22 @@ def test_errors_are_counted_in_every_functions_log_and_agents_add_up(prod):
     }
     assert {f["logGroupName"] for f in filters} == groups
     assert {f["metricTransformation"]["name"] for f in filters} == {
-        "Errors-agents", "Errors-api", "Errors-coordinator", "Errors-recorder", "Errors-watchdog"
-    }  # fmt: skip
+        "Errors-agents",
+        "Errors-api",
+        "Errors-coordinator",
+        "Errors-recorder",
+        "Errors-watchdog",
+    }
     assert {f["metricTransformation"]["namespace"] for f in filters} == {"InfraFabric/Logs/prod"}
 
 
 def test_a_saved_query_asks_fifty_log_groups_at_most(stand_up):
     def program():
-        place = Place(
+        context = StackContext(
             stack="dev", environment="dev", region="eu-west-1", cost_center="c", account_id=Output.from_input("1")
         )
         many = {"agents": [f"/aws/lambda/h{n:02}" for n in range(60)], "services": ["a", "b", "c"]}
-        Queries("queries", QueriesArgs(place=place, watched=seen(60, logs=many)))
+        LogMetrics("queries", LogMetricsArgs(context=context, watched=seen(60, logs=many)))
 
     estate = stand_up(program)
     saved = estate.of("cloudwatch/queryDefinition:QueryDefinition")
@@ -272,7 +283,7 @@ def test_a_standby_has_alarms_of_its_own_and_watches_how_far_it_is_behind(standb
 
 
 def names(estate, stack: str) -> set[str]:
-    """Alarms as the page writes them: without stack, region and the number of a group."""
+    """Return the alarms as the page writes them: without stack, region and group number."""
     made = estate.of("cloudwatch/metricAlarm:MetricAlarm").values()
     plain = {re.sub(r"-\d+$", "", i["name"].removeprefix(f"infrafabric-{stack}-")) for i in made}
     return {name.replace("us-east-1", "<region>").replace("us-west-2", "<region>") for name in plain}

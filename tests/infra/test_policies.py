@@ -1,4 +1,4 @@
-"""Policy documents: JSON of constants and Outputs, as ``Output.json_dumps`` would write it."""
+"""Policy documents: JSON of constants and Outputs, equal to ``Output.json_dumps``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARTS = st.recursive(
 
 
 def declared(part: Any) -> Any:
-    """``part`` with an Output for each pair of "output" and its value."""
+    """Return ``part`` with an Output for every pair of "output" and value."""
     if isinstance(part, tuple):
         return Output.from_input(part[1])
     if isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""The policy pack: no stack breaks a rule, and each rule sees what breaks it."""
+"""Policy pack: no stack breaks a rule, and every rule detects a violation."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Break = Callable[[Props], None]
 
 @pytest.fixture(scope="session", params=list(CONFIG))
 def stack(request):
-    """Each stack's graph with what its settings say."""
+    """Return each stack's graph with its settings."""
     estate = request.getfixturevalue(request.param)
     return estate.graph(CONFIG[request.param]), Config.of_stack(CONFIG[request.param])
 
 
 @pytest.fixture(scope="session")
 def subjects(prod):
-    """All that prod declares, as rules look at it."""
+    """Return prod's resources in the form that rules read."""
     return over_graph.subjects_of(prod.graph("prod"))
 
 
@@ -40,7 +40,7 @@ STATEMENT = {"Sid": "Wrong", "Effect": "Allow"}
 
 
 def put(*path: Any) -> Break:
-    """Set what is at ``path[:-1]`` to ``path[-1]``."""
+    """Return a change that sets the value at ``path[:-1]`` to ``path[-1]``."""
     *above, last, value = path
 
     def change(props: Props) -> None:
@@ -65,7 +65,7 @@ def drop(*path: Any) -> Break:
 
 
 def also(key: str, **statement: Any) -> Break:
-    """One more statement in the document at ``key``."""
+    """Return a change that adds a statement to the document at ``key``."""
 
     def change(props: Props) -> None:
         document = json.loads(props[key])
@@ -75,7 +75,7 @@ def also(key: str, **statement: Any) -> Break:
 
 
 def both(**values: Any) -> Break:
-    """Several inputs at once."""
+    """Return a change of several inputs."""
     return lambda props: props.update(values)
 
 
@@ -99,7 +99,7 @@ DISTRIBUTION, LISTENER, ROLE = "cloudfront/distribution:Distribution", "lb/liste
 TRAIL, BALANCER, TOPIC = "cloudtrail/trail:Trail", "lb/loadBalancer:LoadBalancer", "sns/topic:Topic"
 DOOR = "vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 GITHUB = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-# What the pack has to see: the rule, the type of a resource that prod has, and what is wrong with the first of them.
+# Violations that the pack must detect: rule, type of a resource in prod, and the change of its first resource.
 WRONG: list[tuple[str, str, Break]] = [
     ("our-key", TOPIC, drop("kmsMasterKeyId")),
     ("our-key", GROUP, drop("kmsKeyId")),
@@ -178,7 +178,7 @@ WRONG: list[tuple[str, str, Break]] = [
     ("bucket-lifecycle", BUCKET, put("bucket", "another")),
     ("region-allowed", "s3/bucket:Bucket", put("region", "ap-south-1")),
     ("region-allowed", TABLE, put("replicas", 0, "regionName", "ap-south-1")),
-]  # fmt: skip
+]
 
 
 def copied(value: Any) -> Any:
@@ -188,7 +188,7 @@ def copied(value: Any) -> Any:
 
 
 def broken(subjects: list[Subject], kind: str, wrong: Break) -> tuple[list[Subject], str]:
-    """The stack with its first resource of ``kind`` changed, and that resource's name."""
+    """Return the stack with its first resource of ``kind`` changed, and the resource's name."""
     first = next(it for it in subjects if it.type == f"aws:{kind}")
     props = copied(first.props)
     wrong(props)
@@ -235,7 +235,7 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
             EU,
         ),
     ],
-)  # fmt: skip
+)
 def test_a_rule_sees_what_no_stack_of_ours_has(rule, type_, props, told):
     wrong = Subject(type=type_, name="wrong", props=props)
     assert [it.name for it, _ in NAMED[rule].violations([wrong], told)] == ["wrong"]

@@ -1,4 +1,4 @@
-"""Copies of data in another region, and the standby that works with them."""
+"""Recovery: copies of data in another region, and the standby that works with the copies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 COPY_KEY = "arn:aws:kms:us-west-2:123456789012:key/keys-data-copy"
 PRIMARY = "organization/infrafabric/prod"
-UNWATCHED = {"observability": None, "guardrails": None}  # a smaller stack, where nothing of that matters
+UNWATCHED = {"observability": None, "guardrails": None}  # a smaller stack, for tests that need neither
 
 
 def test_the_data_key_is_the_same_key_in_both_regions(prod, dev):
@@ -23,7 +23,7 @@ def test_the_data_key_is_the_same_key_in_both_regions(prod, dev):
 
 
 def test_a_second_region_can_come_later_without_another_data_key(primary):
-    """What the first one encrypted would be lost with it, and prod protects it."""
+    """A replaced data key would lose everything that it encrypted, and prod protects the key."""
     assert primary.of("kms/key:Key")["keys-data"]["multiRegion"] is True
 
 
@@ -49,26 +49,26 @@ def test_a_replica_of_the_table_is_protected_as_the_table_is(prod, stand_up_stac
         assert (table["deletionProtectionEnabled"], replica["deletionProtectionEnabled"]) == (protected, protected)
 
 
-@pytest.mark.parametrize("what", ["results", "assets"])
-def test_a_bucket_and_its_copy_are_kept_alike_in_both_directions_deletions_too(prod, what):
+@pytest.mark.parametrize("label", ["results", "assets"])
+def test_a_bucket_and_its_copy_are_kept_alike_in_both_directions_deletions_too(prod, label):
     configs = prod.of("s3/bucketReplicationConfig:BucketReplicationConfig")
-    here, there = (f"infrafabric-prod-{what}-123456789012-{region}" for region in ("us-east-1", "us-west-2"))
+    here, there = (f"infrafabric-prod-{label}-123456789012-{region}" for region in ("us-east-1", "us-west-2"))
     for direction, source, target, region in (("out", here, there, None), ("back", there, here, "us-west-2")):
-        config = configs[f"storage-replication-{what}-{direction}"]
+        config = configs[f"storage-replication-{label}-{direction}"]
         (rule,) = config["rules"]
         assert (config["bucket"], config.get("region")) == (source, region)
         assert rule["destination"]["bucket"] == f"arn:aws:s3:::{target}"
         assert rule["deleteMarkerReplication"] == {"status": "Enabled"}
         assert rule["sourceSelectionCriteria"]["sseKmsEncryptedObjects"] == {"status": "Enabled"}
         assert rule["sourceSelectionCriteria"]["replicaModifications"] == {"status": "Enabled"}
-        versioned = {f"storage-{what}-versions", f"storage-{what}-copy-versions", "storage-replication-policy"}
-        assert versioned <= prod.before(f"storage-replication-{what}-{direction}"), "S3 refuses it without versions"
-    key = configs[f"storage-replication-{what}-out"]["rules"][0]["destination"]["encryptionConfiguration"]
+        versioned = {f"storage-{label}-versions", f"storage-{label}-copy-versions", "storage-replication-policy"}
+        assert versioned <= prod.before(f"storage-replication-{label}-{direction}"), "S3 refuses it without versions"
+    key = configs[f"storage-replication-{label}-out"]["rules"][0]["destination"]["encryptionConfiguration"]
     assert key == {"replicaKmsKeyId": COPY_KEY}
 
 
 def test_the_registry_is_copied_nowhere(prod):
-    """What may write a copy back could forge keys."""
+    """A role that replicates the registry back could forge keys."""
     state = prod.exports["state_bucket"]
     assert state not in json.dumps(prod.of("s3/bucketReplicationConfig:BucketReplicationConfig"))
     assert state not in json.dumps(prod.granted("storage-replication"))
@@ -97,7 +97,7 @@ def test_the_sessions_table_is_global_with_a_key_of_the_other_region(prod, dev):
 
 
 def test_the_stream_that_feeds_a_replica_stays_when_the_replica_goes(prod, dev):
-    """DynamoDB refuses to switch it off while there is one, and the provider would ask for that first."""
+    """DynamoDB refuses to switch the stream off while a replica exists, and the provider would do so first."""
     for estate in (prod, dev):
         (table,) = estate.of("dynamodb/table:Table").values()
         assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
@@ -163,7 +163,7 @@ def test_until_its_database_is_promoted_records_wait_in_their_queue(standby):
 
 
 def test_promoting_a_database_asks_nothing_of_services_that_are_written_in_us_east_1_alone(standby, taken_over):
-    """That region may be the one that is gone. Only the application, which comes with its section, waits for it."""
+    """A promotion may follow the loss of us-east-1. Only the application, a separate section, waits for that region."""
     for kind in ("iam/", "route53/", "cloudfront/"):
         types = {resource.type.removeprefix("aws:") for resource in taken_over.graph("prod-secondary").custom}
         for type_ in sorted(name for name in types if name.startswith(kind)):
@@ -183,7 +183,7 @@ def test_a_promoted_database_lets_go_and_history_is_written(taken_over):
 
 @pytest.mark.parametrize("stack", ["prod", "taken_over"])
 def test_what_stands_in_the_vpc_gets_to_all_the_objects_that_it_may_touch(request, stack):
-    """A standby works on its primary's copies, whose names are not the standby's: its endpoint lets them through."""
+    """A standby works on its primary's copies, whose names are the primary's; the endpoint admits both."""
     estate = request.getfixturevalue(stack)
     (endpoint,) = (e for n, e in estate.of("ec2/vpcEndpoint:VpcEndpoint").items() if n.endswith("-s3"))
     (passing,) = json.loads(endpoint["policy"])["Statement"]
@@ -205,10 +205,10 @@ def test_clients_that_a_name_leads_to_the_standby_send_the_key_that_they_have(pr
     ("exports", "said"),
     [
         ({}, "has no output 'handover': set recovery.region there, and run pulumi up"),
-        ({"handover": {"version": 0}}, "handover is of version 0, and this program reads 1: run pulumi up"),
+        ({"handover": {"version": 0}}, "handover has version 0, but this program reads 1: run pulumi up"),
         ({"handover": {"version": 1, "results_bucket": "b"}}, "lacks assets_bucket, data_key_arn, sessions_table"),
     ],
-)  # fmt: skip
+)
 def test_a_primary_of_another_shape_is_named_with_what_to_run(stand_up_stack, exports, said):
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: exports})
@@ -224,7 +224,9 @@ def test_a_primary_without_a_key_is_named_too(stand_up_stack, prod):
 
 def test_a_standby_with_a_database_needs_a_primary_with_one(stand_up_stack, prod):
     bare = {key: value for key, value in prod.exports["handover"].items() if not key.startswith("database")}
-    with pytest.raises(pulumi.RunError, match=r"settings.database is set, and the primary has no database to follow"):
+    with pytest.raises(
+        pulumi.RunError, match=r"settings.database is set, but the primary stack has no database to replicate"
+    ):
         stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {**prod.exports, "handover": bare}})
 
 
@@ -234,7 +236,7 @@ def test_a_standby_needs_the_primarys_zone_only_for_names_of_its_own(stand_up_st
     changes = UNWATCHED if names else {**UNWATCHED, "dns": None, "failover": False}
     stacks = {PRIMARY: {**prod.exports, "handover": bare}}
     if names:
-        with pytest.raises(pulumi.RunError, match=r"settings.dns is set, and the primary has no zone"):
+        with pytest.raises(pulumi.RunError, match=r"settings.dns is set, but the primary stack has no hosted zone"):
             stand_up_stack("prod-secondary", changes, stacks=stacks)
     else:
         assert not stand_up_stack("prod-secondary", changes, stacks=stacks).of("route53/record:Record")

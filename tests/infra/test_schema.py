@@ -1,6 +1,6 @@
-"""Every input is one that the provider has, in the shape that it has, by the types of its own SDK.
+"""Inputs exist in the provider's SDK, with the right type and shape.
 
-Most of what is nested stands in plain dicts, which nobody looks at before the provider does.
+Nested inputs are plain dicts, which are checked by the provider only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pulumi import _types
 
 @cache
 def arguments(type_: str) -> type:
-    """The class that holds the inputs of ``aws:sqs/queue:Queue``."""
+    """Return the SDK class of the inputs of a type such as ``aws:sqs/queue:Queue``."""
     module, name = type_.split(":")[1].split("/", maxsplit=1)[0], type_.split(":")[2]
     made = getattr(getattr(aws, {"lambda": "lambda_"}.get(module, module)), name)
     file = sys.modules[made.__module__]
@@ -31,7 +31,7 @@ def arguments(type_: str) -> type:
 
 @cache
 def members(args: type) -> dict[str, tuple[Any, bool, bool]]:
-    """By name in Pulumi's schema: the type, whether it must be there, whether it is deprecated."""
+    """Return per schema name: type, required flag, deprecated flag."""
     hints = typing.get_type_hints(args.__init__, vars(sys.modules[args.__module__]))
     parameters = inspect.signature(args.__init__).parameters
     return {
@@ -45,7 +45,7 @@ def _is_deprecated(args: type, name: str) -> bool:
 
 
 def shapes(hint: Any) -> Iterator[Any]:
-    """What a value may be, without the promises of one."""
+    """Return the possible types of a value, without Output and Awaitable."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         for one in typing.get_args(hint):
             yield from shapes(one)
@@ -66,7 +66,7 @@ def problems(args: type, inputs: Mapping[str, Any], where: str) -> Iterator[str]
 
 
 def nearest(hint: Any, value: Any, where: str) -> list[str]:
-    """What is wrong with ``value`` as the shape that it comes closest to."""
+    """Return the problems of ``value`` with the type that fits best."""
     return min((list(misfits(shape, value, where)) for shape in shapes(hint)), key=len)
 
 

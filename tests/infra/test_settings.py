@@ -9,7 +9,7 @@ from infra.settings import Settings, stackfile
 
 
 def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
-    """What the program says to ``changes``, having declared nothing."""
+    """Return the error text for ``changes``, after checking that no resource was declared."""
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up_stack(stack, changes, into=nothing, **{"stacks": {}, **more})
     assert nothing.inputs == {}, "it declared something before it refused"
@@ -31,7 +31,11 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
         ("network.endpointZones", 3, "network.endpointZones = 3: must be at most zones (2)"),
         ("network.zoneLetters", "aa", "network.zoneLetters = 'aa': must be 2 different letters or more (zones)"),
         ("network.nat", "many", "network.nat = 'many': Input should be 'none', 'single' or 'per-az'"),
-        ("model.provider", "offline", "model.baseUrl is missing: provider offline needs the address of the stand-in"),
+        (
+            "model.provider",
+            "offline",
+            "model.baseUrl is missing: provider offline needs the address of a local model server; set baseUrl",
+        ),
         ("budget.alertThresholdUsd", 101, "budget.alertThresholdUsd = 101: must be at most monthlyUsd (100)"),
         (
             "network.cidr",
@@ -55,8 +59,12 @@ def test_a_bad_value_is_one_line_with_key_value_and_what_is_allowed(stand_up_sta
     ]
 
 
-STANDBY = {"environment": "prod", "database": None, "role": "standby",
-           "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"}}  # fmt: skip
+STANDBY = {
+    "environment": "prod",
+    "database": None,
+    "role": "standby",
+    "primary": {"stack": "organization/infrafabric/prod", "region": "us-west-2"},
+}
 EU = {"residency": "eu", "region": "eu-central-1", "database": None}
 
 
@@ -71,68 +79,76 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             {"fleet.start": "provisioned", "fleet.provisioned": 11},
             "fleet.provisioned = 11: must be at most maxConcurrency (10)",
         ),
-        ({**STANDBY, "primary": None}, "primary: is missing; role is 'standby', so name its stack and region"),
+        (
+            {**STANDBY, "primary": None},
+            "primary: is missing; role is 'standby', so set primary.stack and primary.region",
+        ),
         (
             {**STANDBY, "role": "primary"},
             "role = 'primary': must be 'standby' when primary is set, or leave primary out",
         ),
         (
             {**STANDBY, "environment": "dev"},
-            "environment = 'dev': only a prod stack stands by (primary is set)",
+            "environment = 'dev': must be 'prod' in a standby (primary is set)",
         ),
         (
             {**STANDBY, "primary.region": "us-east-1"},
-            "primary.region = 'us-east-1': a standby stands in another region than its primary",
+            "primary.region = 'us-east-1': must differ from the standby's region",
         ),
         (
             {**STANDBY, "recovery": {"region": "eu-west-1"}},
-            "recovery: a standby's data are the copies; leave it out, or leave primary out",
+            "recovery: must not be set in a standby, whose data are copies; leave recovery out, or leave primary out",
         ),
         (
             {**STANDBY, "guardrails.cloudTrail": True},
-            "guardrails.cloudTrail = True: the primary's trail sees this region too, and the key that a standby shares "
-            "with it is lent to no other trail; set it in the primary alone",
+            "guardrails.cloudTrail = True: must be false in a standby, because the primary's trail covers all "
+            "regions, and the policy of the shared key admits no second trail; set cloudTrail in the primary only",
         ),
         (
             {"recovery": {"region": "us-east-1"}},
-            "recovery.region = 'us-east-1': must be another region than region, or leave it out",
+            "recovery.region = 'us-east-1': must differ from region; choose another region, or leave recovery out",
         ),
         (
             {"recovery": {"region": "us-west-2"}},
-            "database.password = 'managed': RDS refuses a cross-region replica of a source whose password it manages; "
-            "set it to 'secret', and pulumi config set --secret databasePassword",
+            "database.password = 'managed': must be 'secret' with a cross-region replica, because RDS refuses to "
+            "replicate a database with a managed password; also run pulumi config set --secret databasePassword",
         ),
         (
             {**EU, "region": "us-east-1"},
-            "region = 'us-east-1': residency is 'eu', so it must be one of the EU's: "
+            "region = 'us-east-1': must be in the EU when residency is 'eu': "
             "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
         ),
         (
             {**EU, "recovery": {"region": "eu-west-2"}},
-            "recovery.region = 'eu-west-2': residency is 'eu', so it must be one of the EU's: "
+            "recovery.region = 'eu-west-2': must be in the EU when residency is 'eu': "
             "eu-central-1, eu-north-1, eu-south-1, eu-south-2, eu-west-1, eu-west-3",
         ),
         (
             {
-                **EU, "dns": {"domain": "fabric.example"}, "app": {"instances": 2}, "edge": {},
+                **EU,
+                "dns": {"domain": "fabric.example"},
+                "app": {"instances": 2},
+                "edge": {},
             },
-            "edge: residency is 'eu', and CloudFront answers everywhere, with its web ACL's logs in us-east-1; "
-            "leave edge out",
+            "edge: must not be set when residency is 'eu', because CloudFront answers worldwide, and its web ACL "
+            "logs to us-east-1; leave edge out",
         ),
         (
             EU,
-            "model.provider = 'anthropic': residency is 'eu', and only bedrock keeps requests in a region; "
-            "set model.provider to 'bedrock' with ids such as eu.anthropic.<model>",
+            "model.provider = 'anthropic': must be 'bedrock' when residency is 'eu', because only Bedrock keeps "
+            "requests in a region; use model ids such as eu.anthropic.<model>",
         ),
         (
             {
-                **EU, "model.provider": "bedrock", "model.agentId": "us.anthropic.a",
+                **EU,
+                "model.provider": "bedrock",
+                "model.agentId": "us.anthropic.a",
                 "model.coordinatorId": "eu.anthropic.b",
             },
-            "model.agentId = 'us.anthropic.a': residency is 'eu', so it must be a profile such as eu.anthropic.<model>",
+            "model.agentId = 'us.anthropic.a': must be a profile such as eu.anthropic.<model> when residency is 'eu'",
         ),
     ],
-)  # fmt: skip
+)
 def test_settings_that_contradict_each_other_are_refused_with_the_way_out(stand_up_stack, nothing, changes, problem):
     _, line, _ = said(stand_up_stack, nothing, changes)
     assert line == f"  infrafabric:settings.{problem}"
@@ -190,7 +206,7 @@ def test_a_password_that_the_settings_count_on_must_be_set(stand_up_stack, nothi
 def test_a_password_that_rds_would_refuse_is_refused_first_and_not_told(stand_up_stack, nothing, password):
     secrets = {"infrafabric:databasePassword": password, "infrafabric:anthropicApiKey": "k"}
     (line,) = said(stand_up_stack, nothing, {}, stack="prod", secrets=secrets)
-    assert line.startswith("infrafabric:databasePassword: RDS takes 8 to 128 printable ASCII characters")
+    assert line.startswith("infrafabric:databasePassword: must have 8 to 128 printable ASCII characters")
     assert password not in line
 
 
@@ -234,35 +250,35 @@ def test_encrypted_values_of_a_stack_file_stay_out_of_reach(tmp_path):
             "prod",
             "dns",
             None,
-            "app: needs dns, because its certificate is for a name; set dns.domain, or leave app out",
+            "app: needs dns, because the certificate is for a domain name; set dns.domain, or leave app out",
         ),
         (
             "prod",
             "network.ipv6",
             False,
-            "network.ipv6 = False: the application's instances reach AWS by IPv6 or by NAT; leave it on, set "
+            "network.ipv6 = False: must be true with app, because instances reach AWS by IPv6 or NAT; or set "
             "network.nat to 'single' or 'per-az', or leave app out",
         ),
-        ("prod", "app", None, "edge: needs app; set one, or leave edge out"),
+        ("prod", "app", None, "edge: needs app; add a section app, or leave edge out"),
         (
             "dev",
             "failover",
             True,
-            "failover = True: needs names that fail over; set dns.domain, or failover to false",
+            "failover = True: needs dns, whose names fail over; set dns.domain, or set failover to false",
         ),
         (
             "prod",
             "recovery",
             None,
-            "failover = True: needs a second region; set recovery.region (primary.stack and primary.region in a "
-            "standby), or failover to false",
+            "failover = True: needs a second region; set recovery.region (in a standby primary.stack and "
+            "primary.region), or set failover to false",
         ),
         (
             "prod-secondary",
             "dns.zoneId",
             "Z0123456789ABC",
-            "dns.zoneId = 'Z0123456789ABC': a standby writes its names into the zone that its primary hands over; "
-            "leave it out",
+            "dns.zoneId = 'Z0123456789ABC': must not be set in a standby, which uses its primary's zone; leave "
+            "dns.zoneId out",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def test_data_is_encrypted_with_our_key_and_the_bucket_key_saves_its_requests(pr
 def test_access_logs_of_every_other_bucket_go_to_the_logs_bucket(primary):
     logged = {i["bucket"]: i for i in primary.of("s3/bucketLogging:BucketLogging").values()}
     logs = primary.of("s3/bucket:Bucket")["storage-logs-bucket"]["bucket"]
-    # Access logs are delivered within a region, and there the standby has the logs.
+    # S3 delivers access logs within a region, and the standby has that region's log bucket.
     here = {i["bucket"] for i in primary.of("s3/bucket:Bucket").values() if not i.get("region")}
     others = here - {logs}
     assert set(logged) == others
@@ -32,7 +32,7 @@ def test_access_logs_of_every_other_bucket_go_to_the_logs_bucket(primary):
 
 
 def test_a_bucket_logs_once_the_logs_bucket_lets_s3_deliver(lavish):
-    """S3 tries the target when it is told of it, and the provider does not try again."""
+    """S3 tests the target once when logging is configured, and the provider does not retry."""
     logged = lavish.of("s3/bucketLogging:BucketLogging")
     assert {"storage-state-logging", "trail-audit-logging", "config-history-logging"} <= set(logged)
     for name in logged:

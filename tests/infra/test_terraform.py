@@ -1,4 +1,4 @@
-"""A graph as a Terraform plan: names are Terraform's."""
+"""Terraform plan of a graph, with Terraform's names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from infra.graph import terraform
 
-# Where the rule does not lead to the name, or leads to a surprising one.
+# Names that the rule does not produce, or whose result is surprising.
 TYPES = {
     "aws:apigateway/response:Response": "aws_api_gateway_gateway_response",
     "aws:apigateway/restApi:RestApi": "aws_api_gateway_rest_api",
@@ -47,14 +47,14 @@ def planned(plan, address):
 
 
 def keys(value: Any) -> Iterator[str]:
-    """Every name in a plan's values that is not a user's own."""
+    """Return every name in a plan's values, without user-defined keys."""
     if isinstance(value, list):
         for one in value:
             yield from keys(one)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield key
-            if isinstance(inner, list):  # a mapping in a plan is a table of a user's
+            if isinstance(inner, list):  # a mapping in a plan has user-defined keys
                 yield from keys(inner)
 
 

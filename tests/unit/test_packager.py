@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from infra.packager import build as packager
-from infra.packager.build import ROOT, PackagingError, Target, build_code, digest, folders, size_bytes, zipped
+from infra.packager.archive import digest, size_bytes, zipped
+from infra.packager.build import build_code, folders
+from infra.packager.staging import BOTO_SERVICES, ROOT
+from infra.packager.target import PackagingError, Target, runs_python
 
 HERE = Target.here()
 AWS = Target(python="python3.13", architecture="arm64")
@@ -93,7 +96,7 @@ def test_a_renamed_file_changes_the_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    shutil.which(AWS.python) is None or not packager._is(AWS.python, AWS.python),
+    shutil.which(AWS.python) is None or not runs_python(AWS.python, AWS.python),
     reason=f"byte code for {AWS.python} needs {AWS.python} on the PATH",
 )
 def test_a_package_for_aws_has_byte_code_of_its_runtime(tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def clients_of(folder: Path) -> set[str]:
 
 
 def test_the_clients_that_are_kept_are_those_that_functions_use(code: Path) -> None:
-    assert clients_of(code) == set(packager._CLIENTS)
+    assert clients_of(code) == set(BOTO_SERVICES)
 
 
 def test_the_code_is_small(code: Path) -> None:
@@ -225,7 +228,7 @@ def test_the_layer_leaves_most_of_lambdas_limit_free(layer: Path) -> None:
 
 def test_the_layer_holds_no_clients_beyond_those_used(layer: Path) -> None:
     for data in (layer / "python" / "botocore" / "data", layer / "python" / "boto3" / "data"):
-        assert {model.name for model in data.iterdir() if model.is_dir()} <= set(packager._CLIENTS)
+        assert {model.name for model in data.iterdir() if model.is_dir()} <= set(BOTO_SERVICES)
 
 
 def test_the_layer_holds_nothing_that_differs_between_two_installs(layer: Path) -> None:

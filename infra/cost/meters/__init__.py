@@ -1,11 +1,11 @@
-"""How each resource type is metered: one table, filled by the modules beside this file.
+"""Meters: one function per resource type that yields the type's cost lines; the modules of this folder fill one table.
 
-To price a type, write a function beside its neighbours and give it its token::
+To price a type, write a function next to similar types, and register its token::
 
     @meter("aws:kms/key:Key")
-    def key(it: Resource, month: Month) -> Iterator[Line]: ...
+    def key(resource: Resource, month: Month) -> Iterator[Line]: ...
 
-A type that costs nothing by itself goes into ``FREE``. A type in neither ends an estimate with an error.
+Add a type without cost of its own to ``FREE``. An estimate raises an error for a type in neither table.
 """
 
 from infra.cost.meters import compute, data, front, operations
@@ -18,5 +18,5 @@ _FILLED_BY = (compute, data, front, operations)
 
 
 def known() -> set[str]:
-    """Every type that an estimate can deal with."""
+    """Return every type that is metered or free."""
     return {*METERS, *FREE}

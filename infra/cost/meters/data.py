@@ -1,4 +1,4 @@
-"""What holds data, and the keys to it."""
+"""Meters of buckets, tables, databases, keys, secrets and backups."""
 
 from __future__ import annotations
 
@@ -7,58 +7,73 @@ from collections.abc import Iterator
 from infra.cost.lines import Line
 from infra.cost.meters.table import Month, line, meter
 from infra.cost.prices import HOURS
-from infra.cost.traffic import READS, SIGNED, WRITES
+from infra.cost.traffic import SIGNATURES_PER_TASK, TABLE_READS_PER_TASK, TABLE_WRITES_PER_TASK
 from infra.graph import Resource
 
 MILLION = 1_000_000
-# Where the stored gigabytes and the requests are: what applications and agents leave, and little else.
-HOLDS = {"storage-assets-bucket": 0.8, "storage-results-bucket": 0.2}
+# Shares of the stored gigabytes and requests; the other buckets hold little data.
+STORAGE_SHARES = {"storage-assets-bucket": 0.8, "storage-results-bucket": 0.2}
 
 
 @meter("aws:s3/bucket:Bucket")
-def bucket(it: Resource, month: Month) -> Iterator[Line]:
+def bucket(resource: Resource, month: Month) -> Iterator[Line]:
     traffic = month.traffic
-    share = HOLDS.get(it.name.replace("-copy-bucket", "-bucket"), 0.0)
-    yield line(it, "GB", traffic.stored_gb * share, "s3.gb")
-    yield line(it, "thousand PUT", traffic.s3_puts * share / 1000, "s3.put_thousand")
-    if "-copy-" in it.name:
-        yield line(it, "GB to the other region", traffic.stored_gb * share / 12, "region.gb_transferred")
+    share = STORAGE_SHARES.get(resource.name.replace("-copy-bucket", "-bucket"), 0.0)
+    yield line(resource, "GB", traffic.stored_gb * share, "s3.gb")
+    yield line(resource, "thousand PUT", traffic.s3_puts * share / 1000, "s3.put_thousand")
+    if "-copy-" in resource.name:
+        yield line(resource, "GB to the other region", traffic.stored_gb * share / 12, "region.gb_transferred")
         return
-    yield line(it, "thousand GET", traffic.s3_gets * share / 1000, "s3.get_thousand")
+    yield line(resource, "thousand GET", traffic.s3_gets * share / 1000, "s3.get_thousand")
 
 
 @meter("aws:dynamodb/table:Table")
-def table(it: Resource, month: Month) -> Iterator[Line]:
-    traffic, copies = month.traffic, 1 + len(it.inputs.get("replicas") or [])
+def table(resource: Resource, month: Month) -> Iterator[Line]:
+    traffic, copies = month.traffic, 1 + len(resource.inputs.get("replicas") or [])
     indexed = 2  # an update of the session's item also updates its entry in the index
-    yield line(it, "million writes", traffic.tasks * WRITES * 2 * indexed * copies / MILLION, "dynamodb.writes_million")
-    yield line(it, "million reads", (traffic.tasks * READS + traffic.api_requests) / MILLION, "dynamodb.reads_million")
-    yield line(it, "GB", traffic.table_gb * copies, "dynamodb.gb")
-    yield line(it, "GB with point-in-time recovery", traffic.table_gb * copies, "dynamodb.pitr_gb")
+    yield line(
+        resource,
+        "million writes",
+        traffic.tasks * TABLE_WRITES_PER_TASK * 2 * indexed * copies / MILLION,
+        "dynamodb.writes_million",
+    )
+    yield line(
+        resource,
+        "million reads",
+        (traffic.tasks * TABLE_READS_PER_TASK + traffic.api_requests) / MILLION,
+        "dynamodb.reads_million",
+    )
+    yield line(resource, "GB", traffic.table_gb * copies, "dynamodb.gb")
+    yield line(resource, "GB with point-in-time recovery", traffic.table_gb * copies, "dynamodb.pitr_gb")
 
 
 @meter("aws:rds/instance:Instance")
-def database(it: Resource, month: Month) -> Iterator[Line]:
-    kind, zones = it.inputs["instanceClass"], 2 if it.inputs.get("multiAz") else 1
-    yield line(it, f"hours of {kind}", HOURS * zones, f"rds.{kind}")
-    source = it.inputs.get("replicateSourceDb")
-    size = it.inputs.get("allocatedStorage") or (PRIMARY_GB if source else 0)
-    yield line(it, "GB of gp3", size, "rds.gb_multi_az" if zones == 2 else "rds.gb_single_az")
+def database(resource: Resource, month: Month) -> Iterator[Line]:
+    kind, zones = resource.inputs["instanceClass"], 2 if resource.inputs.get("multiAz") else 1
+    yield line(resource, f"hours of {kind}", HOURS * zones, f"rds.{kind}")
+    source = resource.inputs.get("replicateSourceDb")
+    size = resource.inputs.get("allocatedStorage") or (PRIMARY_GB if source else 0)
+    yield line(resource, "GB of gp3", size, "rds.gb_multi_az" if zones == 2 else "rds.gb_single_az")
 
 
-PRIMARY_GB = 20  # a replica is as large as its source, which its own inputs do not say; a test compares
+PRIMARY_GB = 20  # a replica has its source's size, which is not among its inputs; a test compares
 
 
 @meter("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
-def key(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "keys", 1, "kms.key")
-    signs = it.inputs.get("keyUsage") == "SIGN_VERIFY"
-    if signs and it.inputs.get("customerMasterKeySpec") == "ECC_NIST_EDWARDS25519":
+def key(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "keys", 1, "kms.key")
+    signs = resource.inputs.get("keyUsage") == "SIGN_VERIFY"
+    if signs and resource.inputs.get("customerMasterKeySpec") == "ECC_NIST_EDWARDS25519":
         agents = max(1, sum("signs IF.bus" in (k.inputs.get("description") or "") for k in _keys(month)) - 1)
-        share = 1 if it.name.endswith("-coordinator") else 1 / agents
-        yield line(it, "ten thousand signatures", month.traffic.tasks * SIGNED / 2 * share / 10_000, "kms.sign_10k")
-    elif it.name == "keys-data":
-        yield line(it, "ten thousand requests", month.traffic.tasks * 20 / 10_000, "kms.requests_10k")
+        share = 1 if resource.name.endswith("-coordinator") else 1 / agents
+        yield line(
+            resource,
+            "ten thousand signatures",
+            month.traffic.tasks * SIGNATURES_PER_TASK / 2 * share / 10_000,
+            "kms.sign_10k",
+        )
+    elif resource.name == "keys-data":
+        yield line(resource, "ten thousand requests", month.traffic.tasks * 20 / 10_000, "kms.requests_10k")
 
 
 def _keys(month: Month) -> list[Resource]:
@@ -66,13 +81,13 @@ def _keys(month: Month) -> list[Resource]:
 
 
 @meter("aws:secretsmanager/secret:Secret")
-def secret(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "secrets", 1 + len(it.inputs.get("replicas") or []), "secrets.secret")
+def secret(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "secrets", 1 + len(resource.inputs.get("replicas") or []), "secrets.secret")
 
 
 @meter("aws:backup/plan:Plan")
-def backups(it: Resource, month: Month) -> Iterator[Line]:
-    # RDS snapshots within an instance's size are free with its own backups; kept by AWS Backup they are billed.
+def backups(resource: Resource, month: Month) -> Iterator[Line]:
+    # RDS's own snapshots are free up to the instance's size; snapshots in AWS Backup are billed.
     databases = month.graph.of("rds/instance:Instance").values()
-    held = sum(d.inputs.get("allocatedStorage") or 0 for d in databases) * 0.1 + month.traffic.table_gb
-    yield line(it, "GB of recovery points", held, "backup.gb")
+    stored_gb = sum(d.inputs.get("allocatedStorage") or 0 for d in databases) * 0.1 + month.traffic.table_gb
+    yield line(resource, "GB of recovery points", stored_gb, "backup.gb")

@@ -1,4 +1,4 @@
-"""Types that cost nothing by themselves: they say how something else behaves, or AWS does not bill them."""
+"""Resource types without cost of their own: configuration of other resources, or not billed by AWS."""
 
 FREE = frozenset(
     f"aws:{type_}"

@@ -1,4 +1,4 @@
-"""The network and what faces the public."""
+"""Meters of the network and the public frontend."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ MILLION = 1_000_000
 
 
 @meter("aws:ec2/vpcEndpoint:VpcEndpoint")
-def endpoint(it: Resource, month: Month) -> Iterator[Line]:
-    if it.inputs.get("vpcEndpointType") == "Interface":
-        yield line(it, "hours in a zone", HOURS * len(it.inputs["subnetIds"]), "endpoint.hour")
+def endpoint(resource: Resource, month: Month) -> Iterator[Line]:
+    if resource.inputs.get("vpcEndpointType") == "Interface":
+        yield line(resource, "hours in a zone", HOURS * len(resource.inputs["subnetIds"]), "endpoint.hour")
 
 
 @meter("aws:ec2/natGateway:NatGateway")
-def nat(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "hours", HOURS, "nat.hour")
+def nat(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "hours", HOURS, "nat.hour")
 
 
 @meter("aws:ec2/eip:Eip")
-def address(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "hours of a public address", HOURS, "ipv4.hour")
+def address(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "hours of a public address", HOURS, "ipv4.hour")
 
 
 @meter("aws:lb/loadBalancer:LoadBalancer")
-def load_balancer(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "hours", HOURS, "alb.hour")
-    yield line(it, "capacity-unit hours", HOURS * 0.5, "alb.lcu_hour")  # 100 users do not fill one
-    if it.inputs.get("ipAddressType") != "dualstack-without-public-ipv4" and not it.inputs.get("internal"):
-        yield line(it, "hours of a public address", HOURS * len(it.inputs["subnets"]), "ipv4.hour")
+def load_balancer(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "hours", HOURS, "alb.hour")
+    yield line(resource, "capacity-unit hours", HOURS * 0.5, "alb.lcu_hour")  # 100 users use less than one unit
+    if resource.inputs.get("ipAddressType") != "dualstack-without-public-ipv4" and not resource.inputs.get("internal"):
+        yield line(resource, "hours of a public address", HOURS * len(resource.inputs["subnets"]), "ipv4.hour")
 
 
 @meter("aws:apigateway/restApi:RestApi")
-def api(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "million requests", month.traffic.api_requests / MILLION, "api.requests_million")
+def api(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "million requests", month.traffic.api_requests / MILLION, "api.requests_million")
 
 
 @meter("aws:cloudfront/distribution:Distribution")
-def edge(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "GB out", month.traffic.edge_gb, "cloudfront.gb_out")
-    yield line(it, "ten thousand requests", month.traffic.edge_requests / 10_000, "cloudfront.requests_10k")
+def edge(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "GB out", month.traffic.edge_gb, "cloudfront.gb_out")
+    yield line(resource, "ten thousand requests", month.traffic.edge_requests / 10_000, "cloudfront.requests_10k")
 
 
 @meter("aws:wafv2/webAcl:WebAcl")
-def web_acl(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "web ACLs", 1, "waf.acl")
-    yield line(it, "rules", len(it.inputs.get("rules") or []), "waf.rule")
-    edge = it.inputs["scope"] == "CLOUDFRONT"
-    asked = month.traffic.edge_requests if edge else month.traffic.api_requests
-    yield line(it, "million requests", asked / MILLION, "waf.requests_million")
+def web_acl(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "web ACLs", 1, "waf.acl")
+    yield line(resource, "rules", len(resource.inputs.get("rules") or []), "waf.rule")
+    edge = resource.inputs["scope"] == "CLOUDFRONT"
+    requests = month.traffic.edge_requests if edge else month.traffic.api_requests
+    yield line(resource, "million requests", requests / MILLION, "waf.requests_million")
 
 
 @meter("aws:route53/zone:Zone")
-def zone(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "zones", 1, "route53.zone")
-    yield line(it, "million queries", month.traffic.dns_queries / MILLION, "route53.queries_million")
+def zone(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "zones", 1, "route53.zone")
+    yield line(resource, "million queries", month.traffic.dns_queries / MILLION, "route53.queries_million")
 
 
 @meter("aws:route53/healthCheck:HealthCheck")
-def health_check(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "checks of an AWS endpoint", 1, "route53.health_check")
-    https, text = it.inputs.get("type", "").startswith("HTTPS"), bool(it.inputs.get("searchString"))
-    features = https + text + (it.inputs.get("requestInterval") == 10)
-    yield line(it, "features of a check", features, "route53.health_check_feature")
+def health_check(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "checks of an AWS endpoint", 1, "route53.health_check")
+    https, text = resource.inputs.get("type", "").startswith("HTTPS"), bool(resource.inputs.get("searchString"))
+    features = https + text + (resource.inputs.get("requestInterval") == 10)
+    yield line(resource, "features of a check", features, "route53.health_check_feature")

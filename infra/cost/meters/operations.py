@@ -1,4 +1,4 @@
-"""Logs, alarms, and what watches the account."""
+"""Meters of logs, alarms, dashboards and account guardrails."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from infra.cost.meters.table import HOURLY_METRICS, Month, line, meter
 from infra.cost.prices import HOURS
 from infra.graph import Resource
 
-FREE_DASHBOARDS = 3  # of an account
+FREE_DASHBOARDS = 3  # per account
 
 
 @meter("aws:cloudwatch/logGroup:LogGroup")
-def log_group(it: Resource, month: Month) -> Iterator[Line]:
-    gb = month.traffic.logs_gb * month.share(it)
-    yield line(it, "GB ingested", gb, "logs.gb_ingested")
-    # What is ingested evenly and kept for a year is there in full after it; compressed, about a seventh of that.
-    kept_months = (it.inputs.get("retentionInDays") or 3650) / 30
-    yield line(it, "GB stored", gb * kept_months * 0.15, "logs.gb_stored")
+def log_group(resource: Resource, month: Month) -> Iterator[Line]:
+    gb = month.traffic.logs_gb * month.share(resource)
+    yield line(resource, "GB ingested", gb, "logs.gb_ingested")
+    # With even ingestion the stored volume grows to the whole retention; compressed, about a seventh.
+    retention_months = (resource.inputs.get("retentionInDays") or 3650) / 30
+    yield line(resource, "GB stored", gb * retention_months * 0.15, "logs.gb_stored")
 
 
 @meter("aws:cloudwatch/metricAlarm:MetricAlarm")
-def alarm(it: Resource, month: Month) -> Iterator[Line]:
-    queries = it.inputs.get("metricQueries") or []
-    watched = sum(bool(query.get("metric")) for query in queries) or 1
-    yield line(it, "metrics watched", watched, "alarm")
+def alarm(resource: Resource, month: Month) -> Iterator[Line]:
+    queries = resource.inputs.get("metricQueries") or []
+    metrics = sum(bool(query.get("metric")) for query in queries) or 1
+    yield line(resource, "metrics watched", metrics, "alarm")
 
 
 @meter("aws:cloudwatch/compositeAlarm:CompositeAlarm")
-def composite(it: Resource, month: Month) -> Iterator[Line]:
-    yield Line(resource=it.name, type=it.type, what="composite alarms", quantity=1, unit_usd=0.50)
+def composite(resource: Resource, month: Month) -> Iterator[Line]:
+    yield Line(resource=resource.name, type=resource.type, label="composite alarms", quantity=1, unit_usd=0.50)
 
 
 @meter("aws:cloudwatch/dashboard:Dashboard")
-def dashboard(it: Resource, month: Month) -> Iterator[Line]:
-    made = sorted(month.graph.of("cloudwatch/dashboard:Dashboard"))
-    yield line(it, "dashboards", made.index(it.name) >= FREE_DASHBOARDS, "cloudwatch.dashboard")
+def dashboard(resource: Resource, month: Month) -> Iterator[Line]:
+    names = sorted(month.graph.of("cloudwatch/dashboard:Dashboard"))
+    yield line(resource, "dashboards", names.index(resource.name) >= FREE_DASHBOARDS, "cloudwatch.dashboard")
 
 
 @meter("aws:cloudwatch/logMetricFilter:LogMetricFilter")
-def metric_filter(it: Resource, month: Month) -> Iterator[Line]:
-    # Nothing is sent where nothing is counted: an error an hour while sessions run is what this allows for.
-    yield line(it, HOURLY_METRICS, month.traffic.working_hours / HOURS, "cloudwatch.metric")
+def metric_filter(resource: Resource, month: Month) -> Iterator[Line]:
+    # The metric has data only with errors; assumed is one error per hour while sessions run.
+    yield line(resource, HOURLY_METRICS, month.traffic.working_hours / HOURS, "cloudwatch.metric")
 
 
 @meter("aws:guardduty/detector:Detector")
-def guard_duty(it: Resource, month: Month) -> Iterator[Line]:
-    events = month.traffic.tasks * 12 + 500_000  # what the account itself does all month
-    yield line(it, "million events", events / 1_000_000, "guardduty.events_million")
+def guard_duty(resource: Resource, month: Month) -> Iterator[Line]:
+    events = month.traffic.tasks * 12 + 500_000  # the account's own events per month
+    yield line(resource, "million events", events / 1_000_000, "guardduty.events_million")
 
 
 @meter("aws:cfg/recorder:Recorder")
-def config(it: Resource, month: Month) -> Iterator[Line]:
-    yield line(it, "items recorded", 500, "config.item")
+def config(resource: Resource, month: Month) -> Iterator[Line]:
+    yield line(resource, "items recorded", 500, "config.item")

@@ -1,4 +1,4 @@
-"""The table of meters."""
+"""Table of meters by resource type."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HOURLY_METRICS = "metrics, by the hours in which they come"
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """What a meter may look at besides its resource."""
+    """Graph and traffic of a month, as input of every meter."""
 
     graph: Graph
     traffic: Traffic
 
-    def share(self, it: Resource) -> float:
-        """One resource's part of what all of its type bear together."""
-        return 1 / sum(other.type == it.type for other in self.graph.custom)
+    def share(self, resource: Resource) -> float:
+        """Return the equal share of ``resource`` in a quantity of its type: 1 / number of resources of the type."""
+        return 1 / sum(other.type == resource.type for other in self.graph.custom)
 
 
 Meter = Callable[[Resource, Month], Iterator[Line]]
@@ -43,12 +43,12 @@ def meter(*tokens: str) -> Callable[[Meter], Meter]:
     return register
 
 
-def lines_of(it: Resource, month: Month) -> Iterator[Line]:
-    """The lines of one resource; none when its type is free."""
-    if it.type in METERS:
-        yield from METERS[it.type](it, month)
+def lines_of(resource: Resource, month: Month) -> Iterator[Line]:
+    """Yield the cost lines of ``resource``; none for a free type."""
+    if resource.type in METERS:
+        yield from METERS[resource.type](resource, month)
 
 
-def line(it: Resource, what: str, quantity: float, price_name: str) -> Line:
-    """A line at a price of the table."""
-    return Line(resource=it.name, type=it.type, what=what, quantity=quantity, unit_usd=price(price_name))
+def line(resource: Resource, label: str, quantity: float, price_name: str) -> Line:
+    """Return a cost line with a price from the table."""
+    return Line(resource=resource.name, type=resource.type, label=label, quantity=quantity, unit_usd=price(price_name))

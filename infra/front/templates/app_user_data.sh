@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fetches the application's artifact, checks that it is the one that was released, and runs it as a user of its own.
-# Values between at-signs are filled in by infra/user_data.py.
+# Values between at-signs are filled in when the stack is deployed.
 set -euo pipefail
 
 home=/opt/app

@@ -1,4 +1,4 @@
-"""What nearly every component builds on."""
+"""Foundation: the components that nearly every other component uses."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from infra.foundation.keys import Keys
 from infra.foundation.runtime import Runtime
 from infra.foundation.storage import Storage
-from infra.naming.context import Place
+from infra.naming.context import StackContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
-    """Handed down whole, so that a component's Args name only what is particular to it."""
+class Foundation:
+    """Context, keys, storage and runtime of a stack, passed as one argument."""
 
-    place: Place
+    context: StackContext
     keys: Keys
     storage: Storage
     runtime: Runtime

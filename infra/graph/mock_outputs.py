@@ -1,4 +1,4 @@
-"""What AWS would answer while a graph is captured: computed outputs and invokes, as far as the program reads them."""
+"""Mock outputs of AWS resources and invokes, as far as the program reads outputs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ACCOUNT = "123456789012"
-Answer = dict[str, Any]
+Outputs = dict[str, Any]
 
 
-def invoked(token: str, args: Mapping[str, Any]) -> Answer:
-    """The answer to an invoke.
+def invoke_outputs(token: str, args: Mapping[str, Any]) -> Outputs:
+    """Return the mock outputs of an invoke.
 
     Raises:
-        NotImplementedError: the program asks AWS something that nobody has an answer for here.
+        NotImplementedError: no mock outputs are defined for ``token``.
     """
-    answer = _INVOKES.get(token)
-    if answer is None:
-        raise NotImplementedError(f"{token} was invoked: give it an answer in infra/graph/answers.py")
-    return answer(args)
+    outputs = _INVOKES.get(token)
+    if outputs is None:
+        raise NotImplementedError(
+            f"{token} was invoked, but has no mock outputs: add the token to _INVOKES in infra/graph/mock_outputs.py"
+        )
+    return outputs(args)
 
 
-def made(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> tuple[str, Answer]:
-    """Id and outputs of a resource that was created with ``inputs``."""
+def resource_outputs(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> tuple[str, Outputs]:
+    """Return the id and the mock outputs of a resource with ``inputs``."""
     fill_in = _COMPUTED.get(type_.removeprefix("aws:"))
     computed = fill_in(name, inputs, region) if fill_in else {}
     outputs = {"arn": _arn(type_, name, inputs, region), **inputs, **computed}
@@ -35,7 +37,7 @@ def made(type_: str, name: str, inputs: Mapping[str, Any], region: str) -> tuple
 
 
 def public_key_der(key_id: str) -> str:
-    """A real Ed25519 public key for a key that is not there: the same one for the same key."""
+    """Return a valid Ed25519 public key for a mock key; the same key id gives the same key."""
     private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(key_id.encode()).digest())
     return base64.b64encode(private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
@@ -59,17 +61,17 @@ _ARN_KINDS = {
 }
 
 
-def _queue(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _queue(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     url = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
     return {"id": url, "url": url}
 
 
-def _alias(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _alias(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{inputs['functionName']}:{inputs['name']}"
     return {"arn": arn, "invokeArn": f"arn:aws:apigateway:{region}:lambda:path/{arn}/invocations"}
 
 
-def _database(name: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _database(name: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     managed = {"secretArn": f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!{name}", "kmsKeyId": ""}
     return {
         "address": f"{inputs['identifier']}.mock.rds.amazonaws.com",
@@ -79,20 +81,20 @@ def _database(name: str, inputs: Mapping[str, Any], region: str) -> Answer:
     }
 
 
-def _rest_api(name: str, _: Mapping[str, Any], region: str) -> Answer:
+def _rest_api(name: str, _: Mapping[str, Any], region: str) -> Outputs:
     return {"rootResourceId": f"{name}-root", "executionArn": f"arn:aws:execute-api:{region}:{ACCOUNT}:{name}"}
 
 
-def _stage(name: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _stage(name: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     return {"invokeUrl": f"https://{name}.execute-api.{region}.amazonaws.com/{inputs['stageName']}"}
 
 
-def _vpc(name: str, inputs: Mapping[str, Any], _: str) -> Answer:
-    asked = inputs.get("assignGeneratedIpv6CidrBlock")
-    return {"id": f"{name}-id", "ipv6CidrBlock": "2001:db8:1234:1a00::/56" if asked else ""}
+def _vpc(name: str, inputs: Mapping[str, Any], _: str) -> Outputs:
+    options = inputs.get("assignGeneratedIpv6CidrBlock")
+    return {"id": f"{name}-id", "ipv6CidrBlock": "2001:db8:1234:1a00::/56" if options else ""}
 
 
-def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     name = inputs["bucket"]
     return {
         "id": name,
@@ -101,10 +103,10 @@ def _bucket(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
     }
 
 
-def _certificate(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
-    """ACM's questions, in an order that is not the names'."""
+def _certificate(_: str, inputs: Mapping[str, Any], __: str) -> Outputs:
+    """Return ACM's validation records, in another order than the names."""
     names = sorted({inputs["domainName"], *inputs.get("subjectAlternativeNames", ())}, reverse=True)
-    asked = [
+    options = [
         {
             "domainName": name,
             "resourceRecordName": f"_{hashlib.sha256(name.encode()).hexdigest()[:32]}.{name}.",
@@ -113,48 +115,48 @@ def _certificate(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
         }
         for name in names
     ]
-    return {"domainValidationOptions": asked}
+    return {"domainValidationOptions": options}
 
 
-def _domain_name(name: str, _: Mapping[str, Any], region: str) -> Answer:
+def _domain_name(name: str, _: Mapping[str, Any], region: str) -> Outputs:
     return {"regionalDomainName": f"d-{name}.execute-api.{region}.amazonaws.com", "regionalZoneId": "Z1UJRXOUMOOFQ8"}
 
 
-def _load_balancer(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _load_balancer(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     arn = f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:loadbalancer/app/{inputs['name']}/50dc6c495c0c9188"
     return {"arn": arn, "dnsName": f"{inputs['name']}-1.{region}.elb.amazonaws.com", "zoneId": "Z35SXDOTRQ7X7K"}
 
 
-def _target_group(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _target_group(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     name = inputs["name"]
     return {"arn": f"arn:aws:elasticloadbalancing:{region}:{ACCOUNT}:targetgroup/{name}/6d0ecf831eec9f09"}
 
 
-def _distribution(name: str, _: Mapping[str, Any], __: str) -> Answer:
+def _distribution(name: str, _: Mapping[str, Any], __: str) -> Outputs:
     arn = f"arn:aws:cloudfront::{ACCOUNT}:distribution/{name}-id"
     return {"arn": arn, "domainName": "d111111abcdef8.cloudfront.net", "hostedZoneId": "Z2FDTNDATAQYW2"}
 
 
-def _zone(name: str, _: Mapping[str, Any], __: str) -> Answer:
+def _zone(name: str, _: Mapping[str, Any], __: str) -> Outputs:
     servers = [f"ns-{n}.awsdns-{n:02}.{tld}" for n, tld in enumerate(("com", "net", "org", "co.uk"))]
     return {"zoneId": f"{name}-id", "arn": f"arn:aws:route53:::hostedzone/{name}-id", "nameServers": servers}
 
 
-def _log_group(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _log_group(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     return {"arn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{inputs['name']}"}
 
 
-def _service_linked_role(_: str, inputs: Mapping[str, Any], __: str) -> Answer:
+def _service_linked_role(_: str, inputs: Mapping[str, Any], __: str) -> Outputs:
     service, suffix = inputs["awsServiceName"], inputs.get("customSuffix", "")
     return {"arn": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/AWSServiceRoleForAutoScaling_{suffix}"}
 
 
-def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Answer:
+def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     arn = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{inputs['name']}-AbCdEf"
     return {"id": arn, "arn": arn}
 
 
-_COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
+_COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "acm/certificate:Certificate": _certificate,
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
     "apigateway/domainName:DomainName": _domain_name,
@@ -183,7 +185,7 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Answer]] = {
     "sqs/queue:Queue": _queue,
 }
 
-_INVOKES: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
+_INVOKES: dict[str, Callable[[Mapping[str, Any]], Outputs]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": lambda _: {
         "accountId": ACCOUNT,
         "arn": "",
