@@ -12,7 +12,7 @@ from pulumi import Output, ResourceOptions
 from infra import operations
 from infra.api.api import Api, ApiArgs
 from infra.foundation.foundation import Foundation
-from infra.foundation.keys import Keys, KeysArgs, principal_uri
+from infra.foundation.keys import Keys, KeysArgs
 from infra.foundation.runtime import Runtime, RuntimeArgs
 from infra.foundation.storage import Copies, Storage, StorageArgs
 from infra.front.dns import GLOBAL_REGION
@@ -29,6 +29,7 @@ from infra.swarm.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
 from infra.swarm.model_access import ModelAccess, ModelAccessArgs
 from infra.swarm.parts import SwarmParts
 from infra.swarm.sessions import Sessions, SessionsArgs
+from infrafabric.bus.uris import agent_uri
 
 
 def stack() -> None:
@@ -242,5 +243,5 @@ def _agent_outputs(agent: str, bus: Bus, agents: AgentFleet) -> dict[str, object
         "queue_url": inbox.url,
         "dlq_url": inbox.dlq.url,
         "function_name": agents.functions[agent].function_name,
-        "principal": principal_uri(agent),
+        "principal": agent_uri(agent),
     }

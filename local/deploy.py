@@ -19,10 +19,10 @@ from pulumi.runtime import settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
 from infra.graph.capture import abandon, uncollected
+from infra.naming.context import PROJECT
 from local import invokes, types
 from local.wire import clear
 
-PROJECT = "infrafabric"
 _MAX_PARALLEL = 16  # resources created at the same time; asyncio's default is six on two cores
 
 

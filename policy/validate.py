@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra.graph import Graph, capture
-from infra.graph.capture import PROJECT
 from infra.graph.terraform import plan
+from infra.naming.context import PROJECT
 from policy import over_graph, scan
 from policy.config import PROFILES, Config
 

@@ -13,6 +13,7 @@ from infra.iam import policies
 from infra.iam.grants import Role
 from infra.naming.context import PROJECT, DataClass, StackContext
 from infrafabric.bus.keys import public_key_of_der
+from infrafabric.bus.uris import agent_uri
 
 AUTO_SCALING = "autoscaling.amazonaws.com"
 DELETION_WINDOW_DAYS = 30  # AWS's maximum, because data encrypted with the key is lost with the key
@@ -76,7 +77,7 @@ class Keys(ComponentResource):
             principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
         }
         self.registry = Output.json_dumps(
-            {principal_uri(principal): self._public_key(arn) for principal, arn in self.signing_arns.items()},
+            {agent_uri(principal): self._public_key(arn) for principal, arn in self.signing_arns.items()},
             sort_keys=True,
         )
         self.register_outputs({"data_arn": self.data_arn, "signing_arns": self.signing_arns, "registry": self.registry})
@@ -225,7 +226,7 @@ class Keys(ComponentResource):
         context = self._context
         key = aws.kms.Key(
             name,
-            description=f"InfraFabric {context.stack}: signs IF.bus messages of {principal_uri(principal)}",
+            description=f"InfraFabric {context.stack}: signs IF.bus messages of {agent_uri(principal)}",
             customer_master_key_spec="ECC_NIST_EDWARDS25519",
             key_usage="SIGN_VERIFY",
             enable_key_rotation=False,  # KMS rotates symmetric keys only
@@ -265,8 +266,3 @@ def auto_scaling_role(context: StackContext, stack: str) -> Output[str]:
     """Return the ARN of the service-linked role of ``stack``; AWS builds the role's name from our suffix."""
     path = f"aws-service-role/{AUTO_SCALING}/AWSServiceRoleForAutoScaling_{PROJECT}-{stack}-app"
     return context.account_id.apply(lambda account: f"arn:{context.partition}:iam::{account}:role/{path}")
-
-
-def principal_uri(principal: str) -> str:
-    """Return the ``if://`` URI of a principal such as ``h01`` or ``coordinator``."""
-    return f"if://agent/{principal}"

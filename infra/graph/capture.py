@@ -18,9 +18,9 @@ from pulumi.runtime.settings import SETTINGS, _get_rpc_manager, get_root_resourc
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from infra.graph import mock_outputs
+from infra.naming.context import PROJECT
 from infra.settings import stackfile
 
-PROJECT = "infrafabric"
 # Secrets for a graph that is never deployed.
 PLACEHOLDER_SECRETS = {
     "infrafabric:databasePassword": "correct-horse-battery",

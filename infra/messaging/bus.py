@@ -9,11 +9,12 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions
 
 from infra import settings
-from infra.foundation.keys import Keys, principal_uri
+from infra.foundation.keys import Keys
 from infra.iam import policies
 from infra.iam.grants import Role
 from infra.messaging.queue import Queue, QueueArgs
 from infra.naming.context import DataClass, StackContext
+from infrafabric.bus.uris import agent_uri
 
 # Agents process no inform messages.
 DELIVERED_PERFORMATIVES = ("request", "query-if", "cancel")
@@ -94,7 +95,7 @@ class Bus(ComponentResource):
             protocol="sqs",
             endpoint=queue.arn,
             raw_message_delivery=True,
-            filter_policy=json.dumps({"receiver": [principal_uri(agent)], "performative": DELIVERED_PERFORMATIVES}),
+            filter_policy=json.dumps({"receiver": [agent_uri(agent)], "performative": DELIVERED_PERFORMATIVES}),
             filter_policy_scope="MessageAttributes",
             redrive_policy=Output.json_dumps({"deadLetterTargetArn": queue.dlq.arn}),
             # Without the policies SNS drops messages silently.

@@ -33,7 +33,7 @@ class WorkQueue:
 
 
 @dataclass(frozen=True)
-class DeadLetterQueue:
+class SqsDeadLetters:
     """Queue for messages that no retry can help."""
 
     sqs: Any

@@ -52,7 +52,7 @@ class _BadRecordError(Exception):
     """Trusted message that is not a record of the sender's own work."""
 
 
-class Recorder:
+class HistoryRecorder:
     """Writes the messages of the results queue to PostgreSQL."""
 
     def __init__(self, deps: RecorderDeps) -> None:

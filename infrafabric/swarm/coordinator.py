@@ -36,7 +36,7 @@ _RETRY = StepConfig(
 )
 
 
-class Coordinator:
+class SessionExecution:
     """One durable execution: a session, one slice of a large session, or a session whose first execution ended."""
 
     def __init__(self, event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps) -> None:

@@ -70,7 +70,7 @@ def health(session: SessionItem, *, now_ms: int, stuck_ms: int) -> Health:
     return Health.STUCK if quiet > stuck_ms else Health.FINE
 
 
-class Watchdog:
+class SessionWatchdog:
     """Repairs live sessions, in rounds."""
 
     def __init__(self, deps: WatchdogDeps) -> None:

@@ -21,7 +21,7 @@ from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
 from infrafabric.aws_adapters.lease_store import LeaseStore
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.publisher import BusPublisher
-from infrafabric.aws_adapters.queues import PUT_BACKS, DeadLetterQueue, WorkQueue
+from infrafabric.aws_adapters.queues import PUT_BACKS, SqsDeadLetters, WorkQueue
 from infrafabric.aws_adapters.secrets import read_secret
 from infrafabric.aws_adapters.snapstart import register_snapshot_hooks
 from infrafabric.bus.uris import agent_uri
@@ -62,7 +62,7 @@ def aws_deps() -> AgentDeps:
             objects=objects,
         ),
         queue=WorkQueue(sqs, env.queue_url),
-        dead_letters=DeadLetterQueue(sqs, env.dlq_url),
+        dead_letters=SqsDeadLetters(sqs, env.dlq_url),
         run_concurrently=run_concurrently_on(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="concurrent")),
         measure=meter(env.stack, AgentId=env.agent, ModelType=env.model_id),
         log=log,

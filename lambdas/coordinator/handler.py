@@ -19,7 +19,7 @@ from infrafabric.aws_adapters.secrets import read_secret
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.environment import CoordinatorEnvironment
-from infrafabric.swarm.coordinator import Coordinator
+from infrafabric.swarm.coordinator import SessionExecution
 from infrafabric.swarm.deps import CoordinatorDeps
 from infrafabric.telemetry import EventLog
 
@@ -61,4 +61,4 @@ def aws_deps() -> CoordinatorDeps:
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
     """Run or resume a durable execution."""
-    return Coordinator(event, context, aws_deps()).run()
+    return SessionExecution(event, context, aws_deps()).run()

@@ -11,10 +11,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.key_registry import KeyRegistry
-from infrafabric.aws_adapters.queues import DeadLetterQueue
+from infrafabric.aws_adapters.queues import SqsDeadLetters
 from infrafabric.environment import RecorderEnvironment
 from infrafabric.recorder import connect
-from infrafabric.recorder.history import Recorder, RecorderDeps
+from infrafabric.recorder.history import HistoryRecorder, RecorderDeps
 from infrafabric.telemetry import EventLog
 
 env = RecorderEnvironment.read()
@@ -28,13 +28,13 @@ def aws_deps() -> RecorderDeps:
         now_ms=lambda: time.time_ns() // 1_000_000,
         registry=KeyRegistry(client("s3"), env.registry_uri),
         execute=connect.Executor(partial(connect.by_token, env)),
-        dead_letters=DeadLetterQueue(client("sqs"), env.dlq_url),
+        dead_letters=SqsDeadLetters(client("sqs"), env.dlq_url),
     )
 
 
 def handle_batch(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
     """Record a batch; the response names the messages that SQS must deliver again."""
-    recorder = Recorder(deps)
+    recorder = HistoryRecorder(deps)
 
     def handle_record(record: SQSRecord) -> None:  # Powertools passes the record by this name
         recorder.record(record.body)

@@ -10,7 +10,7 @@ from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.executions import CoordinatorExecutions
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.environment import WatchdogEnvironment
-from infrafabric.swarm.watchdog import Watchdog, WatchdogDeps
+from infrafabric.swarm.watchdog import SessionWatchdog, WatchdogDeps
 from infrafabric.telemetry import EventLog, meter
 
 env = WatchdogEnvironment.read()
@@ -32,4 +32,4 @@ def aws_deps() -> WatchdogDeps:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001  Lambda's signature
     """Run one round. Returns the number of sessions per health."""
-    return Watchdog(aws_deps()).run()
+    return SessionWatchdog(aws_deps()).run()

@@ -20,7 +20,7 @@ from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.executions import CoordinatorExecutions, execution_name
 from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.aws_adapters.queues import DeadLetterQueue
+from infrafabric.aws_adapters.queues import SqsDeadLetters
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
 from infrafabric.bus.registry import TrustedKey
@@ -200,7 +200,7 @@ def test_a_dead_letter_of_a_fifo_queue_hides_no_other_and_is_taken_for_none() ->
             sent.append(request)
 
     for url in ("https://sqs/dlq", "https://sqs/dlq.fifo", "https://sqs/dlq.fifo"):
-        DeadLetterQueue(Sqs(), url).dead_letter("body", "stale", "")
+        SqsDeadLetters(Sqs(), url).dead_letter("body", "stale", "")
     assert "MessageGroupId" not in sent[0]
     assert sent[1]["MessageGroupId"] != sent[2]["MessageGroupId"], "one that is looked at hides its whole group"
     assert sent[1]["MessageDeduplicationId"] != sent[2]["MessageDeduplicationId"], "refused again it would be dropped"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infrafabric.recorder.history import BadRowError, Recorder, RecorderDeps
+from infrafabric.recorder.history import BadRowError, HistoryRecorder, RecorderDeps
 from tests.unit.recorder.conftest import AGENT, BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
 
 
@@ -29,7 +29,7 @@ class World:
             return REGISTRY
 
         deps = RecorderDeps(now_ms=lambda: NOW, registry=registry, execute=execute, dead_letters=self.dead_letters)
-        Recorder(deps).record(body)
+        HistoryRecorder(deps).record(body)
 
 
 def test_a_verified_message_becomes_a_row() -> None:

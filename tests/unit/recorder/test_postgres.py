@@ -13,7 +13,7 @@ import pytest
 
 from infrafabric.recorder import migrate
 from infrafabric.recorder.connect import Executor
-from infrafabric.recorder.history import Recorder, RecorderDeps
+from infrafabric.recorder.history import HistoryRecorder, RecorderDeps
 from local import postgres, processes
 from tests.unit.recorder.conftest import BOSS, NOW, PEER, REGISTRY, FakeDeadLetters, message, session, task
 
@@ -68,7 +68,7 @@ def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
     """Record a message. Returns the messages that went to the dead-letter queue."""
     dead_letters = FakeDeadLetters()
     deps = RecorderDeps(now_ms=lambda: NOW, registry=lambda *_: REGISTRY, execute=executor, dead_letters=dead_letters)
-    Recorder(deps).record(body)
+    HistoryRecorder(deps).record(body)
     return dead_letters.messages
 
 

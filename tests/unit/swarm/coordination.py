@@ -13,7 +13,7 @@ from aws_durable_execution_sdk_python_testing import DurableFunctionTestRunner
 
 from infrafabric.models import Completion, Prompt, Usage
 from infrafabric.models.schemas import ReportSummary, TaskPlan
-from infrafabric.swarm.coordinator import Coordinator
+from infrafabric.swarm.coordinator import SessionExecution
 from infrafabric.swarm.deps import CoordinatorDeps, SignedMessage
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.leases import OverBudgetError, SessionOverError
@@ -115,7 +115,7 @@ class World:
         @durable_execution
         def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
             self.invocations += 1
-            return Coordinator(event, context, deps).run()
+            return SessionExecution(event, context, deps).run()
 
         with DurableFunctionTestRunner(handler=handler, poll_interval=0.01) as runner:
             runner.register_durable_function("coordinator:1", handler)

@@ -28,7 +28,7 @@ from infrafabric.swarm.shapes.shape import BadShapeError, Shape
 from infrafabric.swarm.shapes.task import Task
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 from infrafabric.swarm.task_dispatch import message_id_of
-from infrafabric.swarm.watchdog import Watchdog, WatchdogDeps
+from infrafabric.swarm.watchdog import SessionWatchdog, WatchdogDeps
 from tests.unit.swarm.orders import an_order
 
 RELEASED: dict[str, Any] = json.loads((Path(__file__).parents[2] / "fixtures" / "release-0.1.0.json").read_text())
@@ -214,7 +214,7 @@ def test_the_watchdog_of_this_release_keeps_a_session_of_the_one_before_alive() 
         log=log,
         stuck_ms=60_000,
     )
-    assert Watchdog(deps).run() == {"fine": 0, "unstarted": 0, "stuck": 1, "lost": 0}
+    assert SessionWatchdog(deps).run() == {"fine": 0, "unstarted": 0, "stuck": 1, "lost": 0}
     assert executions.resumed == [Order.from_event(RELEASED["order"])]
     assert log.events == ["session stuck"], "and not 'session without an order'"
 
@@ -238,7 +238,7 @@ def test_an_order_that_this_release_cannot_read_ends_no_session() -> None:
             stuck_ms=60_000,
         )
         with pytest.raises(BadShapeError, match="version 2"):
-            Watchdog(deps).run()
+            SessionWatchdog(deps).run()
     assert (table.executions, executions.resumed) == ([], [])
 
 

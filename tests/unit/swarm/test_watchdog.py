@@ -13,7 +13,7 @@ from infrafabric.swarm.session_errors import NoOrderError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.status import SessionStatus
-from infrafabric.swarm.watchdog import UNSTARTED_AFTER_MS, Health, Watchdog, WatchdogDeps, health
+from infrafabric.swarm.watchdog import UNSTARTED_AFTER_MS, Health, SessionWatchdog, WatchdogDeps, health
 from tests.unit.swarm.orders import an_order
 
 NOW = 1_800_000_000_000
@@ -67,7 +67,7 @@ class World:
             log=_Log(self),
             stuck_ms=STUCK_MS,
         )
-        return Watchdog(deps).run()
+        return SessionWatchdog(deps).run()
 
     def _measure(self, values: Mapping[str, float]) -> None:
         self.measured.append(dict(values))
