@@ -19,6 +19,7 @@ from pulumi.runtime import settings, stack
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
 from infra.graph.capture import abandon, uncollected
+from infra.graph.output_shape import in_state
 from infra.naming.context import PROJECT
 from local import invokes, types
 from local.wire import clear
@@ -71,7 +72,9 @@ class _Emulated(Mocks):
         except types.EMULATOR_ERRORS as error:
             raise types.CreationFailedError(f"{args.typ} {args.name} was refused: {error}") from error
         self.outcomes[args.typ, args.name] = "recorded" if isinstance(resource_type, types.RecordedOnly) else "created"
-        return created.id, {**inputs, **created.outputs}
+        return created.id, in_state(
+            args.typ, {**inputs, **created.outputs}, inputs.get("region") or self.context.region
+        )
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         function = invokes.FUNCTIONS.get(args.token)

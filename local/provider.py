@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from infra.graph.output_shape import in_state
 from local import invokes, postgres, types, wire
 
 _MAX_PARALLEL = 16  # gRPC calls served at the same time
@@ -105,7 +106,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             created = types.find_type(token).create(resource_request)
         except types.EMULATOR_ERRORS as error:
             _refuse(context, token, name, error)
-        outputs = {**_merged(inputs, created.outputs), "id": created.id}
+        outputs = {**self._in_state(token, _merged(inputs, created.outputs)), "id": created.id}
         return provider_pb2.CreateResponse(id=created.id, properties=self._message(outputs))
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -116,7 +117,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         changed = wire.changed(old_inputs, new_inputs)
         properties_changed = changed - types.TAG_INPUTS - types.PROVIDER_OPTIONS
         remaining = {key: value for key, value in outputs.items() if key in new_inputs or key not in old_inputs}
-        new_outputs = {**remaining, **new_inputs}
+        new_outputs = self._in_state(token, {**remaining, **new_inputs})
         if request.preview:
             unknown = dict.fromkeys(resource_type.renewed_outputs if properties_changed else (), wire.UNKNOWN)
             return provider_pb2.UpdateResponse(properties=self._message({**new_outputs, **unknown}))
@@ -157,6 +158,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             if not (isinstance(error, ClientError) and types.is_missing(error)):
                 _refuse(context, token, name, error)
         return empty_pb2.Empty()
+
+    def _in_state(self, token: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        region = outputs.get("region")
+        return in_state(token, outputs, region if isinstance(region, str) and region else self._emulator.region)
 
     def _message(self, properties: Mapping[str, Any]) -> Any:
         return wire.write(properties if self._accepts_secrets else wire.without_secret_marks(properties))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from infra.graph import Graph, Resource
 from policy.config import Config
-from policy.rule import PROVIDER, Rule, Subject
+from policy.rule import PROVIDER, Rule, Subject, failure_text
 from policy.rules import RULES
 
 
@@ -24,25 +24,31 @@ class GraphViolation:
 
 
 def violations(graph: Graph, config: Config, rules: Sequence[Rule] = RULES) -> list[GraphViolation]:
-    """Return all violations, ordered by rule."""
-    subjects = subjects_of(graph)
-    return [
-        GraphViolation(rule=rule, resource=subject.name, text=text)
-        for rule in rules
-        for subject, text in rule.violations(subjects, config)
-    ]
+    """Return all violations, ordered by rule. A rule that fails is a violation of its own.
+
+    As in the engine, rules for single resources read inputs, and rules for a whole stack read the state.
+    """
+    by_inputs, by_state = inputs_of(graph), state_of(graph)
+    found: list[GraphViolation] = []
+    for rule in rules:
+        try:
+            violations_of_rule = list(rule.violations(by_state if rule.check_stack else by_inputs, config))
+        except Exception as error:  # noqa: BLE001  one broken rule must not hide what the others find
+            found.append(GraphViolation(rule=rule, resource=rule.name, text=failure_text(error)))
+            continue
+        found += [GraphViolation(rule=rule, resource=s.name, text=text) for s, text in violations_of_rule]
+    return found
 
 
-def subjects_of(graph: Graph) -> list[Subject]:
-    """Return the resources that rules check: AWS resources and AWS providers."""
-    return [_subject(r) for r in graph.resources if r.type.startswith("aws:") or r.type == PROVIDER]
+def inputs_of(graph: Graph) -> list[Subject]:
+    """Return the inputs of the resources that rules check: AWS resources and AWS providers."""
+    return [Subject(type=r.type, name=r.name, props=r.inputs, urn=r.urn) for r in _checked(graph)]
 
 
-def _subject(resource: Resource) -> Subject:
-    return Subject(
-        type=resource.type,
-        name=resource.name,
-        # Checks of a whole stack connect resources by outputs such as a VPC's ID or a queue's URL.
-        props={"id": resource.id, **resource.outputs, **resource.inputs},
-        urn=resource.urn,
-    )
+def state_of(graph: Graph) -> list[Subject]:
+    """Return the state of the same resources: outputs connect them, such as a VPC's ID or a queue's URL."""
+    return [Subject(type=r.type, name=r.name, props={**r.outputs, "id": r.id}, urn=r.urn) for r in _checked(graph)]
+
+
+def _checked(graph: Graph) -> Iterator[Resource]:
+    return (r for r in graph.resources if r.type.startswith("aws:") or r.type == PROVIDER)

@@ -20,9 +20,10 @@ from pulumi_policy import (
     StackValidationArgs,
     StackValidationPolicy,
 )
+from pulumi_policy.proxy import UnknownValueError
 
 from policy.config import PROFILES, SETTINGS, Config
-from policy.rule import PROVIDER, Rule, Subject
+from policy.rule import PROVIDER, Rule, Subject, failure_text
 from policy.rules import RULES
 
 NAME = "infrafabric"
@@ -96,8 +97,14 @@ def _resource_validation(rule: Rule) -> Any:
         resource = Subject(type=args.resource_type, name=args.name, props=args.props, urn=args.urn)
         if not _is_checked(resource.type) or (rule.types and resource.type not in rule.types):
             return  # before the configuration is parsed: the engine calls every rule for every resource
-        for text in rule.resource_violations(resource, config_of(args.get_config(), pulumi.runtime.get_config_env())):
-            report(f"{resource.name} {text}. {rule.remediation}", resource.urn)
+        try:
+            config = config_of(args.get_config(), pulumi.runtime.get_config_env())
+            for text in rule.resource_violations(resource, config):
+                report(f"{resource.name} {text}. {rule.remediation}", resource.urn)
+        except UnknownValueError:
+            raise  # the engine notes that a preview cannot know the value
+        except Exception as error:  # noqa: BLE001  one broken rule must not stop the others, nor pass in silence
+            report(f"{resource.name} {failure_text(error)}: report rule {rule.name}", resource.urn)
 
     return validate
 
@@ -109,13 +116,17 @@ def _stack_validation(rule: Rule) -> Any:
             for resource in args.resources
             if _is_checked(resource.resource_type)
         ]
-        config = config_of(args.get_config(), pulumi.runtime.get_config_env())
         try:
+            config = config_of(args.get_config(), pulumi.runtime.get_config_env())
             for resource, text in rule.violations(subjects, config):
                 report(f"{resource.name} {text}. {rule.remediation}", resource.urn)
-        except KeyError as missing:  # an unknown output: in a preview, a provider may leave outputs out
-            if not pulumi.runtime.is_dry_run():
-                raise
-            args.not_applicable(f"{missing.args[0]} is not known before the update")
+        except UnknownValueError:
+            raise  # the engine notes that a preview cannot know the value
+        except Exception as error:  # noqa: BLE001  one broken rule must not stop the others, nor pass in silence
+            if isinstance(error, KeyError) and pulumi.runtime.is_dry_run():
+                # An unknown output: in a preview, a provider may leave outputs out.
+                args.not_applicable(f"{error.args[0]} is not known before the update")
+                return
+            report(f"the stack {failure_text(error)}: report rule {rule.name}", None)
 
     return validate

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pulumi_policy.proxy import UnknownValueError
+
 from policy.config import Config
 
 PROVIDER = "pulumi:providers:aws"  # its region is the region of resources without one
@@ -19,7 +21,7 @@ class Subject:
 
     type: str  # token, such as aws:sqs/queue:Queue
     name: str  # logical name
-    props: Mapping[str, Any]  # inputs; in checks of a whole stack, outputs too
+    props: Mapping[str, Any]  # inputs; in checks of a whole stack, outputs, whose unset properties may be ""
     urn: str = ""
 
     def value(self, *path: str) -> Any:
@@ -71,6 +73,11 @@ class Rule:
             yield from ((resource, text) for text in self.resource_violations(resource, config))
 
 
+def failure_text(error: Exception) -> str:
+    """Return the violation's text for a rule that failed with ``error``: an error of the rule, not of the stack."""
+    return f"could not be checked: the rule itself failed ({type(error).__name__}: {error})"
+
+
 def of_type(subjects: Sequence[Subject], *kinds: str) -> list[Subject]:
     """Return the resources of the types ``kinds``, such as ``s3/bucket:Bucket``."""
     tokens = {f"aws:{kind}" for kind in kinds}
@@ -78,8 +85,22 @@ def of_type(subjects: Sequence[Subject], *kinds: str) -> list[Subject]:
 
 
 def is_set(props: Mapping[str, Any], key: str) -> bool:
-    """Return whether ``key`` is set, also to a value that a preview does not know yet (reading such a value raises)."""
-    return key in list(props)
+    """Return whether ``key`` is set and not empty; a value that a preview does not know yet counts as set.
+
+    pulumi-aws writes many unset properties into the state as ``""``, ``[]`` or ``{}`` (its recorded states under
+    provider/testdata/recorded: ``redrivePolicy: ""``, ``webAclId: ""``), and rules over a whole stack read that state.
+    """
+    if key not in list(props):
+        return False
+    try:
+        return not is_empty(props[key])
+    except UnknownValueError:
+        return True
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value is how pulumi-aws writes an unset property; False and 0 are values."""
+    return value is None or (isinstance(value, str | Mapping | Sequence) and len(value) == 0)
 
 
 def value_at(props: Mapping[str, Any], *path: str) -> Any:
@@ -93,7 +114,7 @@ def value_at(props: Mapping[str, Any], *path: str) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list for a list, a single value or None."""
-    if value is None:
+    """Return a list for a list, a single value, or an unset value."""
+    if is_empty(value):
         return []
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

@@ -10,6 +10,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infra.graph.output_shape import in_state
+
 ACCOUNT = "123456789012"
 Outputs = dict[str, Any]
 
@@ -32,7 +34,7 @@ def resource_outputs(type_: str, name: str, inputs: Mapping[str, Any], region: s
     """Return the id and the mock outputs of a resource with ``inputs``."""
     fill_in = _COMPUTED.get(type_.removeprefix("aws:"))
     computed = fill_in(name, inputs, region) if fill_in else {}
-    outputs = {"arn": _arn(type_, name, inputs, region), **inputs, **computed}
+    outputs = in_state(type_, {"arn": _arn(type_, name, inputs, region), **inputs, **computed}, region)
     return outputs.pop("id", f"{name}-id"), outputs
 
 

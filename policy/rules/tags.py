@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from policy.config import Config
 from policy.controls import INVENTORY
-from policy.rule import Rule, Subject, as_list, value_at
+from policy.rule import Rule, Subject, as_list, is_set, value_at
 
 REQUIRED = ("Project", "Environment", "Component", "ManagedBy", "CostCenter", "DataClass")
 CLASSES = ("none", "internal", "confidential", "secret")
@@ -48,7 +48,7 @@ TAKES_TAGS = frozenset(
 
 
 def _tags(resource: Subject) -> Mapping[str, str] | None:
-    if "tags" not in list(resource.props):
+    if not resource.has("tags"):
         return {} if resource.type in TAKES_TAGS else None
     tags = resource.props["tags"]  # an Auto Scaling group has a list of tags
     return tags if isinstance(tags, Mapping) else {tag["key"]: tag["value"] for tag in as_list(tags)}
@@ -56,7 +56,7 @@ def _tags(resource: Subject) -> Mapping[str, str] | None:
 
 def _complete(resource: Subject, _: Config) -> Iterator[str]:
     tags = _tags(resource)
-    if tags is not None and (missing_tags := [name for name in REQUIRED if name not in list(tags)]):
+    if tags is not None and (missing_tags := [name for name in REQUIRED if not is_set(tags, name)]):
         yield f"has no tags {', '.join(missing_tags)}"
 
 

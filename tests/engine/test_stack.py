@@ -101,7 +101,7 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     planned = _counts(dev.preview(parallel=_PARALLEL).change_summary)
     assert set(planned) == {"create"}
     assert not remaining_resources(platform)["functions"], "a preview creates nothing"
-    result = dev.up(parallel=_PARALLEL)
+    result = dev.up(parallel=_PARALLEL, policy_packs=[str(workspace.folder / "policy")])  # rules read the state, too
     assert _counts(result.summary.resource_changes) == planned
     assert result.outputs["api_key"].secret
     state = workspace.backend_text()

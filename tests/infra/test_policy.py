@@ -31,7 +31,7 @@ def stack(request):
 @pytest.fixture(scope="session")
 def subjects(prod):
     """Return prod's resources in the form that rules read."""
-    return over_graph.subjects_of(prod.graph("prod"))
+    return over_graph.state_of(prod.graph("prod"))
 
 
 PROD = Config.of_stack("prod")
@@ -52,16 +52,24 @@ def put(*path: Any) -> Break:
     return change
 
 
-def drop(*path: Any) -> Break:
-    *above, last = path
+class drop:  # noqa: N801  a change, like the functions beside it
+    """Change that unsets a property: removes it, as in inputs, or empties it, as pulumi-aws writes it in the state."""
 
-    def change(props: Props) -> None:
+    def __init__(self, *path: Any) -> None:
+        *self._above, self._last = path
+
+    def __call__(self, props: Props) -> None:
+        del self._node(props)[self._last]
+
+    def empty(self, props: Props) -> None:
+        node = self._node(props)
+        node[self._last] = type(node[self._last])()  # "", [], {} or False
+
+    def _node(self, props: Props) -> Any:
         node: Any = props
-        for key in above:
+        for key in self._above:
             node = node[key]
-        del node[last]
-
-    return change
+        return node
 
 
 def also(key: str, **statement: Any) -> Break:
@@ -206,6 +214,43 @@ def test_a_rule_sees_what_breaks_it(subjects, rule, kind, wrong):
     found = list(NAMED[rule].violations(stack, PROD))
     assert [it.name for it, _ in found] == [name]
     assert found[0][1]
+
+
+EMPTIED = [(rule, kind, wrong.empty) for rule, kind, wrong in WRONG if isinstance(wrong, drop)]
+
+
+@pytest.mark.parametrize(("rule", "kind", "wrong"), EMPTIED, ids=[f"{n}-{case[0]}" for n, case in enumerate(EMPTIED)])
+def test_a_rule_sees_a_property_that_is_unset_as_pulumi_aws_writes_it(subjects, rule, kind, wrong):
+    """A rule over a stack reads the state, where an unset property is an empty value and not absent."""
+    stack, name = broken(subjects, kind, wrong)
+    found = list(NAMED[rule].violations(stack, PROD))
+    assert [it.name for it, _ in found] == [name]
+
+
+def test_every_stacks_state_has_the_unset_properties_that_pulumi_aws_writes(subjects):
+    queue = next(it for it in subjects if it.name == "bus-h01-dlq-queue")
+    assert queue.props["redrivePolicy"] == ""
+    assert queue.props["tagsAll"] == queue.props["tags"]
+
+
+@pytest.mark.parametrize("unset", ["", None])
+def test_an_empty_redrive_policy_is_none_and_stops_no_rule(subjects, unset):
+    feeding = next(it for it in subjects if it.type.endswith(":EventSourceMapping")).props["eventSourceArn"]
+    queue = next(it for it in subjects if it.type == "aws:sqs/queue:Queue" and it.props["arn"] == feeding)
+    bare = replace(queue, props={**queue.props, "redrivePolicy": unset})
+    found = NAMED["dead-letters"].violations([bare if it is queue else it for it in subjects], PROD)
+    assert [it.name for it, _ in found] == [queue.name]
+
+
+def test_a_rule_that_fails_is_named_and_hides_no_other(prod):
+    def fails(*_: Any) -> Any:
+        raise ValueError("a bug")
+
+    rules = (replace(NAMED["bucket-kept"], name="broken", check=fails), *RULES)
+    found = over_graph.violations(prod.graph("prod"), replace(PROD, classes=("huge",)), rules)
+    assert found[0].rule.name == found[0].resource == "broken"
+    assert found[0].text == "could not be checked: the rule itself failed (ValueError: a bug)"
+    assert {one.rule.name for one in found} == {"broken", "class-allowed"}
 
 
 def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):

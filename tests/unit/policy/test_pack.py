@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pulumi_policy import (
     PolicyResourceOptions,
     ResourceValidationArgs,
     ResourceValidationPolicy,
+    StackValidationArgs,
     StackValidationPolicy,
 )
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
@@ -71,6 +73,42 @@ def test_a_violation_names_the_resource_and_the_way_out():
 
 def test_a_key_that_a_preview_cannot_know_yet_is_a_key():
     assert validate("our-key", "aws:sns/topic:Topic", {"kmsMasterKeyId": UNKNOWN_STRING_VALUE}) == []
+
+
+@pytest.mark.parametrize("unset", ["", None])
+def test_a_key_that_is_empty_is_no_key(unset):
+    assert len(validate("our-key", "aws:sns/topic:Topic", {"kmsMasterKeyId": unset})) == 1
+
+
+def _fails(*_):
+    raise ValueError("a bug")
+
+
+def _reported(policy, args):
+    reports = []
+    policy.validate(args, lambda message, urn=None: reports.append((message, urn)))
+    return reports
+
+
+def test_a_rule_over_a_resource_that_fails_is_reported_by_name():
+    rule = replace(next(rule for rule in RULES if rule.name == "queue-encrypted"), check=_fails)
+    options = PolicyResourceOptions(False, [], None, [], None, [], None)  # pyright: ignore[reportArgumentType]
+    args = ResourceValidationArgs("aws:sqs/queue:Queue", {}, "urn:it", "it", options, None, None)
+    assert _reported(pack.policies([rule])[0], args) == [
+        (
+            "it could not be checked: the rule itself failed (ValueError: a bug): report rule queue-encrypted",
+            "urn:it",
+        )
+    ]
+
+
+def test_a_rule_over_a_stack_that_fails_is_reported_by_name():
+    rule = replace(next(rule for rule in RULES if rule.name == "public-shielded"), check_stack=_fails)
+    (message, urn) = _reported(pack.policies([rule])[0], StackValidationArgs([]))[0]
+    assert message == (
+        "the stack could not be checked: the rule itself failed (ValueError: a bug): report rule public-shielded"
+    )
+    assert urn is None
 
 
 def test_another_type_is_not_asked():
