@@ -15,7 +15,6 @@ from infra.cost import TRAFFIC, Estimate, estimate
 from infra.graph import Graph, capture
 from infra.pages import components_table
 from infra.pages.cost import page
-from infra.pages.diagram import mermaid
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 STACKS = ("dev", "prod", "prod-secondary")
@@ -52,8 +51,6 @@ def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     architecture = DOCS / "architecture.md"
     text = architecture.read_text()
     text = _between_marks(text, "parts", "", components_table.table({stack: graph_of(stack) for stack in STACKS}))
-    for stack in STACKS:
-        text = _between_marks(text, stack, "graph of ", f"```mermaid\n{mermaid(graph_of(stack))}\n```")
     yield architecture, text
 
 
