@@ -68,7 +68,7 @@ test-e2e: setup ## the whole platform on this machine
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)
 
-docs: setup ## write what the documentation says of the graph: cost, diagrams, rules
+docs: setup ## write what the documentation says of the graph: cost, components, rules
 	$(BIN)/python -m infra.pages.generate
 	$(BIN)/python -m policy.page
 

@@ -1,6 +1,6 @@
 """Graph of a stack without a Pulumi engine: all declared resources, captured once.
 
-Tests, cost, policy, validation and diagrams read the same graph: the real program, run to its end under mocks.
+Tests, cost, policy and validation read the same graph: the real program, run to its end under mocks.
 """
 
 from infra.graph.capture import Graph, Resource, capture

@@ -16,7 +16,6 @@ from infra.cost.traffic import TRAFFIC
 from infra.graph import Graph, capture
 from infra.pages import components_table
 from infra.pages.cost import page
-from infra.pages.diagram import mermaid
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 STACKS = ("dev", "prod", "prod-secondary")
@@ -52,14 +51,12 @@ def pages(graph_of: GraphOf = graph_of) -> Iterator[tuple[Path, str]]:
     yield DOCS / "cost.md", page(estimates(graph_of))
     architecture = DOCS / "architecture.md"
     text = architecture.read_text()
-    text = _between_marks(text, "parts", "", components_table.table({stack: graph_of(stack) for stack in STACKS}))
-    for stack in STACKS:
-        text = _between_marks(text, stack, "graph of ", f"```mermaid\n{mermaid(graph_of(stack))}\n```")
+    text = _between_marks(text, "parts", components_table.table({stack: graph_of(stack) for stack in STACKS}))
     yield architecture, text
 
 
-def _between_marks(text: str, name: str, label: str, content: str) -> str:
-    begin, end = f"<!-- {label}{name}: written by make docs -->", f"<!-- end of {name} -->"
+def _between_marks(text: str, name: str, content: str) -> str:
+    begin, end = f"<!-- {name}: written by make docs -->", f"<!-- end of {name} -->"
     if begin not in text or end not in text:
         raise ValueError(f"docs/architecture.md lacks the marks {begin} and {end}")
     return re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{content}\n{end}", text, flags=re.S)

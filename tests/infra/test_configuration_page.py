@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infrafabric import environment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-SOURCE = [
+VARIABLES = [
     *("AWS_REGION", "AWS_PROFILE", "RESULTS_BUCKET", "STATE_BUCKET", "LOG_BUCKET", "RDS_HOST", "RDS_PORT"),
     *("RDS_DATABASE", "RDS_USER", "RDS_SECRET_ARN", "AGENT_QUEUE_TOPIC", "COMPLETION_TOPIC_ARN"),
     *("CLOUDWATCH_NAMESPACE", "LOG_GROUP", "LAMBDA_TIMEOUT", "LAMBDA_MEMORY", "COST_ALERT_THRESHOLD"),
@@ -60,12 +60,12 @@ def test_the_page_lists_no_setting_that_is_not_there():
     assert set(rows("Settings")) == {key for key, _ in settings()}
 
 
-def test_every_variable_of_the_source_has_its_place():
-    assert list(rows("From the source's variables")) == SOURCE
+def test_every_variable_of_the_analysis_has_its_place():
+    assert list(rows("Variables of the analysis")) == VARIABLES
 
 
 def test_the_variables_that_the_page_names_are_read_by_a_function():
     models = (m for m in vars(environment).values() if isinstance(m, type) and issubclass(m, environment.Environment))
     known = {name.upper() for model in models for name in model.model_fields}
-    places = " ".join(row[0] for row in rows("From the source's variables").values())
+    places = " ".join(row[0] for row in rows("Variables of the analysis").values())
     assert set(re.findall(r"`?([A-Z]{2,}_[A-Z_]+)`?", places)) <= known

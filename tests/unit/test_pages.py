@@ -26,7 +26,8 @@ _NAMED = re.compile(
     r"(?<![\w/.])(?:docs|infra|infrafabric|lambdas|local|policy|bench|tests)/[\w./-]+\.(?:md|json|yaml|py)\b"
 )
 
-_BLOCK, _SPAN = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE), re.compile(r"`[^`]+`")
+_BLOCK = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)  # indented in a list
+_SPAN = re.compile(r"`[^`]+`")
 _AWS = re.compile(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)([^|;&#]*)")
 _FABRIC = re.compile(r"\bfabric((?: [a-z]+)+)([^|;&#]*)")
 _OPTION = re.compile(r"(?<!\S)\[?--([a-z][a-z0-9-]*)")
