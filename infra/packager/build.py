@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.packager.archive import size_bytes
+from infra.packager.archive import size_bytes, zipped
 from infra.packager.staging import LOCK, RDS_CA, ROOT, stage_code, stage_layer
 from infra.packager.target import PackagingError, Target
 
 LIMIT_BYTES = 250 * 1024 * 1024  # function and layers, unzipped (Lambda quotas)
+UPLOAD_LIMIT_BYTES = 50 * 1024 * 1024  # one archive, zipped, uploaded directly and not through S3 (Lambda quotas)
 _LAYER_SOURCES = ("staging.py", "target.py")  # modules that decide how a layer is built
 
 
@@ -56,6 +57,22 @@ def build(target: Target, out: Path | None = None) -> Packages:
     if size > LIMIT_BYTES:
         raise PackagingError(f"code and layer are {size:,} bytes unzipped; Lambda allows {LIMIT_BYTES:,}")
     return packages
+
+
+def upload_sizes(packages: Packages) -> dict[str, int]:
+    """Return the zipped sizes of both packages in bytes.
+
+    Raises:
+        PackagingError: an archive exceeds Lambda's limit for a direct upload.
+    """
+    sizes = {folder.name: zipped(folder).stat().st_size for folder in (packages.code, packages.layer)}
+    for name, size in sizes.items():
+        if size > UPLOAD_LIMIT_BYTES:
+            raise PackagingError(
+                f"{name} is {size:,} bytes zipped; Lambda takes {UPLOAD_LIMIT_BYTES:,} in a direct upload: "
+                "drop a dependency from requirements/runtime.in, or upload the archive through S3"
+            )
+    return sizes
 
 
 def build_code(target: Target, folder: Path, root: Path = ROOT) -> None:

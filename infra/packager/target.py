@@ -54,6 +54,9 @@ class Target:
         return path
 
 
+DEFAULT_TARGET = Target(python="python3.13", architecture="arm64")  # of the setting "runtime", too
+
+
 def runs_python(python: str, interpreter: str) -> bool:
     """Return True if ``interpreter`` runs and has the version ``python``; a version manager's shim may fail both."""
     script = "import sys; print(f'python{sys.version_info[0]}.{sys.version_info[1]}')"

@@ -7,6 +7,7 @@ the repository.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -154,6 +155,19 @@ def test_the_engine_asks_the_policy_pack_which_lets_dev_pass_unless_it_is_told_o
     dev.preview(parallel=_PARALLEL, policy_packs=packs)
     with pytest.raises(auto.CommandError, match="class-allowed"):
         dev.preview(parallel=_PARALLEL, policy_packs=packs, policy_pack_configs=[str(stricter)])
+
+
+def test_missing_packages_stop_the_engine_before_anything_is_created(workspace: Workspace, tmp_path: Path) -> None:
+    without = dataclasses.replace(workspace, environment={**workspace.environment, packages.OVERRIDE: str(tmp_path)})
+    dev = without.stack("dev", fleet__size=1)
+    for command in (dev.preview, dev.up):
+        with pytest.raises(auto.CommandError) as failed:
+            command(parallel=_PARALLEL)
+        text = str(failed.value)
+        assert "run make package" in text
+        assert "Traceback" not in text
+    resources = (dev.export_stack().deployment or {}).get("resources") or []
+    assert {resource["type"] for resource in resources} <= {"pulumi:pulumi:Stack"}
 
 
 def _delete_a_queue(dev: auto.Stack, platform: local_platform.Platform) -> None:

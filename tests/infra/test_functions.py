@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import pulumi
 import pytest
 
 from infrafabric.environment import (
@@ -141,6 +142,24 @@ def test_packages_of_another_interpreter_are_taken_from_where_the_environment_sa
     monkeypatch.setenv(packages.OVERRIDE, "/somewhere")
     assert packages.code(RuntimeSettings()).path == "/somewhere/code"
     assert packages.layer(RuntimeSettings()).path == "/somewhere/layer"
+
+
+def test_missing_packages_are_one_line_that_names_the_command_that_builds_them(monkeypatch, tmp_path):
+    from infra.foundation import packages
+    from infra.packager.target import DEFAULT_TARGET
+    from infra.settings import RuntimeSettings
+
+    assert DEFAULT_TARGET.name == f"{RuntimeSettings().python}-{RuntimeSettings().architecture}"
+    monkeypatch.setenv(packages.OVERRIDE, str(tmp_path))
+    (tmp_path / "code").mkdir()
+    with pytest.raises(
+        pulumi.RunError, match=r"^no packages for python3\.13-arm64 \(\S+/layer\): run make package, then"
+    ):
+        packages.require(RuntimeSettings())
+    with pytest.raises(pulumi.RunError, match=r"run python -m infra\.packager --python python3\.14 "):
+        packages.require(RuntimeSettings(python="python3.14"))
+    (tmp_path / "layer").mkdir()
+    packages.require(RuntimeSettings())
 
 
 def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(bare):

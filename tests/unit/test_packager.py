@@ -226,6 +226,18 @@ def test_the_layer_leaves_most_of_lambdas_limit_free(layer: Path) -> None:
     assert packager.LIMIT_BYTES == 262_144_000, "250 MB unzipped, function and layers together"
 
 
+def test_archives_fit_a_direct_upload_and_a_larger_one_is_refused(
+    code: Path, layer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = packager.Packages(code=code, layer=layer)
+    sizes = packager.upload_sizes(packages)
+    assert set(sizes) == {code.name, layer.name}
+    assert max(sizes.values()) < packager.UPLOAD_LIMIT_BYTES == 52_428_800
+    monkeypatch.setattr(packager, "UPLOAD_LIMIT_BYTES", 1_000)
+    with pytest.raises(PackagingError, match=r"bytes zipped; Lambda takes 1,000 in a direct upload: drop a dependency"):
+        packager.upload_sizes(packages)
+
+
 def test_the_layer_holds_no_clients_beyond_those_used(layer: Path) -> None:
     for data in (layer / "python" / "botocore" / "data", layer / "python" / "boto3" / "data"):
         assert {model.name for model in data.iterdir() if model.is_dir()} <= set(BOTO_SERVICES)
