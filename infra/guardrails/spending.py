@@ -25,7 +25,8 @@ class SpendingArgs:
 class Spending(ComponentResource):
     """Monthly budget and cost anomaly detection, both with alerts.
 
-    Both filter by cost allocation tags, which must be activated in Billing first (docs/guardrails.md).
+    The budget, and a monitor by cost center, filter by cost allocation tags, which the management account must
+    activate first (docs/guardrails.md).
     """
 
     def __init__(self, name: str, args: SpendingArgs, opts: ResourceOptions | None = None) -> None:
@@ -75,19 +76,7 @@ class Spending(ComponentResource):
 
     def _anomalies(self) -> None:
         args, context = self._args, self._args.context
-        # A monitor filters by one tag, and of our tags only the cost center distinguishes stacks.
-        tags = {"Key": "CostCenter", "MatchOptions": None, "Values": [context.cost_center]}
-        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # in the form that AWS returns
-        monitor = aws.costexplorer.AnomalyMonitor(
-            f"{self._name}-monitor",
-            # A changed cost center replaces the monitor. With the same name the old monitor would have to be deleted
-            # first, but the subscription still refers to the old monitor.
-            name=f"{context.physical_name('costs')}-{context.cost_center}",
-            monitor_type="CUSTOM",
-            monitor_specification=json.dumps({**unused, "Tags": tags}, sort_keys=True),
-            tags=context.tags("guardrails", DataClass.NONE, "costs"),
-            opts=ResourceOptions(parent=self),
-        )
+        monitor = self._service_monitor() if args.guardrails.anomaly_monitor == "service" else self._tag_monitor()
         aws.costexplorer.AnomalySubscription(
             f"{self._name}-anomalies",
             name=context.physical_name("costs"),
@@ -102,6 +91,35 @@ class Spending(ComponentResource):
             },
             tags=context.tags("guardrails", DataClass.NONE, "costs"),
             opts=ResourceOptions(parent=self, depends_on=[args.alerts.resource_policy]),
+        )
+
+    def _service_monitor(self) -> aws.costexplorer.AnomalyMonitor:
+        """Monitor each AWS service of the account; an account may have one such monitor."""
+        context = self._args.context
+        return aws.costexplorer.AnomalyMonitor(
+            f"{self._name}-monitor",
+            name=f"{context.physical_name('costs')}-services",
+            monitor_type="DIMENSIONAL",
+            monitor_dimension="SERVICE",
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _tag_monitor(self) -> aws.costexplorer.AnomalyMonitor:
+        """Monitor the costs with the stack's cost center; only a management account may create such a monitor."""
+        context = self._args.context
+        # A monitor filters by one tag, and of our tags only the cost center distinguishes stacks.
+        tags = {"Key": "CostCenter", "MatchOptions": None, "Values": [context.cost_center]}
+        unused = dict.fromkeys(("And", "CostCategories", "Dimensions", "Not", "Or"))  # in the form that AWS returns
+        return aws.costexplorer.AnomalyMonitor(
+            f"{self._name}-monitor",
+            # A changed cost center replaces the monitor. With the same name the old monitor would have to be deleted
+            # first, but the subscription still refers to the old monitor.
+            name=f"{context.physical_name('costs')}-{context.cost_center}",
+            monitor_type="CUSTOM",
+            monitor_specification=json.dumps({**unused, "Tags": tags}, sort_keys=True),
+            tags=context.tags("guardrails", DataClass.NONE, "costs"),
+            opts=ResourceOptions(parent=self),
         )
 
 

@@ -63,7 +63,8 @@ class Migrator(ComponentResource):
         return aws.lambda_.Invocation(
             f"{name}-run",
             function_name=function.function_name,
-            qualifier=function.alias_name,
+            # $LATEST, not the alias: the provider waits until $LATEST is active, while the published version may
+            # still be pending, and Lambda refuses to invoke a pending version.
             input=json.dumps(digest),
             triggers=digest,
             opts=ResourceOptions(parent=self, depends_on=depends_on),

@@ -22,7 +22,6 @@ from infrafabric.environment import RecorderEnvironment
 TIMEOUT_S = 60
 MEMORY_MB = 256
 BATCH_SIZE = 10  # the largest batch of a FIFO queue
-MAX_CONCURRENCY = 5  # one database connection per invocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class Recorder(ComponentResource):
             enabled=args.migrator.invocation is not None,
             batch_size=BATCH_SIZE,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config={"maximum_concurrency": MAX_CONCURRENCY},
+            scaling_config={"maximum_concurrency": settings.RECORDER_CONCURRENCY},
             tags=args.foundation.context.tags("recorder", DataClass.NONE),
             opts=ResourceOptions(
                 parent=self,

@@ -38,6 +38,9 @@ class FlowLogs(ComponentResource):
         role = Role(name, tags, child, service="vpc-flow-logs.amazonaws.com")
         write = ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
         role.allow("WriteFlowLogs", *write, on=Output.concat(logs.arn, ":*"))
+        # Required by the VPC User Guide, "IAM role for publishing flow logs to CloudWatch Logs". A list of log groups
+        # cannot be restricted to one group.
+        role.allow("ListLogGroups", "logs:DescribeLogGroups", on=args.foundation.context.arn("logs", "log-group:*"))
         policy = role.write_policy()
         aws.ec2.FlowLog(
             f"{name}-log",

@@ -1,4 +1,4 @@
-"""Account: budget, and tags for the bill."""
+"""Account: quotas that the stack shares, budget, and tags for the bill."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from pydantic import Field, model_validator
 from infra.settings.section import Section
 
 
+class AccountSettings(Section):
+    """Quotas of the AWS account that all of its stacks share."""
+
+    # Concurrent executions per region; 1,000 by default, but less in a new account (Service Quotas, L-B99A9384).
+    lambda_concurrency: int = Field(default=1000, ge=1)
+
+
 class BudgetSettings(Section):
-    """Monthly budget of the account in USD, and the alert threshold."""
+    """Monthly budget of the stack in USD, and the alert threshold."""
 
     monthly_usd: float = Field(default=500, gt=0)
     alert_threshold_usd: float = Field(default=100, gt=0)

@@ -77,7 +77,9 @@ class GuardrailsSettings(Section):
     boundary: bool = True
     allowed_regions: list[Region] = []  # in addition to the regions of the stack and its copies  # noqa: RUF012
     budgets: bool = True
-    anomaly_detection: bool = True
+    # Off by default: whether an account may create a monitor depends on its organization, see docs/guardrails.md.
+    anomaly_detection: bool = False
+    anomaly_monitor: Literal["service", "cost-center"] = "service"
     # Above the expected cost; +30 % is from the analysis, see docs/origin.md.
     anomaly_percent: int = Field(default=30, ge=1)
     anomaly_usd: int = Field(default=10, ge=1)  # and at least this amount, because 30 % of one dollar needs no reaction

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from infra.settings.account import BudgetSettings, TagSettings
+from infra.settings.account import AccountSettings, BudgetSettings, TagSettings
 from infra.settings.api import ApiSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.explain import explain
@@ -21,6 +21,8 @@ from infra.settings.swarm import FleetSettings, ModelSettings, RuntimeSettings
 
 # Regions in the EU; eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, but outside the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
+UNRESERVED_CONCURRENCY = 100  # never available to provisioned concurrency
+RECORDER_CONCURRENCY = 5  # one database connection per invocation of the recorder
 LONGEST_STACK_NAME = 15  # infrafabric-<stack>-results-<12-digit account>-<region> fits S3's 63 characters
 # RDS refuses two consecutive hyphens in a name, and a hyphen follows the stack name in every physical name.
 STACK_NAME = rf"(?=.{{1,{LONGEST_STACK_NAME}}}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -35,6 +37,7 @@ class Settings(Section):
     residency: Literal["anywhere", "eu"] = "anywhere"
     recovery: RecoverySettings | None = None
     primary: PrimarySettings | None = None
+    account: AccountSettings = AccountSettings()
     fleet: FleetSettings = FleetSettings()
     model: ModelSettings = ModelSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -57,6 +60,29 @@ class Settings(Section):
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
+        return self
+
+    @model_validator(mode="after")
+    def _check_lambda_concurrency(self) -> Self:
+        """Refuse what Lambda would refuse or throttle.
+
+        Source: AWS Lambda Developer Guide, "Understanding Lambda function scaling".
+        """
+        fleet, quota = self.fleet, self.account.lambda_concurrency
+        if fleet.start == "provisioned" and fleet.size * fleet.provisioned > quota - UNRESERVED_CONCURRENCY:
+            raise ValueError(
+                f"fleet.provisioned = {fleet.provisioned}: {fleet.size} agents would need "
+                f"{fleet.size * fleet.provisioned} of account.lambdaConcurrency = {quota}, and Lambda keeps "
+                f"{UNRESERVED_CONCURRENCY} for other functions; lower provisioned or size, or have the quota raised"
+            )
+        recorder = RECORDER_CONCURRENCY if self.database else 0
+        most = fleet.size * fleet.max_concurrency + recorder
+        if most > quota:
+            raise ValueError(
+                f"fleet.maxConcurrency = {fleet.max_concurrency}: {fleet.size} agents and the recorder would use up to "
+                f"{most} of account.lambdaConcurrency = {quota}, and Lambda would throttle the others; lower "
+                "maxConcurrency or size, or have the quota raised"
+            )
         return self
 
     @model_validator(mode="after")

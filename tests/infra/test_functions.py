@@ -192,7 +192,7 @@ def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabri
 
 
 def test_by_steps_too_the_deployment_runs_the_migrations_that_it_brings(frugal):
-    assert frugal.of("lambda/invocation:Invocation")["migrator-run"]["qualifier"] == "live"
+    assert "qualifier" not in frugal.of("lambda/invocation:Invocation")["migrator-run"], "the alias may be pending"
     assert list(frugal.options["migrator-live"].ignoreChanges) == [], "it would run the old ones, and be done"
 
 

@@ -220,13 +220,16 @@ ROLES = {
         **use_data_key("dynamodb"),
         **run("watchdog"),
     },
-    "network-flow": allow(
-        "WriteFlowLogs",
-        "logs:CreateLogStream",
-        "logs:DescribeLogStreams",
-        "logs:PutLogEvents",
-        on=arn("logs", "log-group:/aws/vpc/<own>-flow:*"),
-    ),
+    "network-flow": {
+        **allow(
+            "WriteFlowLogs",
+            "logs:CreateLogStream",
+            "logs:DescribeLogStreams",
+            "logs:PutLogEvents",
+            on=arn("logs", "log-group:/aws/vpc/<own>-flow:*"),
+        ),
+        **allow("ListLogGroups", "logs:DescribeLogGroups", on=arn("logs", "log-group:*")),
+    },
 }
 # RDS manages dev's master password, so RDS names the secret.
 RDS_ROLES = {

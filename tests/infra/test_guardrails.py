@@ -127,14 +127,26 @@ def test_the_budget_is_of_this_stack_and_speaks_at_the_threshold_and_before_the_
     assert {tuple(n["subscriberSnsTopicArns"]) for n in budget["notifications"]} == {(TOPIC,)}
 
 
-def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dollar(prod):
-    (subscription,) = prod.of("costexplorer/anomalySubscription:AnomalySubscription").values()
+def test_thirty_per_cent_over_the_expected_cost_is_an_anomaly_but_not_of_a_dollar(lavish):
+    (subscription,) = lavish.of("costexplorer/anomalySubscription:AnomalySubscription").values()
     limits = {e["dimension"]["key"]: e["dimension"]["values"] for e in subscription["thresholdExpression"]["ands"]}
     assert limits == {"ANOMALY_TOTAL_IMPACT_PERCENTAGE": ["30"], "ANOMALY_TOTAL_IMPACT_ABSOLUTE": ["10"]}
     assert subscription["frequency"] == "IMMEDIATE", "AWS sends no summary to a topic"
-    (monitor,) = prod.of("costexplorer/anomalyMonitor:AnomalyMonitor").values()
+    (monitor,) = lavish.of("costexplorer/anomalyMonitor:AnomalyMonitor").values()
     assert json.loads(monitor["monitorSpecification"])["Tags"]["Values"] == ["infrafabric-prod"]
     assert monitor["name"].endswith("-infrafabric-prod"), "what replaces it is made before it goes"
+
+
+def test_a_monitor_by_service_needs_no_management_account_and_names_no_tag(frugal):
+    (monitor,) = frugal.of("costexplorer/anomalyMonitor:AnomalyMonitor").values()
+    assert (monitor["monitorType"], monitor["monitorDimension"]) == ("DIMENSIONAL", "SERVICE")
+    assert "monitorSpecification" not in monitor
+
+
+def test_a_first_deployment_declares_no_anomaly_monitor_because_a_member_account_may_lack_the_right(dev, prod, standby):
+    for estate in (dev, prod, standby):
+        assert not estate.of("costexplorer/anomalyMonitor:AnomalyMonitor")
+        assert not estate.of("costexplorer/anomalySubscription:AnomalySubscription")
 
 
 def test_what_an_account_has_once_is_prods(dev, prod):

@@ -80,6 +80,16 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             "fleet.provisioned = 11: must be at most maxConcurrency (10)",
         ),
         (
+            {"fleet.size": 10, "fleet.start": "provisioned", "fleet.provisioned": 10, "account.lambdaConcurrency": 199},
+            "fleet.provisioned = 10: 10 agents would need 100 of account.lambdaConcurrency = 199, and Lambda keeps 100 "
+            "for other functions; lower provisioned or size, or have the quota raised",
+        ),
+        (
+            {"fleet.size": 10, "account.lambdaConcurrency": 104},
+            "fleet.maxConcurrency = 10: 10 agents and the recorder would use up to 105 of account.lambdaConcurrency = "
+            "104, and Lambda would throttle the others; lower maxConcurrency or size, or have the quota raised",
+        ),
+        (
             {**STANDBY, "primary": None},
             "primary: is missing; role is 'standby', so set primary.stack and primary.region",
         ),
@@ -181,7 +191,9 @@ def test_a_missing_key_is_named_with_those_that_belong_there(stand_up, nothing):
     config = {"infrafabric:settings": json.dumps({"region": "us-east-1"})}
     with pytest.raises(pulumi.RunError) as refusal:
         stand_up(Settings.load, config=config, into=nothing)
-    assert "  infrafabric:settings.environment: is missing; allowed here: api, app, budget, " in str(refusal.value)
+    assert "  infrafabric:settings.environment: is missing; allowed here: account, api, app, budget, " in str(
+        refusal.value
+    )
 
 
 def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing):
