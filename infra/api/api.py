@@ -85,6 +85,8 @@ class Api(ComponentResource):
             ),
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
+            # A new release accepts new members of a session, so the release's recorder comes first (docs/sessions.md).
+            depends_on=[args.swarm.recorder.function] if args.swarm.recorder else (),
         )
 
 

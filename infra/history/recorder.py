@@ -83,7 +83,7 @@ class Recorder(ComponentResource):
             tags=args.foundation.context.tags("recorder", DataClass.NONE),
             opts=ResourceOptions(
                 parent=self,
-                depends_on=[*([args.migrator.invocation] if args.migrator.invocation else []), *attachment.rules],
+                depends_on=attachment.rules,
             ),
         )
         self.register_outputs({"queue_url": self.queue_url, "dlq_url": self.dlq_url})
@@ -107,4 +107,6 @@ class Recorder(ComponentResource):
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
             attachment=attachment,
+            # Also an update waits for the migrations: the new code may write a column that they add.
+            depends_on=[args.migrator.invocation] if args.migrator.invocation else (),
         )

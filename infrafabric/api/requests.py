@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from infrafabric.api.identity import request_digest
 from infrafabric.api.problems import ProblemError, bad_request
@@ -45,6 +45,11 @@ class NewSession(BaseModel):
     quorum: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     labels: list[Label] = Field([], max_length=MAX_LABELS)
 
+    @field_validator("labels")
+    @classmethod
+    def _without_duplicates(cls, labels: list[str]) -> list[str]:
+        return list(dict.fromkeys(labels))
+
     @model_validator(mode="after")
     def _check_goal_or_tasks(self) -> Self:
         if (self.goal is None) == (self.tasks is None):
@@ -72,7 +77,7 @@ class NewSession(BaseModel):
             deadline_ms=now_ms + self.deadline_s * 1000,
             budget_nusd=budget_nusd,
             quorum=self.quorum,
-            labels=tuple(dict.fromkeys(self.labels)),
+            labels=tuple(self.labels),
         )
 
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, unknown_session
 from infrafabric.money import usd
-from infrafabric.swarm.deps import LostSessionStore
+from infrafabric.swarm.deps import Log, LostSessionStore
 from infrafabric.swarm.lost_sessions import LOST_REASON, give_up_lost, is_lost, lost_outcome
 from infrafabric.swarm.object_keys import report_key, session_prefix
 from infrafabric.swarm.report import SessionReport, believed_results, texts_by_id
@@ -19,6 +19,7 @@ from infrafabric.swarm.session_errors import SessionExistsError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus
 
 # A Lambda function's response has 6 MB at most, status and headers included (Lambda Developer Guide, "Lambda quotas").
@@ -31,7 +32,7 @@ class ApiStore(LostSessionStore, Protocol):
     def create(self, order: Order, *, digest: str, model: str) -> SessionItem: ...
     def get(self, session_id: str) -> SessionItem | None: ...
     def list_sessions(
-        self, *, limit: int, after: dict[str, Any] | None, label: str | None = None
+        self, *, limit: int, after: dict[str, Any] | None, unreadable: OnUnreadable, label: str | None = None
     ) -> tuple[list[SessionItem], dict[str, Any] | None]: ...
     def task_texts(self, order: Order) -> list[str]: ...
     def tasks(self, session_id: str) -> Iterable[TaskResult]: ...
@@ -65,6 +66,7 @@ class ApiDeps:
     missing_key: Callable[[], str]  # "" if the model's API key has a value, else instructions
     fleet: int
     model: str
+    log: Log
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,17 @@ class SessionService:
         """Handle ``GET /sessions``: newest first.
 
         A lost session is listed with the expected final status. Ending a whole page of lost sessions, each by an
-        execution, is left to the watchdog and to requests for a single session.
+        execution, is left to the watchdog and to requests for a single session. A session whose item cannot be read is
+        left out and logged.
         """
         parsed = requests.list_query(query)
-        sessions, last = self._deps.store.list_sessions(limit=parsed.limit, after=parsed.after, label=parsed.label)
+
+        def note_unreadable(session_id: str, error: BadShapeError) -> None:
+            self._deps.log.warning("session not readable", session_id=session_id, why=str(error))
+
+        sessions, last = self._deps.store.list_sessions(
+            limit=parsed.limit, after=parsed.after, unreadable=note_unreadable, label=parsed.label
+        )
         now_ms = self._deps.now_ms()
         views = [_view(_with_expected_status(session, now_ms)) for session in sessions]
         return Response(200, {"sessions": views, "cursor": requests.cursor_of(last)})
@@ -143,19 +152,34 @@ class SessionService:
 
         The coordinator is not stopped: after the agents' answers the coordinator reports and records the done tasks.
         """
-        session = self._session(session_id)
-        self._deps.store.end(session_id, SessionStatus.CANCELLED, reason="cancelled by a client")
+        reason, status = "cancelled by a client", SessionStatus.CANCELLED
+        try:
+            session = self._session(session_id)
+        except BadShapeError:
+            # Also a session that cannot be read can be kept from spending more.
+            if not self._deps.store.end(session_id, status, reason=reason):
+                raise
+            return Response(202, {"session_id": session_id, "status": str(status)})
+        self._deps.store.end(session_id, status, reason=reason)
         session = self._deps.store.get(session_id) or session
         return Response(202, {"session_id": session_id, "status": str(session.status)})
 
     def _session(self, text: str) -> SessionItem:
-        """Return a session, ended first if lost."""
+        """Return a session, ended first if lost.
+
+        Raises:
+            BadShapeError: the session's item cannot be read.
+        """
         session_id = requests.valid_session_id(text)
         session = self._deps.store.get(session_id) if session_id else None
         if session is None:
             raise unknown_session(text)
         if is_lost(session, now_ms=self._deps.now_ms()):
-            give_up_lost(session, self._deps.store, self._deps.executions.wrap_up)
+            try:
+                give_up_lost(session, self._deps.store, self._deps.executions.wrap_up)
+            except BadShapeError as error:  # the order of another release, which alone can report on the tasks
+                self._deps.log.warning("order not readable", session_id=session.session_id, why=str(error))
+                return _with_expected_status(session, self._deps.now_ms())
             session = self._deps.store.get(session.session_id) or session
         return session
 

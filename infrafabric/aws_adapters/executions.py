@@ -15,7 +15,8 @@ from infrafabric.swarm.shapes.order import Order
 class CoordinatorExecutions:
     """Executions of a coordinator, given by the ARN of the alias. Each start returns the execution's ARN.
 
-    A repeated start finds the execution by name and starts no second execution (idempotency).
+    A repeated start finds the execution by name and starts no second execution (idempotency). Lambda refuses a repeat
+    with another payload (Lambda Developer Guide, "Idempotency"), so a release writes the payloads of the one before.
     """
 
     lambda_client: Any

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
 from infrafabric.aws_adapters.lease_store import LeaseStore
 from infrafabric.aws_adapters.sessions_table import IS_LIVE, LIVE, STATUS_NAME
 from infrafabric.swarm import table_keys as keys
+from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.session_item import SessionItem
-from infrafabric.swarm.shapes.shape import BadShapeError
-from infrafabric.swarm.status import SessionStatus
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
+from infrafabric.swarm.status import SessionStatus, TaskStatus
 
 _LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
 _PAGES_PER_LIST = 20  # pages that one filtered list reads at most before it returns a cursor
+_PAGE = 100  # items per page of a filtered list
+_INDEX_KEY = (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_PARTITION_KEY, keys.INDEX_SORT_KEY)
 
 
 class SessionStore(LeaseStore):
@@ -64,25 +66,24 @@ class SessionStore(LeaseStore):
         return Order.from_event(json.loads(item["event"]))
 
     def list_sessions(
-        self, *, limit: int, after: Item | None, label: str | None = None
+        self, *, limit: int, after: Item | None, unreadable: OnUnreadable, label: str | None = None
     ) -> tuple[list[SessionItem], Item | None]:
         """Return up to ``limit`` sessions, newest first, and the key that the next page starts after.
 
         Args:
             after: key that the previous page returned.
+            unreadable: called for each item without the shape of a session; the list leaves such items out.
             label: only sessions with this label. A rare label may give a short page, even an empty one, whose key still
                 leads on.
         """
-        sessions: list[SessionItem] = []
-        for _ in range(_PAGES_PER_LIST):
-            page, after = self._page(limit - len(sessions), after, label)
-            sessions += page
-            if after is None or len(sessions) == limit:
-                break
-        return sessions, after
+        if label is None:
+            items, after = self._page(limit, after)
+        else:
+            items, after = self._labelled(label, limit, after)
+        return list(_readable(items, unreadable)), after
 
-    def live_sessions(self) -> Iterator[SessionItem]:
-        """Yield the sessions that have not ended."""
+    def live_sessions(self, unreadable: OnUnreadable) -> Iterator[SessionItem]:
+        """Yield the sessions that have not ended; call ``unreadable`` for each item without the shape of a session."""
         since = f"{self.now_ms() - _LONGEST_MS:015}"
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
@@ -93,7 +94,7 @@ class SessionStore(LeaseStore):
             ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, ":since": since, **LIVE}),
         )
         for page in pages:
-            yield from (SessionItem.read(plain(item)) for item in page["Items"])
+            yield from _readable(map(plain, page["Items"]), unreadable)
 
     def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
         """Set a session RUNNING with this number of tasks. Returns False if the session has ended (was cancelled).
@@ -145,12 +146,15 @@ class SessionStore(LeaseStore):
         self.transact([put, self.add_request(session_id, {"tasks_failed": 1})])
 
     def task(self, session_id: str, task_id: str) -> TaskResult | None:
-        """Return the result of an ended task, otherwise None."""
+        """Return the result of an ended task, otherwise None; a row without a result's shape as ``tasks`` does."""
         item = self.find(session_id, keys.task_sort_key(task_id))
-        return TaskResult.read(item) if item else None
+        return _result(item) if item else None
 
     def tasks(self, session_id: str) -> Iterator[TaskResult]:
-        """Yield the results of tasks that have ended, in the order of their ids."""
+        """Yield the results of tasks that have ended, in the order of their ids.
+
+        Agents write rows. A row without the shape of a result proves nothing, so its task failed: ``bad-evidence``.
+        """
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="pk = :id AND begins_with(sk, :task)",
@@ -158,12 +162,21 @@ class SessionStore(LeaseStore):
             ConsistentRead=True,  # a task that was answered a moment ago belongs in the report
         )
         for page in pages:
-            for item in page["Items"]:
-                # Agents write rows. A row without the shape of a result proves nothing, so its task counts as not done.
-                with suppress(BadShapeError):
-                    yield TaskResult.read(plain(item))
+            yield from (_result(plain(item)) for item in page["Items"])
 
-    def _page(self, limit: int, after: Item | None, label: str | None) -> tuple[list[SessionItem], Item | None]:
+    def _labelled(self, label: str, limit: int, after: Item | None) -> tuple[list[Item], Item | None]:
+        """Return up to ``limit`` items with this label. DynamoDB filters after it has counted, so pages are large."""
+        found: list[Item] = []
+        for _ in range(_PAGES_PER_LIST):
+            items, after = self._page(_PAGE, after, label)
+            found += items
+            if len(found) > limit:
+                return found[:limit], {name: found[limit - 1][name] for name in _INDEX_KEY}
+            if after is None or len(found) == limit:
+                break
+        return found, after
+
+    def _page(self, limit: int, after: Item | None, label: str | None = None) -> tuple[list[Item], Item | None]:
         filtered = {"FilterExpression": "contains(labels, :label)"} if label else {}
         response = self.dynamodb.query(
             TableName=self.table,
@@ -176,7 +189,7 @@ class SessionStore(LeaseStore):
             **({"ExclusiveStartKey": encoded(after)} if after else {}),
         )
         last = response.get("LastEvaluatedKey")
-        return [SessionItem.read(plain(item)) for item in response["Items"]], plain(last) if last else None
+        return [plain(item) for item in response["Items"]], plain(last) if last else None
 
     def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any], *more: dict[str, Any]) -> bool:
         """Update a session that has not ended, together with ``more``. Returns False if it has, or does not exist."""
@@ -184,3 +197,21 @@ class SessionStore(LeaseStore):
             session_id, keys.SESSION, expression, {**values, **LIVE}, condition=IS_LIVE, names=STATUS_NAME
         )
         return self.transact([update, *more]) is None
+
+
+def _readable(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:
+    for item in items:
+        try:
+            session = SessionItem.read(item)
+        except BadShapeError as error:
+            unreadable(str(item[keys.PARTITION_KEY]), error)
+        else:
+            yield session
+
+
+def _result(row: Item) -> TaskResult:
+    try:
+        return TaskResult.read(row)
+    except BadShapeError:
+        task_id = str(row[keys.SORT_KEY]).removeprefix(keys.TASK_PREFIX)
+        return TaskResult(task_id=task_id, agent="", attempt=0, status=TaskStatus.FAILED, reason=BAD_EVIDENCE)

@@ -19,6 +19,7 @@ from infrafabric.operators.rollout import (
     RolloutDeps,
     RolloutPlan,
     error_counter,
+    readers_first,
     roll_back,
     roll_out,
 )
@@ -80,6 +81,7 @@ def _release(args: argparse.Namespace) -> int:
     aliases = LambdaAliases(boto3.client("lambda"))
     prefix = f"infrafabric-{args.stack}-"
     names = [f"{prefix}{name}" for name in args.functions] if args.functions else list(aliases.functions(prefix))
+    names = readers_first(names)
     if not names:
         print(f"fabric release: no function is called {prefix}… in this account and region", file=sys.stderr)
         return 2
@@ -94,7 +96,7 @@ def _release(args: argparse.Namespace) -> int:
     )
     plan = RolloutPlan(step_percent=args.step, linear=args.linear, interval_s=args.interval, error_percent=args.errors)
     fine = True
-    for name in names:  # in sequence: a bad version stops at the first function
+    for name in reversed(names) if args.rollback else names:  # in sequence: a bad version stops at the first function
         if args.rollback:
             roll_back(name, deps)
         elif not args.status and not (fine := roll_out(name, plan, deps)):

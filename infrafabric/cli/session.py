@@ -113,9 +113,12 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    query = f"?{urlencode({'label': args.label})}" if args.label else ""
-    page = _client().call("GET", f"/sessions{query}")
-    _print(page, args.json, "\n".join(_line(session) for session in page["sessions"]) or "no sessions yet")
+    client, query = _client(), {"label": args.label} if args.label else {}
+    page = client.call("GET", f"/sessions?{urlencode(query)}")
+    while not page["sessions"] and page["cursor"]:  # a rare label: the API returns a cursor before it has found one
+        page = client.call("GET", f"/sessions?{urlencode({**query, 'cursor': page['cursor']})}")
+    nothing = f"no session has the label {args.label}" if args.label else "no sessions yet"
+    _print(page, args.json, "\n".join(_line(session) for session in page["sessions"]) or nothing)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Finding(BaseModel):
@@ -18,8 +18,12 @@ class AgentAnswer(BaseModel):
 
 
 class TaskPlan(BaseModel):
+    model_config = ConfigDict(title="Plan")  # the model reads the title; a new name of ours is no reason to change it
+
     tasks: list[str] = Field(description="Tasks that can be worked in parallel, each complete in itself")
 
 
 class ReportSummary(BaseModel):
+    model_config = ConfigDict(title="Report")
+
     summary: str = Field(description="The report: what was found, how sure it is, what is missing")

@@ -6,13 +6,14 @@ The rollout moves it. The alias holds all state, so an interrupted rollout conti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 ALIAS = "live"
 ALL = 100
+_WRITERS_LAST = ("coordinator", "watchdog", "api")  # orders flow from api, through these, to agents and recorder
 
 
 class Verdict(StrEnum):
@@ -63,6 +64,20 @@ class RolloutDeps:
     ]  # failed calls and calls of the newest in a window of seconds
     wait: Callable[[float], None]
     report: Callable[[AliasState, str], None]
+
+
+def readers_first(functions: Iterable[str]) -> list[str]:
+    """Return functions in the order of a rollout: who reads what another function writes comes before that function.
+
+    Otherwise a new API would accept a new member of a session, and an old recorder would write the session's row of
+    history without the member. A rollback takes the reverse order.
+    """
+
+    def rank(function: str) -> tuple[int, str]:
+        role = next((role for role in _WRITERS_LAST if function.endswith(f"-{role}")), None)
+        return (_WRITERS_LAST.index(role) + 1 if role else 0, function)
+
+    return sorted(functions, key=rank)
 
 
 def judge(failed: float, calls: float, plan: RolloutPlan) -> Verdict:

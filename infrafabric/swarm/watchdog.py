@@ -13,6 +13,7 @@ from infrafabric.swarm.lost_sessions import give_up_lost, is_lost
 from infrafabric.swarm.session_errors import NoOrderError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus
 
 UNSTARTED_AFTER_MS = 120_000  # the API starts a session within its own 29 s, or its client retries the request
@@ -30,7 +31,7 @@ class Health(StrEnum):
 class WatchdogStore(LostSessionStore, Protocol):
     """Sessions as the watchdog reads and writes them."""
 
-    def live_sessions(self) -> Iterable[SessionItem]: ...
+    def live_sessions(self, unreadable: OnUnreadable) -> Iterable[SessionItem]: ...
     def note_execution(self, session_id: str, execution_arn: str) -> None: ...
 
 
@@ -86,12 +87,17 @@ class SessionWatchdog:
             The number of sessions per health.
 
         Raises:
-            Exception: the first error that kept a session from being repaired, after all sessions were visited.
+            Exception: the first error that kept a session from being read or repaired, after all sessions were visited.
         """
-        now_ms = self._deps.now_ms()
-        live = list(self._deps.store.live_sessions())
+        now_ms, problems = self._deps.now_ms(), list[Exception]()
+
+        def note_unreadable(session_id: str, error: BadShapeError) -> None:
+            self._deps.log.warning("session not readable", session_id=session_id, why=str(error))
+            problems.append(error)
+
+        live = list(self._deps.store.live_sessions(note_unreadable))
         states = [(session, health(session, now_ms=now_ms, stuck_ms=self._deps.stuck_ms)) for session in live]
-        problems = [problem for session, state in states if (problem := self._try_repair(session, state))]
+        problems += [problem for session, state in states if (problem := self._try_repair(session, state))]
         count = Counter(state for _, state in states)
         quiet = (quiet_ms(session, now_ms=now_ms) for session, state in states if state is not Health.LOST)
         # Zeros too: an alarm without data knows that the watchdog itself is dead.

@@ -18,6 +18,7 @@ from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.secrets import ModelKeyCheck
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.environment import ApiEnvironment
+from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog
 
 env = ApiEnvironment.read()
@@ -36,6 +37,7 @@ def sessions() -> service.SessionService:
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
+        log=log,
     )
     return service.SessionService(deps)
 
@@ -81,6 +83,14 @@ def cancel_session(session_id: str) -> Response[str]:
 def respond_with_problem(error: ProblemError) -> Response[str]:
     """Return a refused request's problem document."""
     return Response(error.status, CONTENT_TYPE, error.document(), headers=dict(error.headers))
+
+
+@app.exception_handler(BadShapeError)
+def respond_unreadable(error: BadShapeError) -> Response[str]:
+    """Log an item that does not have the shape of its kind, and return 500 with the member's name, without values."""
+    log.logger.exception("request failed")
+    detail = f"what is stored of the session cannot be read ({error}): tell the operator of this stack"
+    return respond_with_problem(ProblemError(500, "session-unreadable", "The session cannot be read", detail))
 
 
 @app.not_found

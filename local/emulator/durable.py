@@ -43,6 +43,11 @@ _NO_CALLBACK: HttpResponse = (
     {"content-type": "application/json", "x-amzn-errortype": "InvalidParameterValueException"},
     b'{"Type": "User", "message": "Invalid callback id"}',
 )
+_OTHER_PAYLOAD: HttpResponse = (
+    409,
+    {"content-type": "application/json", "x-amzn-errortype": "DurableExecutionAlreadyStartedException"},
+    b'{"Type": "User", "message": "An execution with this name was started with another payload"}',
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class DurableRoutes:
     def __init__(self, endpoint: str) -> None:
         self._runner = urlsplit(endpoint)
         self._function_of: dict[str, str] = {}  # execution ARN → ARN that IAM policies are matched against
+        self._payloads: dict[str, bytes] = {}  # execution name → payload of the first start
 
     async def try_serve(self, call: HttpCall) -> HttpResponse | None:
         """Return the response, or None if the call is not for a durable execution."""
@@ -103,11 +109,14 @@ class DurableRoutes:
 
     def _start(self, function: dict[str, Any], call: HttpCall) -> HttpResponse:
         durable = function["DurableConfig"]
+        execution_name = call.headers.get("x-amz-durable-execution-name") or str(uuid.uuid4())
+        if self._payloads.setdefault(execution_name, call.body) != call.body:
+            return _OTHER_PAYLOAD
         start = {
             "AccountId": function["FunctionArn"].split(":")[4],
             "FunctionName": function["FunctionName"],
             "FunctionQualifier": function["Qualifier"],
-            "ExecutionName": call.headers.get("x-amz-durable-execution-name") or str(uuid.uuid4()),
+            "ExecutionName": execution_name,
             "ExecutionTimeoutSeconds": durable["ExecutionTimeout"],
             "ExecutionRetentionPeriodDays": durable.get("RetentionPeriodInDays") or 14,
             "Input": call.body.decode() or "{}",

@@ -176,12 +176,42 @@ def test_a_label_finds_its_sessions_also_behind_pages_of_others(stage: Stage) ->
     _, _, page = stage.call("GET", "/sessions?label=team:boats&limit=1")
     assert [session["session_id"] for session in page["sessions"]] == ["labelled"]
     assert page["sessions"][0]["labels"] == ["team:boats", "q4"]
+    stage.start(session_id="labelled-later", tasks=["one"], labels=["team:boats"])
+    _, _, page = stage.call("GET", "/sessions?label=team:boats&limit=1")
+    _, _, rest = stage.call("GET", f"/sessions?label=team:boats&limit=1&cursor={page['cursor']}")
+    found = [session["session_id"] for session in page["sessions"] + rest["sessions"]]
+    assert found == ["labelled-later", "labelled"], "a page that is full leads on after its last session"
     _, _, none = stage.call("GET", "/sessions?label=team:planes")
     assert none == {"sessions": [], "cursor": None}
     stage.ended("labelled")
     assert stage.report("labelled")["labels"] == ["team:boats", "q4"]
     query = "SELECT labels FROM sessions WHERE session_id = 'labelled'"
     assert until(lambda: rows(stage, query), "its history") == [(["team:boats", "q4"],)]
+
+
+def test_an_item_that_an_agent_broke_hides_no_other_session_and_its_own_can_be_cancelled(stage: Stage) -> None:
+    """Agents' roles may update the items of sessions; nobody may stop the fleet's watchdog or list with that."""
+    stage.start(session_id="damaged", tasks=["[[offline:delay=5]] a", "[[offline:delay=5]] b"])
+    stage.start(session_id="whole", tasks=["one"])
+    key = {"pk": {"S": "damaged"}, "sk": {"S": "SESSION"}}
+    table = {"TableName": stage.outputs["sessions_table"], "Key": key}
+    change = {"UpdateExpression": "SET labels = :text", "ExpressionAttributeValues": {":text": {"S": "not a list"}}}
+    stage.platform.client("dynamodb").update_item(**table, **change)
+    try:
+        status, _, listed = stage.call("GET", "/sessions")
+        names = [session["session_id"] for session in listed["sessions"]]
+        assert (status, "whole" in names, "damaged" in names) == (200, True, False)
+        status, _, problem = stage.call("GET", "/sessions/damaged")
+        assert (status, problem["type"].rsplit("#")[-1]) == (500, "session-unreadable")
+        assert "SessionItem: labels" in problem["detail"]
+        functions = stage.platform.client("lambda")
+        round_ = functions.invoke(FunctionName="infrafabric-dev-watchdog", Qualifier="live", Payload=b"{}")
+        assert b"SessionItem: labels" in round_["Payload"].read(), "the operator hears of it"
+        status, _, cancelled = stage.call("DELETE", "/sessions/damaged")
+        assert (status, cancelled["status"]) == (202, "CANCELLED")
+    finally:
+        stage.platform.client("dynamodb").update_item(**table, UpdateExpression="REMOVE labels")
+    assert stage.ended("damaged")["status"] == "CANCELLED"
 
 
 def test_a_session_with_more_tasks_than_one_execution_holds_is_split(stage: Stage) -> None:

@@ -15,10 +15,15 @@ from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, Ov
 from infrafabric.swarm.session_errors import SessionExistsError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 from tests.e2e.conftest import Stage
 
 BUDGET = 1_000
+
+
+def _refuse(session_id: str, error: BadShapeError) -> None:
+    raise AssertionError(f"{session_id}: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +235,9 @@ def test_the_watchdog_sees_sessions_that_have_not_ended_and_when_they_last_moved
     store: SessionStore, session: str
 ) -> None:
     def live() -> dict[str, int]:
-        return {item.session_id: item.updated_ms for item in store.live_sessions() if item.updated_ms is not None}
+        return {
+            item.session_id: item.updated_ms for item in store.live_sessions(_refuse) if item.updated_ms is not None
+        }
 
     begun = live()[session]
     time.sleep(0.01)

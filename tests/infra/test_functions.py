@@ -115,10 +115,16 @@ def test_only_what_touches_the_database_is_in_the_vpc(functions):
 
 
 def test_the_schema_is_there_before_the_first_record_is_written(primary):
-    assert "migrator-run" in primary.before("recorder-feed")
+    assert "migrator-run" in primary.before("recorder-function"), "an update changes the function, not the feed"
+    assert "recorder-live" in primary.before("recorder-feed")
     assert {"database-instance", "migrator-vpc-database-out", "network-endpoints-secretsmanager"} <= primary.before(
         "migrator-run"
     )
+
+
+def test_an_update_brings_readers_before_writers(primary):
+    """Else a new API accepts a member of a session that the old coordinator or recorder drops for good."""
+    assert {"recorder-function", "recorder-live", "coordinator-live"} <= primary.before("api-function")
 
 
 def test_migrations_run_again_only_when_they_change(dev, tmp_path, monkeypatch):

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrafabric.operators.rollout import ALL, AliasState, RolloutDeps, RolloutPlan, Verdict, judge, roll_back, roll_out
+from infrafabric.operators.rollout import (
+    ALL,
+    AliasState,
+    RolloutDeps,
+    RolloutPlan,
+    Verdict,
+    judge,
+    readers_first,
+    roll_back,
+    roll_out,
+)
 
 PLAN = RolloutPlan(step_percent=10, linear=False, interval_s=300, error_percent=5)
 plans = st.builds(
@@ -115,3 +125,9 @@ def test_a_version_that_nobody_called_has_not_failed_and_the_limit_itself_is_fin
     assert judge(0, 0, PLAN) is Verdict.FINE
     assert judge(5, 100, PLAN) is Verdict.FINE
     assert judge(6, 100, PLAN) is Verdict.FAILING
+
+
+def test_functions_that_read_what_others_write_are_released_first() -> None:
+    names = [f"infrafabric-dev-{name}" for name in ("api", "coordinator", "h01", "migrator", "recorder", "watchdog")]
+    order = [name.removeprefix("infrafabric-dev-") for name in readers_first(names)]
+    assert order == ["h01", "migrator", "recorder", "coordinator", "watchdog", "api"]

@@ -6,7 +6,7 @@ are read with its default; those of the next release have members that this one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +18,9 @@ class BadShapeError(ValueError):
     def __init__(self, shape: str, problem: str) -> None:
         super().__init__(f"{shape}: {problem}")
         self.shape, self.problem = shape, problem
+
+
+OnUnreadable = Callable[[str, BadShapeError], None]  # is told the session id and the problem of an unreadable item
 
 
 class Shape(BaseModel):

@@ -136,6 +136,7 @@ def test_labels_make_another_request_and_no_labels_do_not() -> None:
 
     assert digest() == digest(labels=[])
     assert len({digest(), digest(labels=["a"]), digest(labels=["b"])}) == 3
+    assert digest(labels=["a"]) == digest(labels=["a", "a"])
 
 
 def test_the_description_has_the_codes_limits() -> None:

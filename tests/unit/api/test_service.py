@@ -17,9 +17,11 @@ from infrafabric.swarm.session_errors import SessionExistsError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 
 NOW = 1_800_000_000_000
+UNREADABLE = BadShapeError("SessionItem", "labels: input should be a valid tuple")
 GRACE_MS = 300_000
 
 
@@ -37,6 +39,9 @@ class World:
     started: list[Order] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    unreadable_orders: bool = False
+    events: list[tuple[str, str]] = field(default_factory=list)
 
     def change(self, session_id: str = "s1", **changes: Any) -> None:
         self.sessions[session_id] = self.sessions[session_id].model_copy(update=changes)
@@ -51,6 +56,7 @@ class World:
             missing_key=lambda: self.missing_key,
             fleet=10,
             model="m",
+            log=_Log(self),
         )
         return SessionService(deps)
 
@@ -79,12 +85,16 @@ class _Store:
         return session
 
     def order(self, session_id: str) -> Order:
+        if self.world.unreadable_orders:
+            raise BadShapeError("Order", "version 2: this release reads version 1")
         return self.world.orders[session_id]
 
     def task_texts(self, order: Order) -> list[str]:
         return list(order.tasks) or self.world.planned
 
     def get(self, session_id: str) -> SessionItem | None:
+        if session_id in self.world.unreadable:
+            raise UNREADABLE
         return self.world.sessions.get(session_id)
 
     def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
@@ -97,13 +107,26 @@ class _Store:
         self.world.change(session_id, execution_arn=execution_arn)
 
     def list_sessions(
-        self, *, limit: int, after: dict[str, Any] | None, label: str | None = None
+        self, *, limit: int, after: dict[str, Any] | None, unreadable: OnUnreadable, label: str | None = None
     ) -> tuple[list[SessionItem], None]:
+        for session_id in self.world.unreadable:
+            unreadable(session_id, UNREADABLE)
         found = [item for item in self.world.sessions.values() if label is None or label in item.labels]
         return found[:limit], None
 
     def tasks(self, session_id: str) -> list[TaskResult]:
         return self.world.rows
+
+
+@dataclass
+class _Log:
+    world: World
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.warning(event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.world.events.append((event, fields["session_id"]))
 
 
 @dataclass
@@ -293,3 +316,32 @@ def test_a_session_that_lost_its_coordinator_is_ended_by_whoever_looks(tasks_don
     assert "coordinator was lost" in listed["reason"]
     assert listed == world.read(), "it ended as it was listed"
     assert world.wrapped_up == ["s1"], "a second execution reports on it, and is asked for once"
+
+
+def test_a_session_that_cannot_be_read_hides_no_other_from_the_list() -> None:
+    world = World(unreadable={"s1"})
+    world.post(session_id="s1", tasks=["a"])
+    world.post(session_id="s2", tasks=["a"])
+    del world.sessions["s1"]
+    assert [session["session_id"] for session in world.service.list({}).document["sessions"]] == ["s2"]
+    assert world.events == [("session not readable", "s1")]
+
+
+def test_a_session_that_cannot_be_read_can_still_be_cancelled_and_its_spending_stopped() -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+    world.unreadable = {"s1"}
+    assert world.service.cancel("s1").document == {"session_id": "s1", "status": "CANCELLED"}
+    assert world.sessions["s1"].status is SessionStatus.CANCELLED
+    with pytest.raises(BadShapeError):
+        world.service.cancel("s1")
+
+
+def test_a_lost_session_with_an_order_of_another_release_is_shown_with_its_expected_status() -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+    world.now_ms += 1_800_000 + GRACE_MS + 1
+    world.unreadable_orders = True
+    assert world.read()["status"] == "FAILED"
+    assert world.sessions["s1"].status is SessionStatus.PENDING, "the release that can read the order ends it"
+    assert world.service.cancel("s1").document["status"] == "CANCELLED"

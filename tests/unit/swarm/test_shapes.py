@@ -105,7 +105,7 @@ def test_the_events_of_the_first_release_start_resume_and_wrap_up_a_session() ->
     assert [event.task_slice for event in events[:3]] == [None] * 3
     assert events[3].task_slice == TaskSlice(texts=(RELEASED["order"]["tasks"][0],), first=0, of=2, again=True)
     for event, released in zip(events, RELEASED["coordinator_events"], strict=True):
-        assert {**event.as_event(), **released} == event.as_event(), "the release before reads what this one writes"
+        assert event.as_event() == released, "the release before reads what this one writes"
 
 
 def test_an_order_of_another_version_is_no_missing_order() -> None:
@@ -219,6 +219,41 @@ def test_the_watchdog_of_this_release_keeps_a_session_of_the_one_before_alive() 
     assert log.events == ["session stuck"], "and not 'session without an order'"
 
 
+@pytest.mark.parametrize("value", [{"S": "team"}, {"L": [{"N": "1"}]}, {"BOOL": True}])
+def test_an_item_with_a_wrong_member_is_told_and_holds_up_no_other(value: dict[str, Any]) -> None:
+    class Mixed(Table):
+        def paginate(self, **_: Any) -> list[dict[str, Any]]:
+            return [{"Items": [{**self.live, "pk": {"S": "broken"}, "labels": value}, self.live]}]
+
+    told: list[str] = []
+    store = SessionStore(dynamodb=Mixed(), table="sessions")
+    sessions = list(store.live_sessions(lambda session_id, error: told.append(f"{session_id}: {error}")))
+    assert [session.session_id for session in sessions] == ["released-1"]
+    assert len(told) == 1
+    assert told[0].startswith("broken: SessionItem: labels")
+
+
+def test_labels_of_a_later_release_that_this_one_would_refuse_are_read_after_a_rollback() -> None:
+    labels = {"L": [{"S": "with a blank, and longer than thirty-two letters"}] * 11}
+    item = plain({**RELEASED["items"]["running_session"], "labels": labels})
+    assert len(SessionItem.read(item).labels) == 11
+
+
+@pytest.mark.parametrize("change", [{"attempt": {"S": "0"}}, {"status": {"S": "ODD"}}, {"agent": {"N": "1"}}])
+def test_a_row_without_the_shape_of_a_result_is_a_task_without_evidence(change: dict[str, Any]) -> None:
+    class Forged(Table):
+        def get_item(self, **_: Any) -> dict[str, Any]:
+            return {"Item": {**RELEASED["items"]["task_done"], **change}}
+
+        def paginate(self, **_: Any) -> list[dict[str, Any]]:
+            return [{"Items": [{**RELEASED["items"]["task_done"], **change}]}]
+
+    store = SessionStore(dynamodb=Forged(), table="sessions")
+    expected = TaskResult(task_id="t0001", agent="", attempt=0, status=TaskStatus.FAILED, reason="bad-evidence")
+    assert store.task("released-1", "t0001") == expected
+    assert list(store.tasks("released-1")) == [expected]
+
+
 def test_an_order_that_this_release_cannot_read_ends_no_session() -> None:
     """Such a session is left to a person, and stays live: without an order it would be ended without a report."""
 
@@ -245,6 +280,12 @@ def test_an_order_that_this_release_cannot_read_ends_no_session() -> None:
 @pytest.mark.parametrize("request_", [RELEASED["request"], *RELEASED["requests"]], ids=lambda r: r["body"])
 def test_a_clients_retry_across_the_deployment_is_the_same_request(request_: dict[str, str]) -> None:
     assert requests.new_session(request_["body"]).digest() == request_["digest"]
+
+
+@pytest.mark.parametrize("released", RELEASED["coordinator_events"], ids=lambda event: str(sorted(event)[-1]))
+def test_a_start_that_is_repeated_by_this_release_has_the_same_payload(released: dict[str, Any]) -> None:
+    """Lambda refuses another payload under the name of an execution (Lambda Developer Guide, "Idempotency")."""
+    assert json.dumps(CoordinatorEvent.from_event(released).as_event()) == json.dumps(released)
 
 
 @pytest.mark.parametrize("mode", ExecutionMode)

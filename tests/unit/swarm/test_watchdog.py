@@ -12,6 +12,7 @@ from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
 from infrafabric.swarm.session_errors import NoOrderError
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus
 from infrafabric.swarm.watchdog import UNSTARTED_AFTER_MS, Health, SessionWatchdog, WatchdogDeps, health
 from tests.unit.swarm.orders import an_order
@@ -48,6 +49,7 @@ class World:
     """State of the fakes, and what the watchdog did."""
 
     sessions: list[SessionItem]
+    unreadable: list[str] = field(default_factory=list)
     ended: dict[str, tuple[SessionStatus, str]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
@@ -77,7 +79,9 @@ class World:
 class _Store:
     world: World
 
-    def live_sessions(self) -> list[SessionItem]:
+    def live_sessions(self, unreadable: OnUnreadable) -> list[SessionItem]:
+        for session_id in self.world.unreadable:
+            unreadable(session_id, BadShapeError("SessionItem", "labels: input should be a valid tuple"))
         return self.world.sessions
 
     def order(self, session_id: str) -> Order:
@@ -215,3 +219,12 @@ def test_zeros_are_measured_when_nothing_runs_so_that_silence_means_a_dead_watch
     world = World([])
     world.run()
     assert world.measured == [{"SessionsLive": 0, "SessionsStuck": 0, "SessionsLost": 0, "LongestQuietS": 0}]
+
+
+def test_one_session_that_cannot_be_read_keeps_no_other_from_being_repaired_or_counted() -> None:
+    world = World([unstarted("new", age_ms=UNSTARTED_AFTER_MS + 1)], unreadable=["broken"])
+    with pytest.raises(BadShapeError, match="labels"):
+        world.run()
+    assert world.started == ["new"]
+    assert world.measured[0]["SessionsLive"] == 1
+    assert ("session not readable", "broken") in world.events
