@@ -69,6 +69,7 @@ def deploy_stack(
     overrides: Mapping[str, Any] | None = None,
     *,
     primary_overrides: Mapping[str, Any] | None = None,
+    folder: Path = stackfile.ROOT,
     report: Callable[[deploy.DeployStep], None] = lambda _: None,
 ) -> DeployedStack:
     """Build the packages, run the program against the emulator, and start the durable-execution runner.
@@ -79,6 +80,7 @@ def deploy_stack(
     Args:
         overrides: settings by dotted path (``{"fleet.size": 2}``), besides :func:`local_settings`.
         primary_overrides: settings of a standby's primary.
+        folder: where the stack files are.
         report: called after each resource.
 
     Raises:
@@ -89,7 +91,7 @@ def deploy_stack(
     """
     package = packager.build(packager.Target.here())
     with _package_folder(package.code.parent):
-        deployed = _deploy(platform, stack, overrides or {}, primary_overrides or {}, report)
+        deployed = _deploy(platform, stack, overrides or {}, primary_overrides or {}, folder, report)
     platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
     return deployed
 
@@ -99,18 +101,19 @@ def _deploy(
     stack: str,
     overrides: Mapping[str, Any],
     primary_overrides: Mapping[str, Any],
+    folder: Path,
     report: Callable[[deploy.DeployStep], None],
 ) -> DeployedStack:
     # A stack whose settings hold the password has the password encrypted in its file; only the engine can decrypt it.
     config = {
-        **stackfile.read(stack, {**local_settings(platform), **overrides}),
+        **stackfile.read(stack, {**local_settings(platform), **overrides}, folder),
         "infrafabric:databasePassword": secrets.token_urlsafe(24),
     }
     tree = json.loads(config["infrafabric:settings"])
     primary, stacks = None, {}
     if tree.get("primary"):
         name = tree["primary"]["stack"]
-        primary = _deploy(platform, name.rpartition("/")[2], primary_overrides, {}, report)
+        primary = _deploy(platform, name.rpartition("/")[2], primary_overrides, {}, folder, report)
         stacks = {name: primary.outputs}
     context = emulator_context(platform, tree["region"])
     deployment = deploy.deploy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 PROFILES = ("soc2", "hipaa", "gdpr")
@@ -63,8 +64,8 @@ class Config:
         return cls.of_settings(json.loads(settings), **more)
 
     @classmethod
-    def of_stack(cls, stack: str, **more: Any) -> Config:
-        """Create the configuration from ``Pulumi.<stack>.yaml``, overridden by ``more``."""
+    def of_stack(cls, stack: str, folder: Path | None = None, **more: Any) -> Config:
+        """Create the configuration from ``Pulumi.<stack>.yaml`` in ``folder`` (the root), overridden by ``more``."""
         from infra.settings import stackfile  # noqa: PLC0415  the pack's process must run without infra
 
-        return cls.of_text(stackfile.read(stack)[SETTINGS], **more)
+        return cls.of_text(stackfile.read(stack, folder=folder or stackfile.ROOT)[SETTINGS], **more)

@@ -48,6 +48,7 @@ class Accepted(BaseModel):
     checks: tuple[str, ...] = Field(min_length=1)
     resources: tuple[str, ...] = Field(min_length=1)  # addresses; * matches any text
     stacks: tuple[Literal["dev", "prod", "prod-secondary"], ...] = ()  # empty: all stacks
+    setting: str = ""  # setting that causes the finding; the entry is then not stale in stacks without the setting
     reason: str = Field(min_length=30)
 
     def covers(self, finding: CheckovFinding, pattern: str, check: str) -> bool:
@@ -65,21 +66,37 @@ def accepted(path: Path = ACCEPTED) -> tuple[Accepted, ...]:
     return tuple(Accepted.model_validate(entry) for entry in yaml.safe_load(path.read_text()))
 
 
-def compare(findings: Iterable[CheckovFinding], entries: Sequence[Accepted]) -> tuple[list[CheckovFinding], list[str]]:
-    """Return the findings that no entry accepts, and texts for checks and stacks of entries without a finding."""
+def addresses(plan: Mapping[str, Any]) -> set[str]:
+    """Return the addresses of a plan's resources."""
+    return {resource["address"] for resource in plan["planned_values"]["root_module"]["resources"]}
+
+
+def compare(
+    findings: Iterable[CheckovFinding], entries: Sequence[Accepted], scanned: Mapping[str, set[str]]
+) -> tuple[list[CheckovFinding], list[str]]:
+    """Return the findings that no entry accepts, and texts for checks and stacks of entries without a finding.
+
+    An entry for a resource that no stack has is left alone: the settings may switch the resource off.
+
+    Args:
+        scanned: addresses of the resources by stack.
+    """
     findings = sorted(findings)
     triples = [(entry, pattern, check) for entry in entries for pattern in entry.resources for check in entry.checks]
     unaccepted = [f for f in findings if not any(entry.covers(f, pattern, check) for entry, pattern, check in triples)]
     stale = [
         f"{check} on {pattern}"
         for entry, pattern, check in triples
-        if not any(entry.covers(f, pattern, check) for f in findings)
+        if not entry.setting
+        and _found(pattern, entry.stacks, scanned)
+        and not any(entry.covers(f, pattern, check) for f in findings)
     ]
     stale += [
         f"{', '.join(entry.checks)} in {stack}"
         for entry in entries
         for stack in entry.stacks
-        if not any(
+        if any(_found(pattern, (stack,), scanned) for pattern in entry.resources)
+        and not any(
             f.stack == stack and entry.covers(f, pattern, check)
             for f in findings
             for pattern in entry.resources
@@ -87,6 +104,12 @@ def compare(findings: Iterable[CheckovFinding], entries: Sequence[Accepted]) -> 
         )
     ]
     return unaccepted, stale
+
+
+def _found(pattern: str, stacks: Iterable[str], scanned: Mapping[str, set[str]]) -> bool:
+    """Return whether one of ``stacks`` (all if empty) has a resource that the pattern matches."""
+    names = set(stacks) or set(scanned)
+    return any(fnmatchcase(address, pattern) for name in names & set(scanned) for address in scanned[name])
 
 
 def scan(plans: Mapping[str, Mapping[str, Any]], checkov: Path = CHECKOV) -> list[CheckovFinding]:

@@ -16,6 +16,7 @@ os.environ["PULUMI_ERROR_OUTPUT_STRING"] = (
 import pytest
 
 from infra.graph.capture import PLACEHOLDER_SECRETS, GraphRecorder, is_secret, record_stack, run
+from infra.settings import stackfile
 from tests.once import once
 
 # A process started in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
@@ -88,13 +89,14 @@ def _stand_up_stack(
     into: Estate | None = None,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Estate:
-    """Run the program of a stack file under mocks.
+    """Run the program of one of ``tests/stacks`` under mocks.
 
     With ``changes`` the stack has one agent unless ``changes`` set another fleet size, because the effect of a change
     rarely depends on the number of agents.
     """
     estate = into or Estate()
-    record_stack(estate, stack, {"fleet.size": 1, **changes} if changes else None, secrets, stacks)
+    changed = {"fleet.size": 1, **changes} if changes else None
+    record_stack(estate, stack, changed, secrets, stacks, stackfile.REFERENCE)
     return estate
 
 
@@ -106,7 +108,7 @@ def stand_up() -> StandUp:
 
 @pytest.fixture
 def stand_up_stack() -> StandUp:
-    """Run the whole program of ``Pulumi.<stack>.yaml``, with settings changed by dotted path."""
+    """Run the whole program of ``tests/stacks/Pulumi.<stack>.yaml``, with settings changed by dotted path."""
     return _stand_up_stack
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pulumi
@@ -260,27 +261,29 @@ def record_stack(
     changes: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path = stackfile.ROOT,
 ) -> None:
     """Run the whole program of ``Pulumi.<stack>.yaml`` into ``recorder``, with settings changed by dotted path.
 
     Args:
+        folder: where the stack files are.
         stacks: exports of other stacks by full name; None captures a standby's primary first, for its exports.
     """
     from infra import program  # noqa: PLC0415  the provider takes a second to import
 
-    config = stackfile.read(stack, changes)
+    config = stackfile.read(stack, changes, folder)
     tree = json.loads(config["infrafabric:settings"])
     if stacks is None:
-        stacks = _primary_of(tree, secrets)
+        stacks = _primary_of(tree, secrets, folder)
     recorder.region, recorder.stacks = str(tree.get("region")), stacks
     run(program.stack, recorder, stack=stack, config=config, secrets=secrets)
 
 
-def _primary_of(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
+def _primary_of(tree: Mapping[str, Any], secrets: Mapping[str, str], folder: Path) -> dict[str, Mapping[str, Any]]:
     full_name = (tree.get("primary") or {}).get("stack") if isinstance(tree.get("primary"), dict) else None
     if not isinstance(full_name, str):
         return {}
-    return {full_name: capture(full_name.rpartition("/")[2], secrets=secrets).exports}
+    return {full_name: capture(full_name.rpartition("/")[2], secrets=secrets, folder=folder).exports}
 
 
 def capture(
@@ -289,15 +292,16 @@ def capture(
     *,
     secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path = stackfile.ROOT,
 ) -> Graph:
-    """Return the graph of ``Pulumi.<stack>.yaml``; ``stacks`` as for ``record_stack``.
+    """Return the graph of ``Pulumi.<stack>.yaml``; ``stacks`` and ``folder`` as for ``record_stack``.
 
     Raises:
         FileNotFoundError: the stack file is missing.
         pulumi.RunError: the settings do not describe a stack.
     """
     recorder = GraphRecorder()
-    record_stack(recorder, stack, changes, secrets, stacks)
+    record_stack(recorder, stack, changes, secrets, stacks, folder)
     return recorder.graph(stack)
 
 

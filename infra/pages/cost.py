@@ -11,11 +11,11 @@ from infra.cost.traffic import DEV, PROD, STANDBY, Traffic
 
 HEAD = f"""# Monthly cost
 
-`make docs` writes this page from each stack's graph, and a test keeps the page up to date. Prices are on-demand list
-prices in {REGION} without free tiers, as of {AS_OF}. Prices that the analysis names are from its section 1.3, see
-[origin](origin.md); `infra/cost/prices.py` lists all prices. Token costs of models are not included: each session has a
-budget for tokens. `fabric cost` prints the same estimate for any stack; `--set` and `--assume` show the effect of a
-changed setting or assumption.
+`make docs` writes this page from the graphs of the stacks in `tests/stacks`, and a test keeps the page up to date.
+Prices are on-demand list prices in {REGION} without free tiers, as of {AS_OF}. Prices that the analysis names are from
+its section 1.3, see [origin](origin.md); `infra/cost/prices.py` lists all prices. Token costs of models are not
+included: each session has a budget for tokens. `fabric cost` prints the same estimate for any stack; `--set` and
+`--assume` show the effect of a changed setting or assumption.
 """
 
 

@@ -16,6 +16,7 @@ from infra.cost.traffic import TRAFFIC
 from infra.graph import Graph, capture
 from infra.pages import components_table
 from infra.pages.cost import page
+from infra.settings import stackfile
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 STACKS = ("dev", "prod", "prod-secondary")
@@ -32,7 +33,8 @@ class GraphOf(Protocol):
 def graph_of(stack: str, *, alone: bool = False) -> Graph:
     """Return a stack's graph; ``alone`` leaves out everything for a second region."""
     stacks = {"organization/infrafabric/prod": graph_of("prod").exports} if stack == "prod-secondary" else {}
-    return capture(stack, {"recovery": None, "failover": False} if alone else None, stacks=stacks)
+    changes = {"recovery": None, "failover": False} if alone else None
+    return capture(stack, changes, stacks=stacks, folder=stackfile.REFERENCE)
 
 
 def estimates(graph_of: GraphOf = graph_of) -> list[tuple[str, Estimate, float]]:

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# Stacks that the tests and the generated pages are about. The stack files in ROOT belong to whoever deploys.
+REFERENCE = ROOT / "tests" / "stacks"
 
 
 class NoStackError(Exception):
@@ -30,6 +32,12 @@ def check(stack: str) -> None:
     known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
     if stack not in known:
         raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
+
+
+def are_reference(stacks: Iterable[str]) -> bool:
+    """Tell whether the checkout's stack files are those of ``tests/stacks``, that is, nobody has changed them."""
+    names = [f"Pulumi.{stack}.yaml" for stack in stacks]
+    return all((ROOT / name).read_bytes() == (REFERENCE / name).read_bytes() for name in names)
 
 
 def changes_of(texts: Iterable[str]) -> dict[str, Any]:

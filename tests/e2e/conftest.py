@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from infra.settings import stackfile
 from local import platform as local_platform
 from local import stack
 from tests.e2e import described
@@ -98,7 +99,8 @@ def until(look: Callable[[], Any], what: str, within_s: float = WAIT_S) -> Any:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with local_platform.running(tmp_path_factory.mktemp("platform")) as platform:
-        deployed = stack.deploy_stack(platform, overrides={"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10})
+        quick = {"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10}
+        deployed = stack.deploy_stack(platform, overrides=quick, folder=stackfile.REFERENCE)
         stack.warm_up(platform, deployed)
         yield Stage(platform, deployed.outputs)
 

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.settings import stackfile
 from local import platform as local_platform
 from local import stack
 from tests.e2e.conftest import Stage, until
@@ -34,7 +35,9 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two stacks with one agent each, and a session that the standby has worked."""
     with local_platform.running(tmp_path_factory.mktemp("standby")) as platform:
-        deployed = stack.deploy_stack(platform, "prod-secondary", SMALL, primary_overrides=SMALL)
+        deployed = stack.deploy_stack(
+            platform, "prod-secondary", SMALL, primary_overrides=SMALL, folder=stackfile.REFERENCE
+        )
         stage = Stage(platform, deployed.outputs)
         stage.start(session_id="moved", tasks=["Describe the move"])
         session = stage.ended("moved")

@@ -52,7 +52,7 @@ class Workspace:
         }
         file = self.folder / f"Pulumi.{name}.yaml"
         previous = yaml.safe_load(file.read_text()) if file.exists() else {}  # has the salt of the secrets
-        config = {key: _value(text) for key, text in stackfile.read(name, settings).items()}
+        config = {key: _value(text) for key, text in stackfile.read(name, settings, stackfile.REFERENCE).items()}
         file.write_text(yaml.safe_dump({**previous, "config": config}))
         options = auto.LocalWorkspaceOptions(env_vars=self.environment)
         return auto.create_or_select_stack(name, work_dir=str(self.folder), opts=options)

@@ -47,7 +47,7 @@ class ProviderStack:
         """Run the program: create new resources, and plan changes of existing ones."""
         self.plans.clear()
         overrides = {"fleet.size": AGENTS, **{path.replace("__", "."): value for path, value in changes.items()}}
-        config = stackfile.read(self.stack, {**stack.local_settings(self.platform), **overrides})
+        config = stackfile.read(self.stack, {**stack.local_settings(self.platform), **overrides}, stackfile.REFERENCE)
         config["infrafabric:databasePassword"] = "correct-horse-battery"
         package = packager.build(packager.Target.here())
         with pytest.MonkeyPatch.context() as patch, stack._package_folder(package.code.parent):

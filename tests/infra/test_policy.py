@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.settings import stackfile
 from infra.settings.tree import EU_REGIONS
 from policy import config, over_graph
 from policy.config import PROFILES, Config
@@ -25,7 +26,7 @@ Break = Callable[[Props], None]
 def stack(request):
     """Return each stack's graph with its settings."""
     estate = request.getfixturevalue(request.param)
-    return estate.graph(CONFIG[request.param]), Config.of_stack(CONFIG[request.param])
+    return estate.graph(CONFIG[request.param]), Config.of_stack(CONFIG[request.param], stackfile.REFERENCE)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def subjects(prod):
     return over_graph.state_of(prod.graph("prod"))
 
 
-PROD = Config.of_stack("prod")
+PROD = Config.of_stack("prod", stackfile.REFERENCE)
 EU = replace(PROD, residency="eu", region="eu-west-1", regions=())
 STATEMENT = {"Sid": "Wrong", "Effect": "Allow"}
 
@@ -265,7 +266,7 @@ def test_a_queue_that_feeds_a_function_wants_a_dead_letter_queue(subjects):
     ("rule", "type_", "props", "told"),
     [
         ("no-lasting-credentials", "aws:iam/accessKey:AccessKey", {"user": "me"}, PROD),
-        ("no-gateway-in-dev", "aws:ec2/natGateway:NatGateway", {}, Config.of_stack("dev")),
+        ("no-gateway-in-dev", "aws:ec2/natGateway:NatGateway", {}, Config.of_stack("dev", stackfile.REFERENCE)),
         ("eu-resources", "aws:cloudwatch/logGroup:LogGroup", {"region": "us-east-1"}, EU),
         ("eu-resources", "aws:s3/bucket:Bucket", {"region": "eu-west-2"}, EU),
         ("eu-resources", "aws:dynamodb/table:Table", {"replicas": [{"regionName": "us-west-2"}]}, EU),
@@ -312,9 +313,7 @@ def test_a_boundary_may_allow_widely_because_it_grants_nothing(subjects):
 
 
 def test_a_stack_in_the_eu_keeps_every_rule(european):
-    told = replace(
-        Config.of_stack("prod"), residency="eu", region="eu-central-1", regions=("eu-central-1", "us-east-1")
-    )
+    told = replace(PROD, residency="eu", region="eu-central-1", regions=("eu-central-1", "us-east-1"))
     found = over_graph.violations(european.graph("prod"), told)
     assert [(one.rule.name, one.resource, one.text) for one in found] == []
 

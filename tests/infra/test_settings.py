@@ -204,7 +204,7 @@ def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing
 @pytest.mark.parametrize("stack", ["Production", "prod_2", "a-stack-with-a-long-name", "a--b", "prod-"])
 def test_a_stack_name_that_aws_would_refuse_in_a_bucket_or_a_database_is_refused_first(stand_up, nothing, stack):
     with pytest.raises(pulumi.RunError) as refusal:
-        stand_up(Settings.load, stack=stack, config=stackfile.read("dev"), into=nothing)
+        stand_up(Settings.load, stack=stack, config=stackfile.read("dev", folder=stackfile.REFERENCE), into=nothing)
     assert str(refusal.value).startswith(f"stack name = {stack!r}: ")
     assert "15 characters" in str(refusal.value)
 

@@ -34,6 +34,23 @@ def test_a_handler_only_translates() -> None:
         assert len(path.read_text().splitlines()) <= 120, path.relative_to(ROOT)
 
 
+def test_only_make_validate_reads_the_stack_files_of_this_checkout() -> None:
+    """They belong to whoever deploys: a domain of their own must fail no test."""
+    readers = {"read": 3, "record_stack": 6, "deploy_stack": None, "of_stack": 2}  # name → arguments with the folder
+    missing, found = [], 0
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            of = getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
+            if name not in readers or (name == "read" and of != "stackfile"):
+                continue
+            found += 1
+            if len(call.args) != readers[name] and not any(keyword.arg == "folder" for keyword in call.keywords):
+                missing.append(f"{path.relative_to(ROOT)}:{call.lineno}")
+    assert found > 5
+    assert missing == []
+
+
 @pytest.mark.parametrize("package", ["infra", "policy"])
 def test_nothing_that_pulumi_runs_is_called_like_what_others_import(package: str) -> None:
     """Pulumi puts the program's folder, and the pack's, first on the path: what is in it would be found instead."""

@@ -22,8 +22,9 @@ def weakened(graph: Graph, type_: str, removed_type: str | None, **changes: Any)
 def test_checkov_sees_through_the_plan_what_is_wrong_with_a_graph(dev):
     bad = weakened(dev.graph("dev"), "rds/instance:Instance", ":BucketPublicAccessBlock", storageEncrypted=False)
     bad = weakened(bad, "sqs/queue:Queue", ":BucketVersioning", sqsManagedSseEnabled=False)
-    findings = scan.scan({"dev": terraform.plan(bad, "us-east-1")})
-    unlisted = {(finding.check, finding.resource) for finding in scan.compare(findings, scan.accepted())[0]}
+    plan = terraform.plan(bad, "us-east-1")
+    unaccepted, _ = scan.compare(scan.scan({"dev": plan}), scan.accepted(), {"dev": scan.addresses(plan)})
+    unlisted = {(finding.check, finding.resource) for finding in unaccepted}
     assert unlisted >= {
         ("CKV_AWS_16", "aws_db_instance.database-instance"),  # encryption
         ("CKV_AWS_21", "aws_s3_bucket.storage-results-bucket"),  # versioning: by reference

@@ -16,7 +16,9 @@ def entry(check="CKV_1", resource="aws_sqs_queue.*", *stacks):
     return Accepted.model_validate({"checks": [check], "resources": [resource], "stacks": stacks, "reason": REASON})
 
 
-FOUND = CheckovFinding("dev", "CKV_1", "aws_sqs_queue.bus-h01-queue")
+QUEUE = "aws_sqs_queue.bus-h01-queue"
+SCANNED = {"dev": {QUEUE}, "prod": {QUEUE}}
+FOUND = CheckovFinding("dev", "CKV_1", QUEUE)
 
 
 @pytest.mark.parametrize(
@@ -28,25 +30,35 @@ FOUND = CheckovFinding("dev", "CKV_1", "aws_sqs_queue.bus-h01-queue")
     ],
 )
 def test_a_finding_that_no_entry_covers_is_unlisted(other):
-    assert compare([FOUND, other], [entry("CKV_1", "aws_sqs_queue.*", "dev")]) == ([other], [])
+    assert compare([FOUND, other], [entry("CKV_1", "aws_sqs_queue.*", "dev")], SCANNED) == ([other], [])
 
 
 def test_an_entry_without_stacks_is_for_all_of_them():
     everywhere = [CheckovFinding(stack, FOUND.check, FOUND.resource) for stack in ("dev", "prod")]
-    assert compare(everywhere, [entry()]) == ([], [])
+    assert compare(everywhere, [entry()], SCANNED) == ([], [])
 
 
 def test_an_entry_that_nothing_needs_is_stale():
-    assert compare([], [entry()]) == ([], ["CKV_1 on aws_sqs_queue.*"])
+    assert compare([], [entry()], SCANNED) == ([], ["CKV_1 on aws_sqs_queue.*"])
 
 
 def test_an_entry_is_stale_in_a_stack_where_nothing_needs_it():
-    assert compare([FOUND], [entry("CKV_1", "aws_sqs_queue.*", "dev", "prod")]) == ([], ["CKV_1 in prod"])
+    assert compare([FOUND], [entry("CKV_1", "aws_sqs_queue.*", "dev", "prod")], SCANNED) == ([], ["CKV_1 in prod"])
+
+
+def test_an_entry_for_a_resource_that_the_settings_leave_out_is_not_stale():
+    entries = [entry("CKV_1", "aws_config_rule.*"), entry("CKV_1", "aws_sqs_queue.*", "prod")]
+    assert compare([], entries, {"dev": {QUEUE}, "prod": set()}) == ([], [])
+
+
+def test_an_entry_for_a_setting_that_no_stack_has_is_not_stale():
+    caused = entry().model_copy(update={"setting": "edge without recovery"})
+    assert compare([], [caused], SCANNED) == ([], [])
 
 
 def test_a_check_that_an_entry_lists_in_vain_is_stale():
     both = Accepted(checks=("CKV_1", "CKV_2"), resources=("aws_sqs_queue.*",), reason=REASON)
-    assert compare([FOUND], [both]) == ([], ["CKV_2 on aws_sqs_queue.*"])
+    assert compare([FOUND], [both], SCANNED) == ([], ["CKV_2 on aws_sqs_queue.*"])
 
 
 def test_an_entry_gives_a_reason():
