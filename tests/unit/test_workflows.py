@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.cost.printed import MARK
 from infra.guardrails.github import SESSION_S
+from infra.preview.printed import MARK
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -26,8 +26,8 @@ def stacks(job: dict[str, Any]) -> set[str]:
     return set(matrix.get("stack", [])) | {entry["stack"] for entry in matrix.get("include", [])}
 
 
-def test_there_are_workflows_for_tests_costs_previews_and_deployments() -> None:
-    assert [path.stem for path in FILES] == ["cost", "deploy", "preview", "test"]
+def test_there_are_workflows_for_tests_previews_and_deployments() -> None:
+    assert [path.stem for path in FILES] == ["deploy", "preview", "test"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -52,32 +52,34 @@ def test_a_workflow_may_read_the_code_and_nothing_else_unless_a_job_says_so(path
 
 
 def test_a_forks_pull_request_is_given_no_credentials() -> None:
-    (preview,) = jobs(ROOT / ".github/workflows/preview.yml").values()
-    assert "github.event.pull_request.head.repo.full_name == github.repository" in preview["if"]
+    of_pull_request = jobs(ROOT / ".github/workflows/preview.yml")
+    for name in ("preview", "comment"):
+        assert "github.event.pull_request.head.repo.full_name == github.repository" in of_pull_request[name]["if"]
+    assert "permissions" not in of_pull_request["cost"]
+    assert "secrets." not in (ROOT / ".github/workflows/preview.yml").read_text()
 
 
-def test_previews_comment_once_a_stack_with_the_policies_on() -> None:
-    (preview,) = jobs(ROOT / ".github/workflows/preview.yml").values()
-    assert stacks(preview) == STACKS
-    how = preview["steps"][-1]["with"]
-    assert (how["command"], how["policyPacks"]) == ("preview", "policy")
-    assert how["comment-on-pr"] is how["edit-pr-comment"] is True
+def test_every_stack_is_previewed_with_the_policies_on_and_priced() -> None:
+    of_pull_request = jobs(ROOT / ".github/workflows/preview.yml")
+    assert stacks(of_pull_request["preview"]) == STACKS
+    assert any("--policy-pack policy --json" in step.get("run", "") for step in of_pull_request["preview"]["steps"])
+    assert set(re.findall(r"--stack (\S+)", of_pull_request["cost"]["env"]["STACKS"])) == STACKS
 
 
-def test_a_pull_request_is_priced_in_one_comment_without_credentials() -> None:
-    text = (ROOT / ".github/workflows/cost.yml").read_text()
-    (cost,) = jobs(ROOT / ".github/workflows/cost.yml").values()
-    assert set(re.findall(r"--stack (\S+)", cost["env"]["STACKS"])) == STACKS
-    assert MARK in cost["steps"][-1]["run"], "by which the comment is found again"
-    assert "github.event.pull_request.head.repo.full_name == github.repository" in cost["steps"][-1]["if"]
-    assert cost["permissions"] == {"contents": "read", "pull-requests": "write"}
-    assert "secrets." not in text
+def test_the_one_comment_is_written_by_a_job_that_runs_none_of_the_pull_requests_code() -> None:
+    of_pull_request = jobs(ROOT / ".github/workflows/preview.yml")
+    writers = [name for name, job in of_pull_request.items() if "pull-requests" in job.get("permissions", {})]
+    assert writers == ["comment"]
+    (checkout,) = [step["with"] for step in of_pull_request["comment"]["steps"] if "checkout@" in step.get("uses", "")]
+    assert checkout["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert MARK in of_pull_request["comment"]["steps"][-1]["run"], "by which the comment is found again"
+    assert "id-token" not in of_pull_request["comment"]["permissions"]
 
 
 def test_what_is_previewed_drifted_and_deployed_is_packaged_alike() -> None:
     """The layer is part of every function: one without RDS's authorities would show up in each as a change."""
     every = [
-        *jobs(ROOT / ".github/workflows/preview.yml").values(),
+        jobs(ROOT / ".github/workflows/preview.yml")["preview"],
         *jobs(ROOT / ".github/workflows/deploy.yml").values(),
     ]
     runs = [[step["run"] for step in job["steps"] if "make setup package" in step.get("run", "")] for job in every]
