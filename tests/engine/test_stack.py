@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from pulumi import automation as auto
 
 from infra.foundation import packages
 from infra.packager import build as packager
+from infra.preview.data_loss import losses
+from infra.preview.events import Operation, Preview, parse
 from infra.settings import stackfile
 from local import platform as local_platform
 from local import provider, stack
@@ -95,6 +98,14 @@ def _counts(changes: Mapping[Any, int] | None) -> dict[str, int]:
     return {operation: count for operation, count in counts.items() if operation not in ("same", "read") and count}
 
 
+def _summarized(workspace: Workspace, name: str) -> Preview:
+    """Return what ``fabric preview summarize`` reads of a preview, with the verdict of the policy pack."""
+    command = ["pulumi", "preview", "--stack", name, "--json", "--non-interactive", "--policy-pack", "policy"]
+    environment = {**os.environ, **workspace.environment, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
+    done = subprocess.run(command, cwd=workspace.folder, env=environment, capture_output=True, text=True, check=False)
+    return parse(done.stdout, name)
+
+
 def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     """One stack from creation to removal; each step needs the previous step."""
     dev, platform = workspace.stack("dev", fleet__size=3), workspace.platform
@@ -122,7 +133,12 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     assert replaced["replace"] > 0, "the emulator cannot change the subnets of an endpoint"
 
     dev = workspace.stack("dev", fleet__size=2, fleet__memoryMb=768, network__endpointZones=2)
-    assert _counts(dev.up(parallel=_PARALLEL).summary.resource_changes)["delete"] > 0, "h03 is removed"
+    announced = _summarized(workspace, "dev")
+    removed = _counts(dev.up(parallel=_PARALLEL).summary.resource_changes)
+    assert {operation: announced.count(Operation(operation)) for operation in removed} == removed
+    assert removed["delete"] > 0, "h03 is removed"
+    assert {loss.change.name for loss in losses(announced)} >= {"keys-h03", "bus-h03-queue"}
+    assert announced.violations == ()
     dev.preview(parallel=_PARALLEL, expect_no_changes=True)
 
     _delete_a_queue(dev, platform)
