@@ -14,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from local import platform as local_platform
 from local import provider, stack, wire
+from tests.engine.workspace import Workspace, workspace_on
 
 # Fields in which the engine sends archives with their content; in all other fields it sends only the hash
 # (ElideAssetContents in pulumi's pkg/resource/plugin/provider_plugin.go).
@@ -123,6 +124,13 @@ def full_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_pl
     """Platform that can run functions, for one module only: names are unique, and tests list remaining resources."""
     with local_platform.running(tmp_path_factory.mktemp("platform")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def workspace(full_platform: local_platform.Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    folder, state = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("state")
+    with workspace_on(full_platform, folder, state) as workspace:
+        yield workspace
 
 
 @pytest.fixture(scope="session")
