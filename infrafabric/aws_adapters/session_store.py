@@ -58,12 +58,16 @@ class SessionStore(LeaseStore):
 
         Raises:
             NoOrderError: the session has no order; the API did not create the session.
-            BadShapeError: the order is from a release with another version of orders.
+            BadShapeError: the order is from a release with another version of orders, or is no order.
         """
         item = self.find(keys.order_partition(session_id), keys.ORDER)
         if item is None:
             raise NoOrderError(session_id)
-        return Order.from_event(json.loads(item["event"]))
+        try:
+            event = json.loads(item["event"])
+        except (KeyError, TypeError, ValueError):
+            raise BadShapeError("Order", "event is not JSON") from None
+        return Order.from_event(event)
 
     def list_sessions(
         self, *, limit: int, after: Item | None, unreadable: OnUnreadable, label: str | None = None

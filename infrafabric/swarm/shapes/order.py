@@ -42,6 +42,8 @@ class Order(Shape):
         Raises:
             BadShapeError: an order of another version, or an event that is not an order.
         """
+        if not isinstance(event, Mapping):
+            raise BadShapeError("Order", "is not an object")
         if event.get(_VERSION) != ORDER_VERSION:
             raise BadShapeError(
                 "Order", f"version {event.get(_VERSION)!r:.20}: this release reads version {ORDER_VERSION}"

@@ -10,7 +10,7 @@ from pydantic import Field, field_serializer, field_validator
 from infrafabric.swarm import table_keys
 from infrafabric.swarm.shapes.labels import Labels
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.shape import Shape
+from infrafabric.swarm.shapes.shape import EpochMs, Shape
 from infrafabric.swarm.status import SessionStatus
 
 KEEP_S = 90 * 86_400  # time to live of the table's items; history stays in PostgreSQL and S3
@@ -23,8 +23,8 @@ class SessionItem(Shape):
     """
 
     session_id: str
-    created_ms: int
-    deadline_ms: int
+    created_ms: EpochMs
+    deadline_ms: EpochMs
     status: Annotated[SessionStatus, Field(strict=False)]
     reason: str = ""
     digest: str = ""  # identity of the client's request, for its retries
@@ -38,8 +38,8 @@ class SessionItem(Shape):
     tasks_failed: int = 0
     labels: Labels = ()
     execution_arn: str = ""  # "" until the coordinator was started
-    updated_ms: int | None = None  # time of the latest lease, answer or plan
-    ended_ms: int | None = None
+    updated_ms: EpochMs | None = None  # time of the latest lease, answer or plan
+    ended_ms: EpochMs | None = None
 
     stored_names: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "session_id": (table_keys.PARTITION_KEY,),

@@ -7,9 +7,9 @@ are read with its default; those of the next release have members that this one 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class BadShapeError(ValueError):
@@ -20,6 +20,8 @@ class BadShapeError(ValueError):
         self.shape, self.problem = shape, problem
 
 
+# Time in milliseconds since 1970, up to the year 9999, the last one that a datetime holds.
+EpochMs = Annotated[int, Field(ge=0, le=253_402_300_799_999)]
 OnUnreadable = Callable[[str, BadShapeError], None]  # is told the session id and the problem of an unreadable item
 
 

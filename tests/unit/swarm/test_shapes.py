@@ -233,6 +233,23 @@ def test_an_item_with_a_wrong_member_is_told_and_holds_up_no_other(value: dict[s
     assert told[0].startswith("broken: SessionItem: labels")
 
 
+@pytest.mark.parametrize("member", ["created_ms", "deadline_ms", "updated_ms", "ended_ms"])
+@pytest.mark.parametrize("time_ms", ["1E+30", "253402300800000", "-1"])
+def test_a_time_that_no_calendar_has_is_a_bad_member_and_not_an_overflow_in_the_list(member: str, time_ms: str) -> None:
+    with pytest.raises(BadShapeError, match=f"SessionItem: {member}: input should be"):
+        SessionItem.read(plain({**RELEASED["items"]["running_session"], member: {"N": time_ms}}))
+
+
+@pytest.mark.parametrize("event", ["{", "[]", "null", "3"])
+def test_a_stored_order_that_is_none_is_told_as_such(event: str) -> None:
+    class Broken(Table):
+        def get_item(self, **_: Any) -> dict[str, Any]:
+            return {"Item": {**RELEASED["items"]["order"], "event": {"S": event}}}
+
+    with pytest.raises(BadShapeError, match=r"^Order: "):
+        SessionStore(dynamodb=Broken(), table="sessions").order("released-1")
+
+
 def test_labels_of_a_later_release_that_this_one_would_refuse_are_read_after_a_rollback() -> None:
     labels = {"L": [{"S": "with a blank, and longer than thirty-two letters"}] * 11}
     item = plain({**RELEASED["items"]["running_session"], "labels": labels})
