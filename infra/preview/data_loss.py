@@ -55,5 +55,4 @@ def _reason(change: Change) -> str:
     keys = change.replacing or change.changed
     if not keys:
         return "something that it depends on is replaced"
-    names = ", ".join(f"`{key}`" for key in keys)
-    return f"AWS cannot change {names} in place"
+    return f"AWS cannot change {', '.join(keys)} in place"

@@ -137,11 +137,13 @@ def _of_events(events: list[dict[str, Any]], source: str) -> Preview:
     if not end.get("isPreview"):
         raise BadPreviewError(f"{source}: is an update, not a preview: pass the output of pulumi preview --json")
     steps = [event["resourcePreEvent"]["metadata"] for event in events if "resourcePreEvent" in event]
-    loaded = any("policyLoadEvent" in event for event in events) or bool(end.get("PolicyPacks"))
     violations = [_violation(event["policyEvent"]) for event in events if "policyEvent" in event]
     diagnostics = (event["diagnosticEvent"] for event in events if "diagnosticEvent" in event)
     return _preview(
-        steps, list(_errors(diagnostics)), violations if loaded else None, succeeded=end.get("result") != "failed"
+        steps,
+        list(_errors(diagnostics)),
+        violations if end.get("PolicyPacks") else None,
+        succeeded=end.get("result") != "failed",
     )
 
 

@@ -91,17 +91,25 @@ def _losses(preview: Preview) -> Iterator[str]:
 
 def _loss(loss: DataLoss) -> str:
     change = loss.change
-    return f"{change.operation} `{change.name}` ({_short(change.type)}): {loss.lost}. Reason: {loss.reason}."
+    kind, reason = _plain_text(_short(change.type)), _plain_text(loss.reason)
+    return f"{change.operation} {_code(change.name)} ({kind}): {loss.lost}. Reason: {reason}."
 
 
 def _violations(preview: Preview) -> Iterator[str]:
-    ranked = sorted(preview.violations or (), key=lambda violation: not violation.mandatory)
-    yield from _limited([_violation(violation) for violation in ranked])
+    yield from _limited([_violation(violation) for violation in _ranked(preview)])
+
+
+def _ranked(preview: Preview) -> list[Violation]:
+    return sorted(preview.violations or (), key=lambda violation: not violation.mandatory)
+
+
+def _level(violation: Violation) -> str:
+    return "mandatory" if violation.mandatory else "advisory"
 
 
 def _violation(violation: Violation) -> str:
-    level = "**mandatory**" if violation.mandatory else "advisory"
-    return f"{level} `{violation.rule}`, `{violation.resource}`: {_plain_text(violation.text)}"
+    level = f"**{_level(violation)}**" if violation.mandatory else _level(violation)
+    return f"{level} {_code(violation.rule)}, {_code(violation.resource)}: {_plain_text(violation.text)}"
 
 
 def _effects(preview: Preview) -> Iterator[str]:
@@ -112,7 +120,7 @@ def _effects(preview: Preview) -> Iterator[str]:
 def _errors(preview: Preview) -> Iterator[str]:
     for error in _limited(list(preview.errors)):
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", error)), default=0))
-        yield from (f"{preview.stack}:", fence + "text", error[:_MAX_ITEM_CHARS], fence)
+        yield from (f"{_plain_text(preview.stack)}:", fence + "text", error[:_MAX_ITEM_CHARS], fence)
 
 
 def _limited(items: list[str]) -> Iterator[str]:
@@ -143,7 +151,8 @@ def _folded(preview: Preview, room: int) -> str:
 
 def _line(change: Change) -> str:
     keys = f": {', '.join(change.changed)}" if change.changed else ""
-    return f"{change.operation:7} {_short(change.type)} {change.name}{keys}".replace("`", "'")[:_MAX_ITEM_CHARS]
+    line = " ".join(f"{_short(change.type)} {change.name}{keys}".split()).replace("`", "'")
+    return f"{change.operation:7} {line}"[:_MAX_ITEM_CHARS]
 
 
 def _plain(preview: Preview, costs: Mapping[str, float]) -> Iterator[str]:
@@ -151,8 +160,9 @@ def _plain(preview: Preview, costs: Mapping[str, float]) -> Iterator[str]:
     change = "" if cost is None else f", {cost:+,.2f} USD a month"
     result = "" if preview.succeeded else " The preview fails."
     yield f"{preview.stack}: {_count(preview)}; policy: {verdict(preview)}{change}.{result}"
-    yield from (f"  DATA  {_loss(loss).replace('`', '')}" for loss in losses(preview))
-    yield from (f"  RULE  {_violation(v).replace('`', '').replace('*', '')}" for v in preview.violations or ())
+    for loss in losses(preview):
+        yield f"  DATA  {_line(loss.change).partition(':')[0]}: {loss.lost}. Reason: {loss.reason}."
+    yield from (f"  RULE  {_level(v)} {v.rule}, {v.resource}: {' '.join(v.text.split())}" for v in _ranked(preview))
     yield from (f"  ERROR {line}" for error in preview.errors for line in error.splitlines())
     yield from (f"  sessions: {effect.replace('`', '')}" for effect in _effects(preview))
     yield from (f"  {_SIGNS[change.operation]} {_line(change)}" for change in preview.changes)
@@ -167,7 +177,7 @@ def _document(preview: Preview, cost: float | None) -> dict[str, Any]:
                 "operation": str(loss.change.operation),
                 "urn": loss.change.urn,
                 "lost": loss.lost,
-                "reason": loss.reason.replace("`", ""),
+                "reason": loss.reason,
             }
             for loss in losses(preview)
         ],
@@ -200,6 +210,10 @@ def _short(type_: str) -> str:
     """Return ``sqs Queue`` for ``aws:sqs/queue:Queue``."""
     package, _, name = type_.rpartition(":")
     return f"{package.split(':')[-1].partition('/')[0]} {name}"
+
+
+def _code(text: str) -> str:
+    return f"`{' '.join(text.split()).replace('`', chr(39))[:_MAX_ITEM_CHARS]}`"
 
 
 def _plain_text(text: str) -> str:

@@ -58,7 +58,7 @@ def test_data_that_would_be_deleted_is_named_with_its_reason_the_worst_first() -
     assert found[0].lost == "the database's rows, without a last snapshot"
     assert found[0].reason == "the program declares it no longer"
     (replaced,) = losses(preview("other-zones.jsonl"))
-    assert replaced.reason == "AWS cannot change `dbSubnetGroupName` in place"
+    assert replaced.reason == "AWS cannot change dbSubnetGroupName in place"
 
 
 def test_a_database_that_leaves_a_last_snapshot_or_stays_in_aws_is_another_matter() -> None:
@@ -201,9 +201,16 @@ def test_a_text_from_the_change_under_review_stays_a_text() -> None:
     """Whoever opens a pull request may choose rule texts and names; the comment is written by the project."""
     violation = Violation("r", mandatory=True, resource="x", text="@team <b>ok</b> [fine](http://x) | ``` # Approved")
     fence = "``` \n</details>\n@team"
-    bad = Preview(stack="dev", changes=(), same=1, errors=(fence,), violations=(violation,), succeeded=False)
+    name = "x`\n# Approved\n@team <img>"
+    urn = f"urn:pulumi:dev::p::aws:s3/bucket:Bucket::{name}"
+    gone = Change(operation=Operation.REPLACE, urn=urn, replacing=("a`\n<img>",), changed=("b\n```\n<img>",))
+    bad = Preview(stack="dev", changes=(gone,), same=1, errors=(fence,), violations=(violation,), succeeded=False)
     text = printed.markdown([bad], {})
     assert "@team <b>" not in text
     assert "\\<b\\>" in text
     assert "\\[fine\\]" in text
+    assert "- **dev: replace `x' # Approved @team <img>` (s3 Bucket): objects. Reason: AWS cannot change a\\` " in text
+    assert "\n# Approved" not in text
+    assert text.count("```diff") == 1
+    assert "\n```\n<img>" not in text, "a name cannot close the block of changes"
     assert f"````text\n{fence}\n````" in text, "a fence that the text cannot close"
