@@ -6,7 +6,7 @@ from pulumi import Input, Output
 
 from infra.foundation.keys import AUTO_SCALING, auto_scaling_role
 from infra.iam import policies
-from infra.naming.context import StackContext
+from infra.naming.context import PROJECT, StackContext
 from infrafabric.operators.bootstrap import STATE_KEY_ALIAS
 
 ISSUER = "token.actions.githubusercontent.com"
@@ -256,17 +256,28 @@ def _read_boundary_and_provider(context: StackContext, boundary_arn: Input[str])
 
 
 def _deny_own_roles(context: StackContext) -> policies.Statement:
+    """Return the statement that keeps a deployment from changing its own role, and those of other stacks.
+
+    The names of a stack's roles begin like those of a longer stack name: ``infrafabric-prod-*`` also matches the roles
+    of prod-secondary.
+    """
     return {
         "Sid": "NotItself",
         "Effect": "Deny",
         "Action": [
             "iam:AttachRolePolicy",
             "iam:DeleteRole",
+            "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy",
             "iam:PassRole",
+            "iam:PutRolePermissionsBoundary",
             "iam:PutRolePolicy",
+            "iam:TagRole",
+            "iam:UntagRole",
             "iam:UpdateAssumeRolePolicy",
+            "iam:UpdateRole",
         ],
-        "Resource": iam_arn(context, f"role/{context.physical_name('github-*')}"),
+        "Resource": iam_arn(context, f"role/{PROJECT}-*-github-*"),
     }
 
 

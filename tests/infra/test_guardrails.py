@@ -257,8 +257,15 @@ def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its
     unbound = {a for sid, s in granted.items() if "Condition" not in s and s["Effect"] == "Allow" for a in s["Action"]}
     assert not unbound & {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:CreatePolicyVersion"}
     itself = granted["NotItself"]
-    assert itself["Resource"] == "arn:aws:iam::123456789012:role/infrafabric-prod-github-*"
-    assert "iam:UpdateAssumeRolePolicy" in itself["Action"]
+    assert itself["Resource"] == "arn:aws:iam::123456789012:role/infrafabric-*-github-*"
+    own_roles = granted["KeepRoles"]["Resource"]
+    others = "arn:aws:iam::123456789012:role/infrafabric-prod-secondary-github-deploy"
+    assert fnmatch.fnmatchcase(others, own_roles), "a longer stack name begins alike"
+    assert fnmatch.fnmatchcase(others, itself["Resource"])
+    own = [s["Action"] for s in granted.values() if s["Effect"] == "Allow" and s["Resource"] == own_roles]
+    changing = {action for one in own for action in ([one] if isinstance(one, str) else one)}
+    reading = {a for a in changing if a.startswith(("iam:Get", "iam:List"))}
+    assert changing - reading - {"iam:CreateRole"} <= set(itself["Action"])
 
 
 def test_a_provider_that_the_account_has_is_used_and_not_made_again(frugal):
