@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -50,6 +51,18 @@ def test_every_page_and_file_that_is_named_is_there() -> None:
         if path.name != Path(__file__).name:
             missing += [(path.name, named) for named in _NAMED.findall(text) if not (ROOT / named).exists()]
     assert missing == []
+
+
+def test_every_test_that_the_page_of_the_lens_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "well-architected.md").read_text())
+    assert named, "the page names its tests as `tests/….py::test_…`"
+    assert [(path, test) for path, test in named if test not in _tests_in(ROOT / path)] == []
+
+
+def _tests_in(path: Path) -> set[str]:
+    """Names of the test functions at the top level of a module; empty if the file is missing."""
+    body = ast.parse(path.read_text()).body if path.exists() else []
+    return {node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
 def _code(page: str) -> Iterator[str]:
