@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.packager.archive import size_bytes, zipped
+from infra.packager.archive import digest, size_bytes, zipped
 from infra.packager.staging import LOCK, RDS_CA, ROOT, stage_code, stage_layer
 from infra.packager.target import PackagingError, Target
 
@@ -97,7 +97,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _replace(folder: Path, stage: Callable[[Path], None]) -> None:
-    """Stage a new folder next to ``folder`` and swap the two; an interrupted build leaves the old folder whole."""
+    """Stage a new folder next to ``folder`` and swap the two; an interrupted build leaves the old folder whole.
+
+    A folder with the same content stays: a deployment in another process may be reading it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -105,6 +108,8 @@ def _replace(folder: Path, stage: Callable[[Path], None]) -> None:
         for path in (staged, *staged.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # Lambda's user must read files made under a strict umask
         if folder.exists():
+            if digest(folder) == digest(staged):
+                return
             shutil.rmtree(folder)
         staged.rename(folder)
     finally:

@@ -80,6 +80,17 @@ def test_two_builds_of_the_same_sources_are_the_same(tmp_path: Path) -> None:
     assert digest(tmp_path / "built" / "code") == digest(tmp_path / "elsewhere" / "code")
 
 
+def test_a_second_build_of_the_same_sources_leaves_the_files_that_a_deployment_may_be_reading(tmp_path: Path) -> None:
+    build_code(HERE, tmp_path / "code")
+    file = tmp_path / "code" / "infrafabric" / "batching.py"
+    before = file.stat()
+    build_code(HERE, tmp_path / "code")
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    (tmp_path / "code" / "left-behind.py").write_text("")
+    build_code(HERE, tmp_path / "code")
+    assert not (tmp_path / "code" / "left-behind.py").exists(), "another content is replaced as a whole"
+
+
 def test_a_changed_source_changes_the_digest(tmp_path: Path, code: Path) -> None:
     changed = sources(tmp_path / "sources", 1_000_000_000)
     with (changed / "infrafabric" / "backoff.py").open("a") as source:
@@ -126,6 +137,9 @@ def test_a_zip_is_made_anew_only_when_its_folder_was(tmp_path: Path) -> None:
     build_code(HERE, tmp_path / "code")
     first = zipped(tmp_path / "code").stat().st_mtime_ns
     assert zipped(tmp_path / "code").stat().st_mtime_ns == first
+    build_code(HERE, tmp_path / "code")
+    assert zipped(tmp_path / "code").stat().st_mtime_ns == first, "the same content is the same folder"
+    (tmp_path / "code" / "left-behind.py").write_text("")
     build_code(HERE, tmp_path / "code")
     assert zipped(tmp_path / "code").stat().st_mtime_ns != first
     assert {path.name for path in tmp_path.iterdir()} == {"code", "code.zip", "code.zip.key"}, "nothing is left over"
