@@ -41,7 +41,8 @@ class FunctionArgs:
     snap_start: bool = False
     provisioned: int | None = None  # provisioned execution environments
     dead_letter_arn: Input[str] | None = None  # for failed asynchronous invocations
-    called_by_deployment: bool = False  # the alias moves with the deployment even with rollout by-steps
+    # The alias moves with the deployment even with rollout by-steps: no client's calls would judge a new version.
+    called_by_deployment: bool = False
     depends_on: Sequence[Resource] = field(default_factory=tuple)  # resources that the first invocation needs
 
 

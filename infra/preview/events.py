@@ -160,8 +160,10 @@ def _of_document(document: Mapping[str, Any], source: str) -> Preview:
     ]
     if not steps:
         raise BadPreviewError(f"{source}: has no steps: run pulumi preview --json again, without --suppress-outputs")
-    errors = list(_errors(document.get("diagnostics") or []))
-    return _preview(steps, errors, None, succeeded=not errors)
+    diagnostics = document.get("diagnostics") or []
+    # Also a violated rule: the document says only that the preview failed.
+    failed = any(diagnostic.get("severity") == "error" for diagnostic in diagnostics)
+    return _preview(steps, list(_errors(diagnostics)), None, succeeded=not failed)
 
 
 def _preview(

@@ -14,9 +14,15 @@ MARK = "<!-- fabric preview -->"  # marks the pull request's comment, so that a 
 MAX_CHARS = 60_000  # GitHub accepts 65,536 characters in a comment
 _MAX_ITEMS = 30  # list items per section of a stack; the rest is counted
 _MAX_ITEM_CHARS = 600
-_COLUMNS = (Operation.CREATE, Operation.UPDATE, Operation.REPLACE, Operation.DELETE)
+_COLUMNS = (Operation.CREATE, Operation.IMPORT, Operation.UPDATE, Operation.REPLACE, Operation.DELETE)
 # First character of a line in a diff block, by which GitHub colours the line.
-_SIGNS = {Operation.CREATE: "+", Operation.UPDATE: "!", Operation.REPLACE: "-", Operation.DELETE: "-"}
+_SIGNS = {
+    Operation.CREATE: "+",
+    Operation.IMPORT: "+",
+    Operation.UPDATE: "!",
+    Operation.REPLACE: "-",
+    Operation.DELETE: "-",
+}
 
 
 def markdown(previews: Sequence[Preview], costs: Mapping[str, float]) -> str:
@@ -64,7 +70,7 @@ def verdict(preview: Preview) -> str:
 
 def _table(previews: Sequence[Preview], costs: Mapping[str, float]) -> Iterator[str]:
     yield f"| stack | {' | '.join(_COLUMNS)} | result | policy | USD a month |"
-    yield "| --- | ---: | ---: | ---: | ---: | --- | --- | ---: |"
+    yield f"| --- | {' | '.join(['---:'] * len(_COLUMNS))} | --- | --- | ---: |"
     for preview in previews:
         counts = " | ".join(str(preview.count(operation)) for operation in _COLUMNS)
         result = "succeeds" if preview.succeeded else "**fails**"

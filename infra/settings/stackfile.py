@@ -35,7 +35,7 @@ def check(stack: str) -> None:
 
 
 def are_reference(stacks: Iterable[str]) -> bool:
-    """Tell whether the checkout's stack files are those of ``tests/stacks``, that is, nobody has changed them."""
+    """Tell whether the stack files in the root equal the files of ``tests/stacks``."""
     names = [f"Pulumi.{stack}.yaml" for stack in stacks]
     return all((ROOT / name).read_bytes() == (REFERENCE / name).read_bytes() for name in names)
 

@@ -199,7 +199,7 @@ def test_by_steps_a_deployment_publishes_a_version_and_leaves_the_alias_to_fabri
 
 def test_by_steps_too_the_deployment_runs_the_migrations_that_it_brings(frugal):
     assert "qualifier" not in frugal.of("lambda/invocation:Invocation")["migrator-run"], "the alias may be pending"
-    assert list(frugal.options["migrator-live"].ignoreChanges) == [], "it would run the old ones, and be done"
+    assert list(frugal.options["migrator-live"].ignoreChanges) == [], "no calls would judge a new version"
 
 
 def test_a_message_may_be_put_back_until_its_deadline_without_lambda_taking_it_for_a_loop(primary):

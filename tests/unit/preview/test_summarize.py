@@ -84,8 +84,8 @@ def test_the_comment_says_first_what_a_reviewer_must_not_miss(summarize) -> None
     assert status == 0
     lines = out.splitlines()
     assert lines[0] == printed.MARK
-    assert "| dev | 0 | 6 | 17 | 0 | succeeds | passed | +12.30 |" in lines
-    assert "| prod | – | – | – | – | not previewed | – | no change |" in lines
+    assert "| dev | 0 | 0 | 6 | 17 | 0 | succeeds | passed | +12.30 |" in lines
+    assert "| prod | – | – | – | – | – | not previewed | – | no change |" in lines
     bold = "- **dev: replace `database-instance` (rds Instance): the database's rows, without a last snapshot. Reason: "
     assert lines.index("#### Data that would be deleted") < next(i for i, line in enumerate(lines) if bold in line)
     assert out.index("</details>") > out.index("#### Running sessions"), "the single changes are folded below"
@@ -110,10 +110,26 @@ def test_the_single_document_gives_the_same_changes_and_no_verdict(summarize) ->
     assert out.startswith("dev: 34 changes; policy: not checked.")
 
 
+def test_the_single_document_of_a_preview_that_a_rule_refused_fails_too(summarize) -> None:
+    """The document names no rule: its one error is the engine's own sentence."""
+    status, out, _ = summarize(RECORDED / "refused-by-a-rule.json")
+    assert status == 1
+    assert out.startswith("dev: 5 changes; policy: not checked. The preview fails.")
+
+
+def test_an_imported_resource_is_counted_and_listed(tmp_path: Path, summarize) -> None:
+    urn = "urn:pulumi:dev::infrafabric::aws:s3/bucket:Bucket::found"
+    (tmp_path / "p.jsonl").write_text(recorded(urn, op="import"))
+    status, out, _ = summarize(tmp_path / "p.jsonl", "--markdown")
+    assert status == 0
+    assert "| dev | 0 | 1 | 0 | 0 | 0 | succeeds |" in out
+    assert "+ import  s3 Bucket found" in out
+
+
 def test_json_has_what_the_comment_says(summarize) -> None:
     _, out, _ = summarize(RECORDED / "other-zones.jsonl", "--json")
     dev = json.loads(out)["stacks"]["dev"]
-    assert dev["counts"] == {"create": 0, "update": 6, "replace": 17, "delete": 0, "same": 3}
+    assert dev["counts"] == {"create": 0, "import": 0, "update": 6, "replace": 17, "delete": 0, "same": 3}
     assert [loss["reason"] for loss in dev["data_loss"]] == ["AWS cannot change dbSubnetGroupName in place"]
     assert dev["sessions"] == ["Records wait in the recorder's queue until the new database is there."]
 
@@ -160,14 +176,14 @@ def test_a_preview_that_broke_off_replaces_the_comment_of_the_one_before(tmp_pat
     (tmp_path / "prod.jsonl").write_text("")
     status, out, _ = summarize(RECORDED / "no-change.jsonl", tmp_path / "prod.jsonl", "--markdown")
     assert status == 1
-    assert "| prod | 0 | 0 | 0 | 0 | **fails** | not checked | not compared |" in out
+    assert "| prod | 0 | 0 | 0 | 0 | 0 | **fails** | not checked | not compared |" in out
     assert "prod.jsonl: is not a preview" in out
 
 
 TEXTS = st.text(max_size=4_000)
 CHANGES = st.builds(
     Change,
-    operation=st.sampled_from([Operation.CREATE, Operation.UPDATE, Operation.REPLACE, Operation.DELETE]),
+    operation=st.sampled_from(sorted(set(Operation) - {Operation.SAME, Operation.READ})),
     urn=st.builds(
         "urn:pulumi:dev::infrafabric::{}::{}".format, st.sampled_from(["aws:sqs/queue:Queue", "a:b:C"]), TEXTS
     ),
