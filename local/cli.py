@@ -1,4 +1,4 @@
-"""Commands ``fabric local up|down|status`` and ``fabric demo``: arguments and signals."""
+"""Commands of ``fabric local`` and ``fabric demo``: arguments and signals."""
 
 from __future__ import annotations
 
@@ -18,8 +18,18 @@ def register(groups: Any) -> None:
     up.add_argument("--stack", default="dev", help="name of the stack, as in Pulumi.<stack>.yaml (default: dev)")
     set_help = "override a setting of the stack, such as fleet.size=3; can be repeated"
     up.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=set_help)
+    engine_help = "let the Pulumi CLI deploy the stack, with its state below .local, as it would deploy to AWS"
+    up.add_argument("--engine", choices=["pulumi"], help=engine_help)
     _command(commands, "down", "stop the platform", "down")
     _command(commands, "status", "show whether the platform runs, and its endpoint", "status")
+    env = _command(commands, "env", 'print the variables of the platform: eval "$(fabric local env)"', "env")
+    env.add_argument("--stack", help="stack of a platform with several (default: the one that was asked for)")
+    text = "run a command of the Pulumi CLI on the platform: fabric local pulumi -- preview --diff"
+    pulumi = commands.add_parser("pulumi", help=text, description=text)
+    pulumi.add_argument("--stack", help="stack to work on (default: the one that was asked for)")
+    pulumi.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=set_help)
+    pulumi.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="command and options of pulumi")
+    pulumi.set_defaults(run=_lazy("pulumi_command"))
 
 
 def register_demo(groups: Any) -> None:

@@ -1,4 +1,4 @@
-"""Commands ``fabric local up|down|status`` and ``fabric demo``: execution and printed output."""
+"""Commands of ``fabric local`` and ``fabric demo``: execution and printed output."""
 
 from __future__ import annotations
 
@@ -19,15 +19,23 @@ from infra.settings import stackfile
 from infrafabric.cli.api_client import ApiError
 from local import platform, processes, stack, types
 from local.demo import run as run_demo
+from local.engine import cli as engine_cli
+from local.engine import commands as engine
+from local.engine.rehearsal import Rehearsal
 from local.view import View, view_for
 
 HOME = Path(os.environ.get("FABRIC_HOME") or platform.ROOT / ".local")  # logs and state of the platform
 _STATE = HOME / "platform.json"
+_PULUMI = HOME / "pulumi"  # project and state of the stacks that Pulumi's engine deployed
 _CONNECTION = HOME / "connection.json"  # output of ``fabric local up --json``
 
 
 class AlreadyRunningError(Exception):
     """Conflict with another command, or with a platform that runs another stack or other settings."""
+
+
+class NotRunningError(Exception):
+    """No platform runs, or none that Pulumi's engine manages, and the command needs one."""
 
 
 # Errors that a user can act on: printed as one line, without a traceback.
@@ -38,6 +46,8 @@ EXPECTED = (
     pulumi.RunError,
     ApiError,
     AlreadyRunningError,
+    NotRunningError,
+    engine_cli.EngineError,
     stackfile.NoStackError,
     stackfile.BadSettingError,
 )
@@ -50,16 +60,47 @@ def up(args: argparse.Namespace) -> int:
     with _exclusive():
         running = _running_platform()
         if running is not None:
-            connection = json.loads(_CONNECTION.read_text())
-            if overrides or args.stack != connection["stack"]:
-                raise AlreadyRunningError(
-                    f"the platform is already running, with stack {connection['stack']}: "
-                    "fabric local down stops it, then another stack or setting can come up"
-                )
-            view.note("the platform is already running")
+            connection = _again(running, args, overrides, view)
+        elif args.engine:
+            started, deployed = engine.deploy(HOME, _STATE, args.stack, overrides, view, as_json=args.json)
+            connection = stack.connection(started, deployed)
         else:
             connection = _start(args.stack, overrides, view)
     _print_connection(connection, args.json)
+    return 0
+
+
+def pulumi_command(args: argparse.Namespace) -> int:
+    """Run a command of the Pulumi CLI on the running platform. Return its exit status."""
+    words = args.words[1:] if args.words[:1] == ["--"] else args.words
+    if not words:
+        raise NotRunningError("name a command of Pulumi's, such as: fabric local pulumi -- preview --diff")
+    settings = stackfile.changes_of(args.settings)
+    running, rehearsal = _rehearsing()
+    status = engine.run_pulumi(running, rehearsal, words, stack_name=args.stack, settings=settings)
+    with _exclusive():
+        engine.make_ready(running, rehearsal, _STATE)
+    return status
+
+
+def env(args: argparse.Namespace) -> int:
+    """Print the variables with which a shell uses the platform, as lines for ``eval`` or as JSON."""
+    with _exclusive():
+        running = _running_platform()
+        if running is None:
+            raise NotRunningError("the platform is not running: fabric local up")
+        rehearsal, notes = Rehearsal.load(_PULUMI), []
+        if rehearsal is None:
+            variables = _exports(json.loads(_CONNECTION.read_text()))
+        else:
+            deployed = engine.make_ready(running, rehearsal, _STATE, args.stack)
+            region = rehearsal.find(args.stack).region
+            if deployed is None:
+                notes.append("# the stack is not deployed, so it has no API: fabric local pulumi -- up")
+            of_stack = _exports(stack.connection(running, deployed)) if deployed else _aws_exports(running, region)
+            variables = {**of_stack, **rehearsal.environment(args.stack)}
+            notes.append(f"# pulumi -C {shlex.quote(str(rehearsal.project.folder))} works on the platform's stacks")
+    _print(variables, args.json, "\n".join([*notes, *_export_lines(variables)]))
     return 0
 
 
@@ -69,8 +110,7 @@ def down(args: argparse.Namespace) -> int:
         running = _STATE.exists()
         if running:
             platform.Platform.load(_STATE).stop()
-            _STATE.unlink()
-            _CONNECTION.unlink(missing_ok=True)
+            _forget()
     _print({"stopped": running}, args.json, "stopped" if running else "the platform was not running")
     return 0
 
@@ -110,6 +150,52 @@ def _start(stack_name: str, overrides: dict[str, Any], view: View) -> dict[str, 
     return connection
 
 
+def _again(
+    running: platform.Platform, args: argparse.Namespace, overrides: dict[str, Any], view: View
+) -> dict[str, Any]:
+    """Return the connection of a platform that runs already, after another ``pulumi up`` where Pulumi manages it.
+
+    Raises:
+        AlreadyRunningError: the command asks for another stack, engine or setting.
+    """
+    rehearsal = Rehearsal.load(_PULUMI)
+    known = rehearsal.last.name if rehearsal else json.loads(_CONNECTION.read_text())["stack"]
+    if overrides or args.stack != known or bool(args.engine) != (rehearsal is not None):
+        by = " and Pulumi's engine" if rehearsal else ""
+        raise AlreadyRunningError(
+            f"the platform is already running, with stack {known}{by}: "
+            "fabric local down stops it, then another stack or setting can come up"
+        )
+    view.note("the platform is already running")
+    if rehearsal is None:
+        return json.loads(_CONNECTION.read_text())
+    return stack.connection(running, engine.resume(running, rehearsal, _STATE, as_json=args.json))
+
+
+def _rehearsing() -> tuple[platform.Platform, Rehearsal]:
+    """Return the running platform and what Pulumi manages on it.
+
+    Raises:
+        NotRunningError: no platform runs, or Pulumi does not manage it.
+    """
+    with _exclusive():
+        running, rehearsal = _running_platform(), Rehearsal.load(_PULUMI)
+    if running is None:
+        raise NotRunningError("the platform is not running: fabric local up --engine pulumi")
+    if rehearsal is None:
+        raise NotRunningError(
+            "the platform was deployed without Pulumi's engine: fabric local down, then fabric local up --engine pulumi"
+        )
+    return running, rehearsal
+
+
+def _forget() -> None:
+    """Delete what the commands know of a platform that was stopped."""
+    _STATE.unlink()
+    _CONNECTION.unlink(missing_ok=True)
+    engine.discard(HOME)
+
+
 def _running_platform() -> platform.Platform | None:
     """Return the platform that ``up`` left running, or None. Stop the remaining processes of a broken platform."""
     if not _STATE.exists():
@@ -118,7 +204,7 @@ def _running_platform() -> platform.Platform | None:
     if all(process.alive() for process in saved.processes):
         return saved
     saved.stop()
-    _STATE.unlink()
+    _forget()
     return None
 
 
@@ -141,7 +227,14 @@ def _exclusive() -> Iterator[None]:
 
 
 def _print_connection(connection: dict[str, Any], as_json: bool) -> None:
-    exports = {
+    head = "# the platform runs; paste these lines, then try: fabric session start --goal '…' --watch"
+    text = "\n".join([head, *_export_lines(_exports(connection)), "# stop the platform with: fabric local down"])
+    _print(connection, as_json, text)
+
+
+def _exports(connection: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables of clients, by name."""
+    return {
         "AWS_ENDPOINT_URL": connection["endpoint_url"],
         "AWS_ACCESS_KEY_ID": connection["credentials"]["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": connection["credentials"]["secret_access_key"],
@@ -150,10 +243,20 @@ def _print_connection(connection: dict[str, Any], as_json: bool) -> None:
         "FABRIC_API_KEY": connection["api"]["key"],
         **({"DATABASE_URL": connection["database_url"]} if connection["database_url"] else {}),
     }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
-    head = "# the platform runs; paste these lines, then try: fabric session start --goal '…' --watch"
-    text = "\n".join([head, *lines, "# stop the platform with: fabric local down"])
-    _print(connection, as_json, text)
+
+
+def _aws_exports(running: platform.Platform, region: str) -> dict[str, str]:
+    """Return the environment variables of AWS clients alone."""
+    return {
+        "AWS_ENDPOINT_URL": running.endpoint_url,
+        "AWS_ACCESS_KEY_ID": platform.CREDENTIALS["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": platform.CREDENTIALS["secret_access_key"],
+        "AWS_DEFAULT_REGION": region,
+    }
+
+
+def _export_lines(variables: dict[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def _print(document: Any, as_json: bool, text: str) -> None:

@@ -43,7 +43,7 @@ def run(home: Path, view: View, *, goal: str | None, agents: int) -> int:
 
 
 def _run_session(
-    running: platform.Platform, deployed: stack.DeployedStack, view: View, goal: str, agents: int
+    running: platform.Platform, deployed: stack.EmulatedStack, view: View, goal: str, agents: int
 ) -> dict[str, Any]:
     client = ApiClient(deployed.outputs["api_url"], ApiKeyAuthentication(deployed.outputs["api_key"]))
     started = time.monotonic()

@@ -39,7 +39,6 @@ class Platform:
     model_url: str
     database_port: int
     processes: list[PlatformProcess] = field(default_factory=list)  # in the order of their start
-    database: dict[str, str] = field(default_factory=dict)  # name, user, password; empty without an RDS instance
 
     def log(self, name: str) -> Path:
         """Return the path of a process's log."""
@@ -53,10 +52,7 @@ class Platform:
     @property
     def database_url(self) -> str | None:
         """libpq URL of the RDS instance's database for the master user; None without an RDS instance."""
-        if not self.database:
-            return None
-        user, password, name = (self.database[key] for key in ("user", "password", "name"))
-        return postgres.url(self.scratch / "pg", self.database_port, user=user, password=password, database=name)
+        return postgres.master_url(self.scratch / "pg", self.database_port)
 
     def client(self, service: str, region: str = REGION) -> Any:
         """Return a boto3 client with the credentials of the emulated account's root."""
@@ -72,7 +68,6 @@ class Platform:
     def on_database(self, name: str, user: str, password: str) -> None:
         """Create the database of an RDS instance in the platform's PostgreSQL."""
         postgres.create_database(self.scratch / "pg", self.database_port, name=name, user=user, password=password)
-        self.database.update(name=name, user=user, password=password)
 
     def start_durable_runner(self, functions: Mapping[str, Mapping[str, int]], region: str) -> None:
         """Start AWS's local runner for durable executions.
@@ -110,12 +105,11 @@ class Platform:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def save(self, path: Path) -> None:
-        """Write the state for :meth:`load` to a file that only the owner can read (it has the database's password)."""
+        """Write the state for :meth:`load`."""
         state = {**asdict(self), "home": str(self.home), "scratch": str(self.scratch)}
         state["processes"] = [{"name": p.name, "pid": p.pid, "log": str(p.log)} for p in self.processes]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(state, file)
+        path.write_text(json.dumps(state))
 
     @classmethod
     def load(cls, path: Path) -> Platform:

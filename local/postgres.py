@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import ipaddress
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from psycopg import sql
 
 from local import processes
 
+_MASTER = "master.json"  # file with name of the database, master user and password
 _NOBODY = 65534  # user ID; PostgreSQL refuses to run as root
 _HBA = """\
 # TYPE  DATABASE  USER      METHOD
@@ -93,6 +95,15 @@ def url(
     )
 
 
+def master_url(folder: Path, port: int) -> str | None:
+    """Return the libpq URL of the last database that :func:`create_database` created; None without one."""
+    record = folder / _MASTER
+    if not record.exists():
+        return None
+    master = json.loads(record.read_text())
+    return url(folder, port, user=master["user"], password=master["password"], database=master["name"])
+
+
 def create_database(folder: Path, port: int, *, name: str, user: str, password: str) -> None:
     """Create the master user (a member of ``rds_superuser``) and an empty database, as RDS does for a new instance.
 
@@ -109,6 +120,9 @@ def create_database(folder: Path, port: int, *, name: str, user: str, password: 
         connection.execute(sql.SQL("GRANT rds_iam TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE").format(quoted))
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), quoted))
+    # A provider in another process creates the database too, so the commands read the password from a file.
+    with os.fdopen(os.open(folder / _MASTER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as record:
+        json.dump({"name": name, "user": user, "password": password}, record)
 
 
 def _accepts(folder: Path, port: int) -> bool:

@@ -24,19 +24,22 @@ from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 _CONCURRENCY = 2  # handlers per event source at the same time; more do not help on two cores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DeployedStack:
-    """Stack that is deployed to the platform."""
+    """Stack that is deployed to the platform, by either engine."""
 
     stack: str
     region: str
-    deployment: deploy.Deployment
+    outputs: dict[str, Any]  # of the stack's program, secrets in clear
     primary: DeployedStack | None = None  # for a standby: the primary, on the same platform
 
-    @property
-    def outputs(self) -> dict[str, Any]:
-        """Outputs of the stack's program."""
-        return self.deployment.outputs
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatedStack(DeployedStack):
+    """Stack that this process deployed, resource by resource."""
+
+    deployment: deploy.Deployment
+    primary: EmulatedStack | None = None
 
 
 def local_settings(platform: Platform) -> dict[str, Any]:
@@ -69,9 +72,9 @@ def deploy_stack(
     overrides: Mapping[str, Any] | None = None,
     *,
     primary_overrides: Mapping[str, Any] | None = None,
-    folder: Path = stackfile.ROOT,
+    folder: Path = stackfile.FOLDER,
     report: Callable[[deploy.DeployStep], None] = lambda _: None,
-) -> DeployedStack:
+) -> EmulatedStack:
     """Build the packages, run the program against the emulator, and start the durable-execution runner.
 
     The primary of a standby is deployed first, as in AWS: to the same platform, in its own Region. Only ``stack`` can
@@ -92,7 +95,7 @@ def deploy_stack(
     package = packager.build(packager.Target.here())
     with _package_folder(package.code.parent):
         deployed = _deploy(platform, stack, overrides or {}, primary_overrides or {}, folder, report)
-    platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
+    start_runner(platform, deployed)
     return deployed
 
 
@@ -103,7 +106,7 @@ def _deploy(
     primary_overrides: Mapping[str, Any],
     folder: Path,
     report: Callable[[deploy.DeployStep], None],
-) -> DeployedStack:
+) -> EmulatedStack:
     # A stack whose settings hold the password has the password encrypted in its file; only the engine can decrypt it.
     config = {
         **stackfile.read(stack, {**local_settings(platform), **overrides}, folder),
@@ -119,7 +122,18 @@ def _deploy(
     deployment = deploy.deploy(
         program.stack, stack_name=stack, config=config, context=context, stacks=stacks, report=report
     )
-    return DeployedStack(stack, tree["region"], deployment, primary)
+    return EmulatedStack(
+        stack=stack, region=tree["region"], outputs=deployment.outputs, deployment=deployment, primary=primary
+    )
+
+
+def start_runner(platform: Platform, deployed: DeployedStack) -> None:
+    """Start the durable-execution runner for the functions of a deployed stack.
+
+    Raises:
+        processes.ProcessFailedError: the runner did not start.
+    """
+    platform.start_durable_runner(_durable_functions(platform, deployed.region), deployed.region)
 
 
 def warm_up(platform: Platform, deployed: DeployedStack) -> None:

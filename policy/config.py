@@ -68,4 +68,4 @@ class Config:
         """Create the configuration from ``Pulumi.<stack>.yaml`` in ``folder`` (the root), overridden by ``more``."""
         from infra.settings import stackfile  # noqa: PLC0415  the pack's process must run without infra
 
-        return cls.of_text(stackfile.read(stack, folder=folder or stackfile.ROOT)[SETTINGS], **more)
+        return cls.of_text(stackfile.read(stack, folder=folder or stackfile.FOLDER)[SETTINGS], **more)

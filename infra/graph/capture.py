@@ -261,7 +261,7 @@ def record_stack(
     changes: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
-    folder: Path = stackfile.ROOT,
+    folder: Path = stackfile.FOLDER,
 ) -> None:
     """Run the whole program of ``Pulumi.<stack>.yaml`` into ``recorder``, with settings changed by dotted path.
 
@@ -292,7 +292,7 @@ def capture(
     *,
     secrets: Mapping[str, str] = PLACEHOLDER_SECRETS,
     stacks: Mapping[str, Mapping[str, Any]] | None = None,
-    folder: Path = stackfile.ROOT,
+    folder: Path = stackfile.FOLDER,
 ) -> Graph:
     """Return the graph of ``Pulumi.<stack>.yaml``; ``stacks`` and ``folder`` as for ``record_stack``.
 

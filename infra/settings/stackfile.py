@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 # Stacks that the tests and the generated pages are about. The stack files in ROOT belong to whoever deploys.
 REFERENCE = ROOT / "tests" / "stacks"
+# Folder of the stack files that commands read, such as those of a change that is only rehearsed.
+FOLDER = Path(os.environ.get("FABRIC_STACK_FILES") or ROOT)
 
 
 class NoStackError(Exception):
@@ -24,20 +27,21 @@ class BadSettingError(Exception):
 
 
 def check(stack: str) -> None:
-    """Check that the checkout has a stack file for ``stack``.
+    """Check that there is a stack file for ``stack``.
 
     Raises:
         NoStackError: the file is missing; the message lists the existing stacks.
     """
-    known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+    known = sorted(path.name.split(".")[1] for path in FOLDER.glob("Pulumi.*.yaml"))
     if stack not in known:
-        raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of this checkout are {', '.join(known)}")
+        folder = "this checkout" if FOLDER == ROOT else str(FOLDER)
+        raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of {folder} are {', '.join(known) or 'none'}")
 
 
 def are_reference(stacks: Iterable[str]) -> bool:
-    """Tell whether the stack files in the root equal the files of ``tests/stacks``."""
+    """Tell whether the stack files that commands read equal the files of ``tests/stacks``."""
     names = [f"Pulumi.{stack}.yaml" for stack in stacks]
-    return all((ROOT / name).read_bytes() == (REFERENCE / name).read_bytes() for name in names)
+    return all((FOLDER / name).read_bytes() == (REFERENCE / name).read_bytes() for name in names)
 
 
 def changes_of(texts: Iterable[str]) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def changes_of(texts: Iterable[str]) -> dict[str, Any]:
     return changes
 
 
-def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = ROOT) -> dict[str, str]:
+def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = FOLDER) -> dict[str, str]:
     """Return ``Pulumi.<stack>.yaml`` as ``pulumi.runtime.set_all_config`` expects it: full key → text, objects as JSON.
 
     Encrypted values are left out, because only the Pulumi engine can decrypt them.

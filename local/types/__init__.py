@@ -7,7 +7,7 @@ One module per AWS service holds the service's types, one class per type. ``loca
         def create(self, request: ResourceRequest) -> CreatedResource: ...
         def change(self, resource: ExistingResource) -> None: ...
         def remove(self, resource: ExistingResource) -> None: ...
-        def exists(self, resource: ExistingResource) -> bool: ...
+        def read(self, resource: ExistingResource) -> FoundResource | None: ...
 
 Only ``create`` is required; the defaults of the other methods are those of :class:`ResourceType`. A type without a
 class is :class:`RecordedOnly`: nothing is created, and ``fabric demo`` lists the type as "recorded only".
@@ -24,7 +24,7 @@ from local.types.definition import (
     registered_types,
     retag,
 )
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 __all__ = [
     "EMULATOR_ERRORS",
@@ -34,6 +34,7 @@ __all__ = [
     "CreationFailedError",
     "EmulatorContext",
     "ExistingResource",
+    "FoundResource",
     "RecordedOnly",
     "ResourceRequest",
     "ResourceType",

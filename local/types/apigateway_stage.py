@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
-from local.types.arguments import arguments, patch_operations
-from local.types.definition import ResourceType, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.arguments import arguments, inputs_of, patch_operations
+from local.types.definition import PutResource, ResourceType, resource
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
+
+# Settings of a stage's methods, with their patch paths.
+_METHOD_SETTINGS = {
+    "metricsEnabled": "metrics/enabled",
+    "loggingLevel": "logging/loglevel",
+    "dataTraceEnabled": "logging/dataTrace",
+    "throttlingRateLimit": "throttling/rateLimit",
+    "throttlingBurstLimit": "throttling/burstLimit",
+}
 
 
 @resource("aws:apigateway/deployment:Deployment")
@@ -63,26 +73,35 @@ class ApiGatewayAccount(ResourceType):
         return CreatedResource("api-gateway-account")
 
 
-@resource("aws:apigateway/methodSettings:MethodSettings")
-class ApiMethodSettings(ResourceType):
+@resource("aws:apigateway/methodSettings:MethodSettings", replaced_by=("methodPath", "restApi", "stageName"))
+class ApiMethodSettings(PutResource):
     """Logging, metrics and throttling settings of a stage's methods."""
+
+    reads: ClassVar = {"settings": None}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         api, stage, methods = request.inputs["restApi"], request.inputs["stageName"], request.inputs["methodPath"]
-        paths = {
-            "metricsEnabled": "metrics/enabled",
-            "loggingLevel": "logging/loglevel",
-            "dataTraceEnabled": "logging/dataTrace",
-            "throttlingRateLimit": "throttling/rateLimit",
-            "throttlingBurstLimit": "throttling/burstLimit",
-        }
-        settings = {paths[name]: value for name, value in request.inputs["settings"].items() if name in paths}
+        settings = {name: value for name, value in request.inputs["settings"].items() if name in _METHOD_SETTINGS}
         patch = [
-            {"op": "replace", "path": f"/{methods}/{setting}", "value": json.dumps(value).strip('"')}
-            for setting, value in sorted(settings.items())
+            {"op": "replace", "path": f"/{methods}/{_METHOD_SETTINGS[name]}", "value": json.dumps(value).strip('"')}
+            for name, value in sorted(settings.items())
         ]
         request.client("apigateway").update_stage(restApiId=api, stageName=stage, patchOperations=patch)
         return CreatedResource(f"{api}-{stage}-{methods}")
+
+    def read(self, resource: ExistingResource) -> FoundResource | None:
+        api, stage, methods = resource.id.split("-", 2)
+        found = resource.client("apigateway").get_stage(restApiId=api, stageName=stage).get("methodSettings") or {}
+        if methods not in found:
+            return None
+        declared = resource.inputs.get("settings") or {}
+        settings = {
+            name: value
+            for name, value in found[methods].items()
+            if name in declared
+            or (name in _METHOD_SETTINGS and value not in (False, -1, "OFF"))  # as without a setting
+        }
+        return FoundResource({"restApi": api, "stageName": stage, "methodPath": methods, "settings": settings})
 
 
 @resource("aws:apigateway/domainName:DomainName")
@@ -143,6 +162,8 @@ class ApiKey(ResourceType):
 class ApiUsagePlan(ResourceType):
     """Usage plan with throttling and quota."""
 
+    reads: ClassVar = {"apiStages": [], "name": None, "quotaSettings": {}, "throttleSettings": {}}
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         stages = [{"apiId": s["apiId"], "stage": s["stage"]} for s in request.inputs.get("apiStages") or []]
         throttle, quota = request.inputs.get("throttleSettings"), request.inputs.get("quotaSettings")
@@ -153,7 +174,9 @@ class ApiUsagePlan(ResourceType):
             **({"throttle": arguments(throttle, rateLimit="rateLimit", burstLimit="burstLimit")} if throttle else {}),
             **({"quota": arguments(quota, limit="limit", period="period", offset="offset")} if quota else {}),
         )
-        return CreatedResource(response["id"], {"name": request.physical_name()})
+        return CreatedResource(
+            response["id"], {"name": request.physical_name(), "arn": _usage_plan_arn(request, response["id"])}
+        )
 
     def change(self, resource: ExistingResource) -> None:
         inputs = {
@@ -174,6 +197,16 @@ class ApiUsagePlan(ResourceType):
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("apigateway").delete_usage_plan(usagePlanId=resource.id)
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        plan = resource.client("apigateway").get_usage_plan(usagePlanId=resource.id)
+        inputs = inputs_of(plan, name="name", throttle="throttleSettings", quota="quotaSettings")
+        inputs["apiStages"] = [{"apiId": one["apiId"], "stage": one["stage"]} for one in plan.get("apiStages") or []]
+        return FoundResource(inputs, {"arn": _usage_plan_arn(resource, resource.id)})
+
+
+def _usage_plan_arn(request: ResourceRequest, plan_id: str) -> str:
+    return f"arn:aws:apigateway:{request.region}::/usageplans/{plan_id}"
 
 
 @resource("aws:apigateway/usagePlanKey:UsagePlanKey")

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from local.types.arguments import arguments
+from local.types.arguments import arguments, inputs_of
 from local.types.definition import PutResource, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
+
+# Arguments of PutMetricAlarm, which DescribeAlarms returns by the same names.
+_ALARM = {
+    "ActionsEnabled": "actionsEnabled",
+    "AlarmActions": "alarmActions",
+    "AlarmDescription": "alarmDescription",
+    "ComparisonOperator": "comparisonOperator",
+    "DatapointsToAlarm": "datapointsToAlarm",
+    "EvaluateLowSampleCountPercentile": "evaluateLowSampleCountPercentiles",
+    "EvaluationPeriods": "evaluationPeriods",
+    "ExtendedStatistic": "extendedStatistic",
+    "InsufficientDataActions": "insufficientDataActions",
+    "MetricName": "metricName",
+    "Namespace": "namespace",
+    "OKActions": "okActions",
+    "Period": "period",
+    "Statistic": "statistic",
+    "Threshold": "threshold",
+    "TreatMissingData": "treatMissingData",
+}
 
 
 @resource("aws:cloudwatch/metricAlarm:MetricAlarm", replaced_by=("name",))
 class CloudWatchMetricAlarm(PutResource):
-    """Alarm on a metric or on a metric expression."""
+    """Alarm on a metric or on a metric expression. A refresh does not compare the queries of an expression."""
+
+    reads: ClassVar = {
+        **dict.fromkeys(set(_ALARM.values()) - {"evaluateLowSampleCountPercentiles"}),  # the emulator forgets this one
+        "actionsEnabled": True,
+        "alarmActions": [],
+        "alarmDescription": "",
+        "dimensions": {},
+        "insufficientDataActions": [],
+        "okActions": [],
+        "treatMissingData": "missing",
+    }
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         name, queries = request.physical_name(), request.inputs.get("metricQueries") or []
@@ -24,29 +55,22 @@ class CloudWatchMetricAlarm(PutResource):
             AlarmName=name,
             Tags=request.tag_list(),
             **metrics,
-            **arguments(
-                request.inputs,
-                ComparisonOperator="comparisonOperator",
-                EvaluationPeriods="evaluationPeriods",
-                MetricName="metricName",
-                Namespace="namespace",
-                Period="period",
-                Statistic="statistic",
-                Threshold="threshold",
-                AlarmActions="alarmActions",
-                OKActions="okActions",
-                TreatMissingData="treatMissingData",
-                AlarmDescription="alarmDescription",
-                ExtendedStatistic="extendedStatistic",
-                DatapointsToAlarm="datapointsToAlarm",
-                InsufficientDataActions="insufficientDataActions",
-                EvaluateLowSampleCountPercentile="evaluateLowSampleCountPercentiles",
-            ),
+            **arguments(request.inputs, **_ALARM),
         )
         return CreatedResource(name, {"arn": request.arn("cloudwatch", f"alarm:{name}"), "name": name})
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("cloudwatch").delete_alarms(AlarmNames=[resource.id])
+
+    def read(self, resource: ExistingResource) -> FoundResource | None:
+        alarms = resource.client("cloudwatch").describe_alarms(AlarmNames=[resource.id])["MetricAlarms"]
+        if not alarms:
+            return None
+        dimensions = {one["Name"]: one["Value"] for one in alarms[0].get("Dimensions") or []}
+        return FoundResource(
+            {"name": resource.id, "dimensions": dimensions, **inputs_of(alarms[0], **_ALARM)},
+            {"arn": resource.arn("cloudwatch", f"alarm:{resource.id}")},
+        )
 
 
 @resource("aws:cloudwatch/compositeAlarm:CompositeAlarm", replaced_by=("alarmName",))

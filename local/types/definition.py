@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from botocore.exceptions import ClientError
 
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 _Type = TypeVar("_Type", bound="ResourceType")
 TAG_INPUTS = frozenset({"tags", "tagsAll"})
@@ -113,6 +113,9 @@ class ResourceType(ABC):
 
     replaced_by: ClassVar[frozenset[str] | None] = None  # inputs that replace the resource; None: every input
     renewed_outputs: ClassVar[frozenset[str]] = frozenset()  # outputs that a change computes anew, unknown in a preview
+    # Inputs that the emulator returns as they were set, each with AWS's value of an unset one (None: it has no fixed
+    # value). A refresh compares these, and a type that has some can be imported.
+    reads: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def create(self, request: ResourceRequest) -> CreatedResource:
@@ -128,6 +131,17 @@ class ResourceType(ABC):
     def exists(self, resource: ExistingResource) -> bool:  # noqa: ARG002
         """Return whether the service still knows the resource."""
         return True
+
+    def read(self, resource: ExistingResource) -> FoundResource | None:
+        """Return what the emulator has of the resource; None if it is gone. A "not found" error counts as gone.
+
+        For an import only type, ID and Region of the resource are known.
+        """
+        return FoundResource() if self.exists(resource) else None
+
+    def with_unset(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs with AWS's values for unset ones: a change must undo what was set by hand."""
+        return {**{name: value for name, value in self.reads.items() if value is not None}, **inputs}
 
     def replacing(self, changed: frozenset[str]) -> frozenset[str]:
         """Return the changed inputs that make a replacement necessary."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from local.types.arguments import arguments
+from local.types.arguments import arguments, inputs_of
 from local.types.definition import PutResource, ResourceType, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 
 @resource("aws:ec2/securityGroup:SecurityGroup")
@@ -47,26 +47,65 @@ class Ec2DefaultSecurityGroup(PutResource):
         return CreatedResource(group["GroupId"], {"arn": request.arn("ec2", f"security-group/{group['GroupId']}")})
 
 
+class _Rule(ResourceType):
+    """Rule of a security group; every change replaces it. The emulator does not return prefix lists."""
+
+    reads: ClassVar = {
+        "cidrIpv4": "",
+        "cidrIpv6": "",
+        "fromPort": None,
+        "ipProtocol": None,
+        "referencedSecurityGroupId": "",
+        "toPort": None,
+    }
+
+    def read(self, resource: ExistingResource) -> FoundResource | None:
+        rules = resource.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[resource.id])
+        for rule in rules["SecurityGroupRules"]:
+            inputs = inputs_of(
+                rule,
+                CidrIpv4="cidrIpv4",
+                CidrIpv6="cidrIpv6",
+                FromPort="fromPort",
+                GroupId="securityGroupId",
+                IpProtocol="ipProtocol",
+                ToPort="toPort",
+            )
+            inputs["referencedSecurityGroupId"] = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
+            return FoundResource(inputs, {"securityGroupRuleId": resource.id})
+        return None
+
+
 @resource("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-class Ec2IngressRule(ResourceType):
+class Ec2IngressRule(_Rule):
     """Ingress rule of a security group."""
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         response = request.client("ec2").authorize_security_group_ingress(
             GroupId=request.inputs["securityGroupId"], IpPermissions=[_permission(request)]
         )
-        return CreatedResource(_rule_id(request, response))
+        return CreatedResource(_rule_id(response))
+
+    def remove(self, resource: ExistingResource) -> None:
+        resource.client("ec2").revoke_security_group_ingress(
+            GroupId=resource.value("securityGroupId"), SecurityGroupRuleIds=[resource.id]
+        )
 
 
 @resource("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
-class Ec2EgressRule(ResourceType):
+class Ec2EgressRule(_Rule):
     """Egress rule of a security group."""
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         response = request.client("ec2").authorize_security_group_egress(
             GroupId=request.inputs["securityGroupId"], IpPermissions=[_permission(request)]
         )
-        return CreatedResource(_rule_id(request, response))
+        return CreatedResource(_rule_id(response))
+
+    def remove(self, resource: ExistingResource) -> None:
+        resource.client("ec2").revoke_security_group_egress(
+            GroupId=resource.value("securityGroupId"), SecurityGroupRuleIds=[resource.id]
+        )
 
 
 @resource("aws:ec2/vpcEndpoint:VpcEndpoint")
@@ -170,6 +209,5 @@ def _permission(request: ResourceRequest) -> dict[str, Any]:
     return permission
 
 
-def _rule_id(request: ResourceRequest, response: dict[str, Any]) -> str:
-    rules = response.get("SecurityGroupRules") or []
-    return rules[0]["SecurityGroupRuleId"] if rules else f"sgr-{request.name}"
+def _rule_id(response: dict[str, Any]) -> str:
+    return response["SecurityGroupRules"][0]["SecurityGroupRuleId"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from botocore.exceptions import ClientError
 
-from local.types.arguments import arguments, json_text
-from local.types.definition import PutResource, ResourceType, resource, succeeds
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.arguments import arguments, inputs_of, json_text
+from local.types.definition import PutResource, ResourceType, resource
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 
 @resource("aws:iam/role:Role", replaced_by=("name", "namePrefix", "path"))
 class IamRole(ResourceType):
     """IAM role."""
+
+    reads: ClassVar = {"assumeRolePolicy": None, "description": "", "permissionsBoundary": ""}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         name = request.physical_name()
@@ -33,10 +37,12 @@ class IamRole(ResourceType):
     def change(self, resource: ExistingResource) -> None:
         iam = resource.client("iam")
         iam.update_assume_role_policy(RoleName=resource.id, PolicyDocument=resource.inputs["assumeRolePolicy"])
-        if "permissionsBoundary" in resource.changed and resource.inputs.get("permissionsBoundary"):
-            iam.put_role_permissions_boundary(
-                RoleName=resource.id, PermissionsBoundary=resource.inputs["permissionsBoundary"]
-            )
+        if "permissionsBoundary" in resource.changed:
+            boundary = resource.inputs.get("permissionsBoundary")
+            if boundary:
+                iam.put_role_permissions_boundary(RoleName=resource.id, PermissionsBoundary=boundary)
+            else:
+                iam.delete_role_permissions_boundary(RoleName=resource.id)
         if "description" in resource.changed:
             iam.update_role(RoleName=resource.id, Description=resource.inputs.get("description") or "")
 
@@ -48,13 +54,22 @@ class IamRole(ResourceType):
             iam.detach_role_policy(RoleName=resource.id, PolicyArn=attached["PolicyArn"])
         iam.delete_role(RoleName=resource.id)
 
-    def exists(self, resource: ExistingResource) -> bool:
-        return succeeds(resource.client("iam").get_role, RoleName=resource.id)
+    def read(self, resource: ExistingResource) -> FoundResource:
+        role = resource.client("iam").get_role(RoleName=resource.id)["Role"]
+        inputs = {
+            "name": resource.id,
+            "assumeRolePolicy": json_text(role["AssumeRolePolicyDocument"]),
+            "permissionsBoundary": (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
+            **inputs_of(role, Description="description"),
+        }
+        return FoundResource(inputs, {"arn": role["Arn"], "uniqueId": role["RoleId"]})
 
 
 @resource("aws:iam/rolePolicy:RolePolicy", replaced_by=("name", "namePrefix", "role"))
 class IamRolePolicy(PutResource):
     """Inline policy of an IAM role."""
+
+    reads: ClassVar = {"policy": None}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         name = request.physical_name()
@@ -65,6 +80,11 @@ class IamRolePolicy(PutResource):
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("iam").delete_role_policy(RoleName=resource.value("role"), PolicyName=resource.value("name"))
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        role, _, name = resource.id.partition(":")
+        found = resource.client("iam").get_role_policy(RoleName=role, PolicyName=name)
+        return FoundResource({"role": role, "name": name, "policy": json_text(found["PolicyDocument"])})
 
 
 @resource("aws:iam/policy:Policy", replaced_by=("name", "namePrefix", "path"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pulumi
 
 from infra.packager.archive import zipped
-from local.types.arguments import arguments, pascal_case
-from local.types.definition import PutResource, ResourceType, resource, succeeds
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.arguments import arguments, camel_case, inputs_of, pascal_case
+from local.types.definition import PutResource, ResourceType, resource
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 _zip_lock = threading.Lock()
 
@@ -47,7 +48,21 @@ class LambdaLayerVersion(ResourceType):
     renewed_outputs=("version", "qualifiedArn", "qualifiedInvokeArn"),
 )
 class LambdaFunction(ResourceType):
-    """Lambda function from a zip archive."""
+    """Lambda function from a zip archive. Of a function by hand, a refresh sees the configuration, not the code."""
+
+    reads: ClassVar = {
+        "description": "",
+        "environment": {},
+        "handler": None,
+        "kmsKeyArn": "",
+        "layers": [],
+        "memorySize": 128,
+        "reservedConcurrentExecutions": -1,
+        "role": None,
+        "runtime": None,
+        "timeout": 3,
+        "tracingConfig": {"mode": "PassThrough"},
+    }
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         inputs, name, client = request.inputs, request.physical_name(), request.client("lambda")
@@ -60,36 +75,63 @@ class LambdaFunction(ResourceType):
             **_function_configuration(request),
         )
         _until_active(client, name)
-        if inputs.get("reservedConcurrentExecutions", -1) >= 0:
-            client.put_function_concurrency(
-                FunctionName=name, ReservedConcurrentExecutions=int(inputs["reservedConcurrentExecutions"])
-            )
+        if "reservedConcurrentExecutions" in inputs:
+            _reserve(client, name, inputs)
         return CreatedResource(name, _function_outputs(request, name, response.get("Version") or "$LATEST"))
 
     def change(self, resource: ExistingResource) -> Mapping[str, Any]:
         client, publish = resource.client("lambda"), bool(resource.inputs.get("publish"))
         if "code" in resource.changed:
             client.update_function_code(FunctionName=resource.id, ZipFile=_zipped_code(resource))
-        client.update_function_configuration(FunctionName=resource.id, **_function_configuration(resource))
+        client.update_function_configuration(
+            FunctionName=resource.id,
+            **_function_configuration(replace(resource, inputs=self.with_unset(resource.inputs))),
+        )
+        if "reservedConcurrentExecutions" in resource.changed:
+            _reserve(client, resource.id, resource.inputs)
         version = client.publish_version(FunctionName=resource.id)["Version"] if publish else "$LATEST"
         return _function_outputs(resource, resource.id, version)
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("lambda").delete_function(FunctionName=resource.id)
 
-    def exists(self, resource: ExistingResource) -> bool:
-        return succeeds(resource.client("lambda").get_function_configuration, FunctionName=resource.id)
+    def read(self, resource: ExistingResource) -> FoundResource:
+        client = resource.client("lambda")
+        configuration = client.get_function_configuration(FunctionName=resource.id)
+        reserved = client.get_function_concurrency(FunctionName=resource.id).get("ReservedConcurrentExecutions", -1)
+        variables = (configuration.get("Environment") or {}).get("Variables")
+        inputs = {
+            "name": resource.id,
+            **inputs_of(
+                configuration,
+                Description="description",
+                Handler="handler",
+                KMSKeyArn="kmsKeyArn",
+                MemorySize="memorySize",
+                Role="role",
+                Runtime="runtime",
+                Timeout="timeout",
+            ),
+            "environment": {"variables": variables} if variables else {},
+            "layers": [layer["Arn"] for layer in configuration.get("Layers") or []],
+            "reservedConcurrentExecutions": reserved,
+            "tracingConfig": camel_case(configuration.get("TracingConfig") or {}),
+        }
+        return FoundResource(inputs, _function_outputs(resource, resource.id, "$LATEST"))
 
 
 @resource("aws:lambda/alias:Alias", replaced_by=("functionName", "name"))
 class LambdaAlias(ResourceType):
     """Alias of a Lambda function."""
 
+    reads: ClassVar = {"description": "", "functionVersion": None}
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         response = request.client("lambda").create_alias(
             FunctionName=_function_name(request.inputs["functionName"]),
             Name=request.inputs["name"],
             FunctionVersion=request.inputs["functionVersion"],
+            Description=request.inputs.get("description") or "",
         )
         arn = response["AliasArn"]
         return CreatedResource(
@@ -99,12 +141,22 @@ class LambdaAlias(ResourceType):
     def change(self, resource: ExistingResource) -> None:
         name = _function_name(resource.inputs["functionName"])
         resource.client("lambda").update_alias(
-            FunctionName=name, Name=resource.inputs["name"], FunctionVersion=resource.inputs["functionVersion"]
+            FunctionName=name,
+            Name=resource.inputs["name"],
+            FunctionVersion=resource.inputs["functionVersion"],
+            Description=resource.inputs.get("description") or "",
         )
 
     def remove(self, resource: ExistingResource) -> None:
         name = _function_name(resource.inputs["functionName"])
         resource.client("lambda").delete_alias(FunctionName=name, Name=resource.inputs["name"])
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        function, _, name = _function_name(resource.id).rpartition(":")
+        alias = resource.client("lambda").get_alias(FunctionName=function, Name=name)
+        inputs = {"functionName": function, "name": name}
+        inputs |= inputs_of(alias, Description="description", FunctionVersion="functionVersion")
+        return FoundResource(inputs, {"arn": resource.id, "invokeArn": _invoke_arn(resource, resource.id)})
 
 
 @resource(
@@ -179,6 +231,15 @@ def _function_configuration(request: ResourceRequest) -> dict[str, Any]:
         if inputs.get(name):
             configuration[name[:1].upper() + name[1:]] = pascal_case(inputs[name])
     return configuration
+
+
+def _reserve(client: Any, name: str, inputs: Mapping[str, Any]) -> None:
+    """Set a function's reserved concurrency; -1, as without a value, takes it away."""
+    reserved = int(inputs.get("reservedConcurrentExecutions", -1))
+    if reserved >= 0:
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
+    else:
+        client.delete_function_concurrency(FunctionName=name)
 
 
 def _function_outputs(request: ResourceRequest, name: str, version: str) -> dict[str, Any]:

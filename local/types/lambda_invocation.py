@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
-from local.types.arguments import arguments, pascal_case
+from local.types.arguments import arguments, camel_case, inputs_of, pascal_case
 from local.types.definition import PutResource, ResourceType, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 
 @resource("aws:lambda/permission:Permission")
@@ -35,6 +36,14 @@ class LambdaPermission(ResourceType):
 class LambdaEventSourceMapping(ResourceType):
     """Event source mapping from a queue to a Lambda function."""
 
+    reads: ClassVar = {
+        "batchSize": 10,
+        "enabled": True,
+        "functionResponseTypes": [],
+        "maximumBatchingWindowInSeconds": 0,
+        "scalingConfig": {},
+    }
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         response = request.client("lambda").create_event_source_mapping(
             FunctionName=request.inputs["functionName"],
@@ -53,21 +62,36 @@ class LambdaEventSourceMapping(ResourceType):
         return CreatedResource(response["UUID"], {"uuid": response["UUID"]})
 
     def change(self, resource: ExistingResource) -> None:
+        inputs = self.with_unset(resource.inputs)
         resource.client("lambda").update_event_source_mapping(
             UUID=resource.id,
-            FunctionName=resource.inputs["functionName"],
-            Enabled=resource.inputs.get("enabled", True),
+            FunctionName=inputs["functionName"],
             **arguments(
-                resource.inputs,
+                inputs,
                 BatchSize="batchSize",
+                Enabled="enabled",
                 MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
                 FunctionResponseTypes="functionResponseTypes",
             ),
-            **pascal_case(arguments(resource.inputs, ScalingConfig="scalingConfig")),
+            **pascal_case(arguments(inputs, ScalingConfig="scalingConfig")),
         )
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("lambda").delete_event_source_mapping(UUID=resource.id)
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        mapping = resource.client("lambda").get_event_source_mapping(UUID=resource.id)
+        inputs = inputs_of(
+            mapping,
+            BatchSize="batchSize",
+            EventSourceArn="eventSourceArn",
+            FunctionArn="functionName",
+            FunctionResponseTypes="functionResponseTypes",
+            MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
+        )
+        inputs["enabled"] = mapping["State"] in ("Creating", "Enabled", "Enabling")
+        inputs["scalingConfig"] = camel_case(mapping.get("ScalingConfig") or {})
+        return FoundResource(inputs, {"uuid": resource.id})
 
 
 @resource("aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig", replaced_by=("functionName", "qualifier"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from local.types.arguments import arguments
+from typing import ClassVar
+
+from local.types.arguments import arguments, inputs_of
 from local.types.definition import PutResource, ResourceType, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 
 @resource("aws:cloudwatch/logGroup:LogGroup", replaced_by=("name", "namePrefix"))
 class LogGroup(ResourceType):
     """Log group with its retention."""
+
+    reads: ClassVar = {"kmsKeyId": "", "retentionInDays": 0}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         name, logs = request.physical_name(), request.client("logs")
@@ -26,13 +30,23 @@ class LogGroup(ResourceType):
             logs.put_retention_policy(logGroupName=resource.id, retentionInDays=int(days))
         else:
             logs.delete_retention_policy(logGroupName=resource.id)
+        if "kmsKeyId" in resource.changed and resource.inputs.get("kmsKeyId"):
+            logs.associate_kms_key(logGroupName=resource.id, kmsKeyId=resource.inputs["kmsKeyId"])
+        elif "kmsKeyId" in resource.changed:
+            logs.disassociate_kms_key(logGroupName=resource.id)
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("logs").delete_log_group(logGroupName=resource.id)
 
-    def exists(self, resource: ExistingResource) -> bool:
+    def read(self, resource: ExistingResource) -> FoundResource | None:
         groups = resource.client("logs").describe_log_groups(logGroupNamePrefix=resource.id)["logGroups"]
-        return any(group["logGroupName"] == resource.id for group in groups)
+        for group in groups:
+            if group["logGroupName"] == resource.id:
+                inputs = inputs_of(group, kmsKeyId="kmsKeyId", retentionInDays="retentionInDays")
+                return FoundResource(
+                    {"name": resource.id, **inputs}, {"arn": resource.arn("logs", f"log-group:{resource.id}")}
+                )
+        return None
 
 
 @resource("aws:cloudwatch/logResourcePolicy:LogResourcePolicy", replaced_by=("policyName",))

@@ -57,6 +57,14 @@ class CreatedResource:
 
 
 @dataclass(frozen=True)
+class FoundResource:
+    """What the emulator has of a resource: inputs as the program would set them (unset ones left out), and outputs."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ExistingResource(ResourceRequest):
     """A resource created earlier. For a change, ``inputs`` are the new ones; for a removal, the last ones."""
 

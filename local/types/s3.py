@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from local.types.arguments import arguments, pascal_case
+from local.types.arguments import arguments, camel_case, pascal_case
 from local.types.definition import PutResource, ResourceType, resource, succeeds
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 
 @resource("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2", replaced_by=("bucket", "objectLockEnabled"))
@@ -132,12 +132,18 @@ class S3Encryption(PutResource):
 class S3BucketPolicy(PutResource):
     """Resource policy of an S3 bucket."""
 
+    reads: ClassVar = {"policy": None}
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         request.client("s3").put_bucket_policy(Bucket=request.inputs["bucket"], Policy=request.inputs["policy"])
         return CreatedResource(request.inputs["bucket"])
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("s3").delete_bucket_policy(Bucket=resource.id)
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        policy = resource.client("s3").get_bucket_policy(Bucket=resource.id)["Policy"]
+        return FoundResource({"bucket": resource.id, "policy": policy})
 
 
 @resource(
@@ -148,6 +154,8 @@ class S3BucketPolicy(PutResource):
 class S3Lifecycle(PutResource):
     """Lifecycle rules of an S3 bucket."""
 
+    reads: ClassVar = {"rules": None}
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         rules = [_lifecycle_rule(rule) for rule in request.inputs["rules"]]
         request.client("s3").put_bucket_lifecycle_configuration(
@@ -157,6 +165,10 @@ class S3Lifecycle(PutResource):
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("s3").delete_bucket_lifecycle(Bucket=resource.id)
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        rules = resource.client("s3").get_bucket_lifecycle_configuration(Bucket=resource.id)["Rules"]
+        return FoundResource({"bucket": resource.id, "rules": [_input_of_lifecycle_rule(rule) for rule in rules]})
 
 
 @resource("aws:s3/bucketLogging:BucketLogging", "aws:s3/bucketLoggingV2:BucketLoggingV2", replaced_by=("bucket",))
@@ -233,3 +245,11 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     if "Id" in converted:
         converted["ID"] = converted.pop("Id")
     return {**converted, "Filter": converted.get("Filter") or {"Prefix": ""}}
+
+
+def _input_of_lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a lifecycle rule of S3's API as the program sets it, the inverse of :func:`_lifecycle_rule`."""
+    converted = camel_case(rule)
+    if "iD" in converted:
+        converted["id"] = converted.pop("iD")
+    return converted

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from local.types.arguments import attribute_texts
+from typing import ClassVar
+
+from local.types.arguments import attribute_texts, inputs_of, inputs_of_texts
 from local.types.definition import PutResource, ResourceType, resource
-from local.types.request import CreatedResource, ExistingResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, FoundResource, ResourceRequest
 
 _TOPIC_ATTRIBUTES = {
     "kmsMasterKeyId": "KmsMasterKeyId",
@@ -59,6 +61,8 @@ class SnsTopicPolicy(PutResource):
 class SnsSubscription(ResourceType):
     """Subscription of an endpoint to an SNS topic."""
 
+    reads: ClassVar = {"filterPolicy": "", "filterPolicyScope": None, "rawMessageDelivery": False, "redrivePolicy": ""}
+
     def create(self, request: ResourceRequest) -> CreatedResource:
         response = request.client("sns").subscribe(
             TopicArn=request.inputs["topic"],
@@ -70,10 +74,15 @@ class SnsSubscription(ResourceType):
         return CreatedResource(response["SubscriptionArn"], {"arn": response["SubscriptionArn"]})
 
     def change(self, resource: ExistingResource) -> None:
-        for name, value in attribute_texts(resource.inputs, _SUBSCRIPTION_ATTRIBUTES).items():
+        for name, value in attribute_texts(self.with_unset(resource.inputs), _SUBSCRIPTION_ATTRIBUTES).items():
             resource.client("sns").set_subscription_attributes(
                 SubscriptionArn=resource.id, AttributeName=name, AttributeValue=value
             )
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("sns").unsubscribe(SubscriptionArn=resource.id)
+
+    def read(self, resource: ExistingResource) -> FoundResource:
+        attributes = resource.client("sns").get_subscription_attributes(SubscriptionArn=resource.id)["Attributes"]
+        owner = inputs_of(attributes, TopicArn="topic", Protocol="protocol", Endpoint="endpoint")
+        return FoundResource({**owner, **inputs_of_texts(attributes, _SUBSCRIPTION_ATTRIBUTES)}, {"arn": resource.id})

@@ -13,7 +13,8 @@ import pytest
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from local import platform as local_platform
-from local import provider, stack, wire
+from local import stack, wire
+from local.engine import provider
 from tests.engine.workspace import Workspace, workspace_on
 
 # Fields in which the engine sends archives with their content; in all other fields it sends only the hash
@@ -80,7 +81,7 @@ class Engine:
         if before:
             fields |= {"olds": resource.outputs, "old_inputs": resource.inputs}
         messages = {
-            name: wire.write(value if (kind, name) in _WITH_CONTENT else _only_hashes(value))
+            name: wire.write(value if (kind, name) in _WITH_CONTENT else only_hashes(value))
             if isinstance(value, dict)
             else value
             for name, value in fields.items()
@@ -88,11 +89,11 @@ class Engine:
         return getattr(provider_pb2, f"{kind}Request")(urn=resource.urn, **messages)
 
 
-def _only_hashes(value: Any) -> Any:
+def only_hashes(value: Any) -> Any:
     if isinstance(value, Mapping):
         archive = value.get(wire.SIGNATURE) in (wire._ARCHIVE, wire._ASSET)
-        return {k: _only_hashes(inner) for k, inner in value.items() if not archive or k in (wire.SIGNATURE, "hash")}
-    return [_only_hashes(inner) for inner in value] if isinstance(value, list) else value
+        return {k: only_hashes(inner) for k, inner in value.items() if not archive or k in (wire.SIGNATURE, "hash")}
+    return [only_hashes(inner) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +129,7 @@ def full_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_pl
 
 @pytest.fixture(scope="module")
 def workspace(full_platform: local_platform.Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    folder, state = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("state")
-    with workspace_on(full_platform, folder, state) as workspace:
+    with workspace_on(full_platform, tmp_path_factory.mktemp("rehearsal")) as workspace:
         yield workspace
 
 

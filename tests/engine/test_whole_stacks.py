@@ -21,7 +21,7 @@ from infra.packager import build as packager
 from infra.settings import stackfile
 from local import deploy, stack, wire
 from local import platform as local_platform
-from tests.engine.conftest import Engine, EngineResource, engine_for
+from tests.engine.conftest import Engine, EngineResource, engine_for, only_hashes
 from tests.engine.remaining import remaining_resources
 
 NONE = provider_pb2.DiffResponse.DIFF_NONE
@@ -83,6 +83,25 @@ class _ProviderMocks(deploy._Emulated):
         return resource.id, wire.clear(resource.outputs)
 
 
+def drifted(provider_stack: ProviderStack) -> dict[str, Any]:
+    """Return name and properties of every resource in which a refresh sees a change; None for one that is gone."""
+    found = {}
+    for resource in provider_stack.resources.values():
+        state = provider_stack.engine.read(resource)
+        after = (wire.clear(wire.read(state.inputs)), wire.clear(wire.read(state.properties)))
+        before = (wire.clear(only_hashes(resource.inputs)), wire.clear(only_hashes(resource.outputs)))
+        if not state.id:
+            found[resource.name] = None
+        elif after != before:
+            found[resource.name] = [
+                (name, old.get(name), new.get(name))
+                for old, new in zip(before, after, strict=True)
+                for name in {*old, *new}
+                if old.get(name) != new.get(name)
+            ]
+    return found
+
+
 def _as_sent(value: Any) -> Any:
     """Return inputs as the engine sends them: archives with a hash (here: of the path instead of the content)."""
     if isinstance(value, pulumi.FileArchive):
@@ -105,6 +124,10 @@ def test_a_second_run_of_the_program_changes_nothing(provider_stack: ProviderSta
     provider_stack.run()
 
     assert provider_stack.plans == {}
+
+
+def test_a_refresh_of_what_was_just_created_changes_nothing(provider_stack: ProviderStack) -> None:
+    assert drifted(provider_stack) == {}
 
 
 def test_more_memory_changes_the_agents_in_place_and_other_addresses_replace_the_network(
@@ -150,10 +173,12 @@ def test_prod_and_the_standby_that_reads_it_do_not_change_by_themselves_either(
         prod.run()
         prod.run()
         assert prod.plans == {}
+        assert drifted(prod) == {}
     with engine_for(full_platform, "us-west-2") as engine:
         stacks = {"organization/infrafabric/prod": prod.outputs}
         standby = ProviderStack(engine, full_platform, stack="prod-secondary", region="us-west-2", stacks=stacks)
         standby.run()
         standby.run()
         assert standby.plans == {}
+        assert drifted(standby) == {}
         assert len(standby.resources) > 200

@@ -1,8 +1,8 @@
 """Pulumi resource provider for the emulator: the real Pulumi engine deploys the program with ``local.types``.
 
-``python -m local.provider --endpoint-url URL`` prints a port; ``PULUMI_DEBUG_PROVIDERS=aws:PORT pulumi up`` then uses
-this process instead of the AWS plugin. A process serves one account and one Region at a time: the Region of the last
-``Configure`` call.
+``python -m local.engine.provider --endpoint-url URL`` prints a port; ``PULUMI_DEBUG_PROVIDERS=aws:PORT pulumi up`` then
+uses this process instead of the AWS plugin. A process serves one account and one Region at a time: the Region of the
+last ``Configure`` call.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.graph.output_shape import in_state
 from local import invokes, postgres, types, wire
+from local.cli import handle_interruptions
+from local.engine import drift
 
 _MAX_PARALLEL = 16  # gRPC calls served at the same time
 
@@ -139,11 +141,23 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         resource = types.ExistingResource(
             token, name, wire.clear(inputs), self._emulator, request.id, wire.clear(outputs)
         )
+        resource_type = types.find_type(token)
+        if not outputs and not resource_type.reads:
+            readable = sorted(one for one, known in types.registered_types().items() if known.reads)
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{token} cannot be imported here: {', '.join(readable)} can")
         try:
-            if not types.find_type(token).exists(resource):
-                return provider_pb2.ReadResponse()  # a response without an ID: the resource is gone
-        except ClientError as error:
-            _refuse(context, token, name, error)
+            found = resource_type.read(resource)
+        except types.EMULATOR_ERRORS as error:
+            if not (isinstance(error, ClientError) and types.is_missing(error)):
+                _refuse(context, token, name, error)
+            found = None
+        if found is None:
+            return provider_pb2.ReadResponse()  # a response without an ID: the resource is gone
+        if outputs:
+            inputs, outputs = drift.refreshed(inputs, outputs, found, resource_type.reads)
+        else:
+            inputs, outputs = drift.imported(found, resource_type.reads)
+            outputs = {**self._in_state(token, outputs), "id": request.id}
         return provider_pb2.ReadResponse(id=request.id, properties=self._message(outputs), inputs=self._message(inputs))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -200,24 +214,25 @@ def _refuse(context: grpc.ServicerContext, token: str, name: str, error: Excepti
 
 
 @contextmanager
-def serving(emulator: types.EmulatorContext) -> Iterator[int]:
-    """Serve a provider on a free port of 127.0.0.1 until the block ends. Yields the port."""
+def serving(emulator: types.EmulatorContext, port: int = 0) -> Iterator[int]:
+    """Serve a provider on a port of 127.0.0.1 (0: a free one) until the block ends. Yields the port."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(_MAX_PARALLEL), options=unlimited)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(emulator), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
-        yield port
+        yield bound
     finally:
         server.stop(grace=None).wait()
 
 
 def main() -> None:
     """Serve until a signal ends the process. The first line of the output is the port: engines read it there."""
-    parser = argparse.ArgumentParser(prog="python -m local.provider", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.engine.provider", description=__doc__)
     parser.add_argument("engine", nargs="?", help="address of the engine; passed by an engine that starts the provider")
     parser.add_argument("--endpoint-url", required=True, help="URL of the emulator")
+    parser.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
     parser.add_argument("--region", default="us-east-1", help="Region until the engine configures one")
     parser.add_argument("--account", default="000000000000", help="account ID of the emulator")
     parser.add_argument(
@@ -227,23 +242,24 @@ def main() -> None:
         help="folder and port of the PostgreSQL server for RDS instances",
     )
     args = parser.parse_args()
-    folder, port = (Path(args.postgres[0]), int(args.postgres[1])) if args.postgres else (None, 5432)
+    folder, database_port = (Path(args.postgres[0]), int(args.postgres[1])) if args.postgres else (None, 5432)
 
     def on_database(name: str, user: str, password: str) -> None:
         if folder:
-            postgres.create_database(folder, port, name=name, user=user, password=password)
+            postgres.create_database(folder, database_port, name=name, user=user, password=password)
 
+    handle_interruptions()
     with tempfile.TemporaryDirectory() as work, contextlib.suppress(KeyboardInterrupt):
         emulator = types.EmulatorContext(
             endpoint_url=args.endpoint_url,
             region=args.region,
             account_id=args.account,
             work=Path(work),
-            database_port=port,
+            database_port=database_port,
             on_database=on_database,
         )
-        with serving(emulator) as provider_port:
-            print(provider_port, flush=True)
+        with serving(emulator, args.port) as port:
+            print(port, flush=True)
             signal.pause()
 
 
