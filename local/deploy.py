@@ -68,7 +68,7 @@ class _Emulated(Mocks):
             return f"{args.name}-id" if args.custom else None, inputs
         resource_type = types.find_type(args.typ)
         try:
-            created = resource_type.create(types.ResourceRequest(args.typ, args.name, inputs, self.context))
+            created = resource_type.create_whole(types.ResourceRequest(args.typ, args.name, inputs, self.context))
         except types.EMULATOR_ERRORS as error:
             raise types.CreationFailedError(f"{args.typ} {args.name} was refused: {error}") from error
         self.outcomes[args.typ, args.name] = "recorded" if isinstance(resource_type, types.RecordedOnly) else "created"

@@ -105,7 +105,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=self._message({**inputs, "id": wire.UNKNOWN}))
         resource_request = types.ResourceRequest(token, name, wire.clear(inputs), self._emulator)
         try:
-            created = types.find_type(token).create(resource_request)
+            created = types.find_type(token).create_whole(resource_request)
         except types.EMULATOR_ERRORS as error:
             _refuse(context, token, name, error)
         outputs = {**self._in_state(token, _merged(inputs, created.outputs)), "id": created.id}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from local.types.arguments import arguments
 from local.types.definition import ResourceType, resource
-from local.types.request import CreatedResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, ResourceRequest
 
 
 @resource("aws:acm/certificate:Certificate")
@@ -19,6 +19,7 @@ class AcmCertificate(ResourceType):
             Tags=request.tag_list(),
             **arguments(request.inputs, SubjectAlternativeNames="subjectAlternativeNames"),
         )["CertificateArn"]
+        request.exists_as(arn)
         validation = []
         for option in acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]:
             record = option["ResourceRecord"]
@@ -31,6 +32,9 @@ class AcmCertificate(ResourceType):
                 }
             )
         return CreatedResource(arn, {"arn": arn, "domainValidationOptions": validation})
+
+    def remove(self, resource: ExistingResource) -> None:
+        resource.client("acm").delete_certificate(CertificateArn=resource.id)
 
 
 @resource("aws:acm/certificateValidation:CertificateValidation")

@@ -18,6 +18,7 @@ class RestApi(ResourceType):
             tags=request.tag_map(),
             **arguments(request.inputs, description="description", apiKeySource="apiKeySource", policy="policy"),
         )
+        request.exists_as(response["id"])
         root = next(r["id"] for r in gateway.get_resources(restApiId=response["id"])["items"] if r["path"] == "/")
         arn = f"arn:aws:execute-api:{request.region}:{request.context.account_id}:{response['id']}"
         return CreatedResource(

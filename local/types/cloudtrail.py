@@ -25,6 +25,7 @@ class CloudTrailTrail(ResourceType):
                 EnableLogFileValidation="enableLogFileValidation",
             ),
         )
+        request.exists_as(response["TrailARN"])
         if request.inputs.get("enableLogging", True):
             client.start_logging(Name=name)
         return CreatedResource(response["TrailARN"], {"arn": response["TrailARN"], "name": name})

@@ -32,6 +32,8 @@ PROVIDER_OPTIONS = frozenset(
         "skipFinalSnapshot",
     }
 )
+# Inputs of a resource that was created a moment ago: it is deleted without a waiting time or a snapshot.
+_NOTHING_TO_KEEP = {"finalSnapshotIdentifier": None, "forceDestroy": True, "recoveryWindowInDays": 0}
 # Inputs that name a resource in AWS: two resources cannot have the same name at the same time.
 _NAME_INPUTS = frozenset(
     {
@@ -120,6 +122,18 @@ class ResourceType(ABC):
     @abstractmethod
     def create(self, request: ResourceRequest) -> CreatedResource:
         """Create the resource."""
+
+    def create_whole(self, request: ResourceRequest) -> CreatedResource:
+        """Create the resource, or leave nothing of it behind: the next attempt meets no name that is taken."""
+        try:
+            return self.create(request)
+        except BaseException:
+            inputs = {**request.inputs, **_NOTHING_TO_KEEP}
+            for made in reversed(request.made):
+                self.remove(
+                    ExistingResource(request.type, request.name, inputs, request.context, made.id, made.outputs)
+                )
+            raise
 
     def change(self, resource: ExistingResource) -> Mapping[str, Any] | None:  # noqa: ARG002
         """Apply the new inputs to the resource in place. Return outputs that the change altered, if any."""

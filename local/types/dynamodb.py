@@ -35,10 +35,10 @@ class DynamoDbTable(ResourceType):
                 {"AttributeName": a["name"], "AttributeType": a["type"]} for a in request.inputs.get("attributes") or []
             ],
             Tags=request.tag_list(),
-            DeletionProtectionEnabled=bool(request.inputs.get("deletionProtectionEnabled")),
             **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
             **({"StreamSpecification": stream} if request.inputs.get("streamEnabled") else {}),
         )["TableDescription"]
+        request.exists_as(name)
         ttl = request.inputs.get("ttl")
         if ttl and ttl.get("enabled"):
             dynamodb.update_time_to_live(
@@ -49,8 +49,11 @@ class DynamoDbTable(ResourceType):
             dynamodb.update_continuous_backups(
                 TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
+        last = arguments(request.inputs, DeletionProtectionEnabled="deletionProtectionEnabled")
         if request.inputs.get("replicas"):
-            dynamodb.update_table(TableName=name, ReplicaUpdates=_replica_creations(request.inputs["replicas"]))
+            last["ReplicaUpdates"] = _replica_creations(request.inputs["replicas"])
+        if last:  # neither would let a failed creation remove the table again
+            dynamodb.update_table(TableName=name, **last)
         return CreatedResource(name, {"arn": response["TableArn"], "name": name})
 
     def change(self, resource: ExistingResource) -> None:

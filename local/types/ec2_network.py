@@ -26,6 +26,7 @@ class Ec2Vpc(ResourceType):
             AmazonProvidedIpv6CidrBlock=bool(request.inputs.get("assignGeneratedIpv6CidrBlock")),
             **request.tag_specifications("vpc"),
         )["Vpc"]
+        request.exists_as(vpc["VpcId"])
         for attribute in ("enableDnsSupport", "enableDnsHostnames"):
             if attribute in request.inputs:
                 value = pascal_case({attribute: {"value": bool(request.inputs[attribute])}})
@@ -78,6 +79,7 @@ class Ec2InternetGateway(ResourceType):
         ec2 = request.client("ec2")
         response = ec2.create_internet_gateway(**request.tag_specifications("internet-gateway"))
         gateway_id = response["InternetGateway"]["InternetGatewayId"]
+        request.exists_as(gateway_id)
         if request.inputs.get("vpcId"):
             ec2.attach_internet_gateway(InternetGatewayId=gateway_id, VpcId=request.inputs["vpcId"])
         return CreatedResource(gateway_id)
@@ -140,6 +142,7 @@ class Ec2RouteTable(ResourceType):
         route_table = request.client("ec2").create_route_table(
             VpcId=request.inputs["vpcId"], **request.tag_specifications("route-table")
         )["RouteTable"]
+        request.exists_as(route_table["RouteTableId"])
         for route in request.inputs.get("routes") or []:
             _add_route(request, route_table["RouteTableId"], route)
         return CreatedResource(

@@ -171,6 +171,7 @@ class Ec2NetworkAcl(ResourceType):
         vpc_id = request.inputs["vpcId"]
         response = ec2.create_network_acl(VpcId=vpc_id, **request.tag_specifications("network-acl"))
         acl_id = response["NetworkAcl"]["NetworkAclId"]
+        request.exists_as(acl_id)
         for direction, egress in (("ingress", False), ("egress", True)):
             for rule in request.inputs.get(direction) or []:
                 ec2.create_network_acl_entry(

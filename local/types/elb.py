@@ -6,7 +6,7 @@ from typing import Any
 
 from local.types.arguments import arguments, pascal_case
 from local.types.definition import ResourceType, resource
-from local.types.request import CreatedResource, ResourceRequest
+from local.types.request import CreatedResource, ExistingResource, ResourceRequest
 
 
 @resource("aws:lb/loadBalancer:LoadBalancer")
@@ -24,6 +24,7 @@ class LbLoadBalancer(ResourceType):
             Tags=request.tag_list(),
             **arguments(inputs, IpAddressType="ipAddressType"),
         )["LoadBalancers"]
+        request.exists_as(balancer["LoadBalancerArn"])
         logs = inputs.get("accessLogs") or {}
         attributes = {
             "routing.http.drop_invalid_header_fields.enabled": inputs.get("dropInvalidHeaderFields"),
@@ -39,6 +40,9 @@ class LbLoadBalancer(ResourceType):
         return CreatedResource(
             arn, {"arn": arn, "dnsName": balancer["DNSName"], "zoneId": balancer["CanonicalHostedZoneId"]}
         )
+
+    def remove(self, resource: ExistingResource) -> None:
+        resource.client("elbv2").delete_load_balancer(LoadBalancerArn=resource.id)
 
 
 @resource("aws:lb/targetGroup:TargetGroup")

@@ -28,6 +28,7 @@ class IamRole(ResourceType):
                 request.inputs, Path="path", Description="description", PermissionsBoundary="permissionsBoundary"
             ),
         )["Role"]
+        request.exists_as(name)
         for policy in request.inputs.get("inlinePolicies") or []:
             iam.put_role_policy(RoleName=name, PolicyName=policy["name"], PolicyDocument=policy["policy"])
         for arn in request.inputs.get("managedPolicyArns") or []:
@@ -133,8 +134,15 @@ class IamInstanceProfile(ResourceType):
     def create(self, request: ResourceRequest) -> CreatedResource:
         iam, name = request.client("iam"), request.physical_name()
         profile = iam.create_instance_profile(InstanceProfileName=name, Tags=request.tag_list())["InstanceProfile"]
+        request.exists_as(name)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=request.inputs["role"])
         return CreatedResource(name, {"arn": profile["Arn"], "name": name})
+
+    def remove(self, resource: ExistingResource) -> None:
+        iam = resource.client("iam")
+        for role in iam.get_instance_profile(InstanceProfileName=resource.id)["InstanceProfile"]["Roles"]:
+            iam.remove_role_from_instance_profile(InstanceProfileName=resource.id, RoleName=role["RoleName"])
+        iam.delete_instance_profile(InstanceProfileName=resource.id)
 
 
 @resource("aws:iam/rolePolicyAttachment:RolePolicyAttachment")

@@ -24,6 +24,7 @@ class KmsKey(ResourceType):
             ),
             **({"Policy": json_text(request.inputs["policy"])} if request.inputs.get("policy") else {}),
         )["KeyMetadata"]
+        request.exists_as(metadata["KeyId"])
         if request.inputs.get("enableKeyRotation"):
             kms.enable_key_rotation(KeyId=metadata["KeyId"])
         return CreatedResource(metadata["KeyId"], {"arn": metadata["Arn"], "keyId": metadata["KeyId"]})
@@ -56,6 +57,7 @@ class KmsReplicaKey(KmsKey):
             Tags=request.tag_list("TagKey", "TagValue"),
             **arguments(request.inputs, Description="description"),
         )["ReplicaKeyMetadata"]
+        request.exists_as(metadata["KeyId"])
         if request.inputs.get("policy"):
             request.client("kms").put_key_policy(
                 KeyId=metadata["KeyId"], PolicyName="default", Policy=request.inputs["policy"]

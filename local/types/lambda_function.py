@@ -74,6 +74,7 @@ class LambdaFunction(ResourceType):
             **arguments(inputs, Architectures="architectures"),
             **_function_configuration(request),
         )
+        request.exists_as(name)
         _until_active(client, name)
         if "reservedConcurrentExecutions" in inputs:
             _reserve(client, name, inputs)

@@ -20,6 +20,7 @@ class LogGroup(ResourceType):
         logs.create_log_group(
             logGroupName=name, tags=request.tag_map(), **arguments(request.inputs, kmsKeyId="kmsKeyId")
         )
+        request.exists_as(name)
         if request.inputs.get("retentionInDays"):
             logs.put_retention_policy(logGroupName=name, retentionInDays=int(request.inputs["retentionInDays"]))
         return CreatedResource(name, {"name": name, "arn": request.arn("logs", f"log-group:{name}")})

@@ -44,6 +44,7 @@ class RdsParameterGroup(ResourceType):
             Description=request.inputs.get("description") or name,
             Tags=request.tag_list(),
         )
+        request.exists_as(name)
         parameters = [
             {
                 "ParameterName": p["name"],
@@ -106,13 +107,13 @@ class RdsInstance(ResourceType):
                 VpcSecurityGroupIds="vpcSecurityGroupIds",
                 DBParameterGroupName="parameterGroupName",
                 EnableIAMDatabaseAuthentication="iamDatabaseAuthenticationEnabled",
-                DeletionProtection="deletionProtection",
                 BackupRetentionPeriod="backupRetentionPeriod",
             ),
         )["DBInstance"]
+        request.exists_as(instance["DbiResourceId"], {"identifier": name})
         if not replica:
             request.context.on_database(inputs.get("dbName") or "postgres", user, password)
-        resource_id = instance.get("DbiResourceId") or f"db-{name}"
+        resource_id = instance["DbiResourceId"]
         address = "localhost"  # name in the certificate of the platform's PostgreSQL
         outputs: dict[str, Any] = {
             "arn": instance["DBInstanceArn"],
@@ -128,6 +129,11 @@ class RdsInstance(ResourceType):
                 Name=f"rds!{resource_id}", SecretString=json.dumps({"username": user, "password": password})
             )
             outputs["masterUserSecrets"] = [{"secretArn": secret["ARN"], "secretStatus": "active", "kmsKeyId": ""}]
+            request.exists_as(resource_id, outputs)
+        if inputs.get("deletionProtection"):  # last, as a failed creation removes the instance again
+            request.client("rds").modify_db_instance(
+                DBInstanceIdentifier=name, DeletionProtection=True, ApplyImmediately=True
+            )
         return CreatedResource(resource_id, outputs)
 
     def change(self, resource: ExistingResource) -> None:

@@ -17,6 +17,7 @@ class ResourceRequest:
     name: str  # logical name in the program
     inputs: Mapping[str, Any]  # camelCase, as the provider's schema has them; secrets in clear
     context: EmulatorContext
+    made: list[CreatedResource] = field(default_factory=list, kw_only=True)  # filled by :meth:`exists_as`
 
     def client(self, service: str) -> Any:
         """Return a boto3 client in the resource's Region."""
@@ -42,6 +43,10 @@ class ResourceRequest:
     def tag_map(self) -> dict[str, str]:
         """Return the tags as a dictionary."""
         return dict(self.inputs.get("tags") or {})
+
+    def exists_as(self, id: str, outputs: Mapping[str, Any] | None = None) -> None:
+        """Note that the resource exists, before the creation's further calls: it is removed if one of them fails."""
+        self.made.append(CreatedResource(id, outputs or {}))
 
     def physical_name(self, key: str = "name") -> str:
         """Return the input ``key``, or the logical name if the program left the input out."""

@@ -23,6 +23,7 @@ class S3Bucket(ResourceType):
             options["CreateBucketConfiguration"] = {"LocationConstraint": request.region}
         s3 = request.client("s3")
         s3.create_bucket(Bucket=name, **options)
+        request.exists_as(name)
         if request.tag_map():
             s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": request.tag_list()})
         return CreatedResource(

@@ -19,6 +19,7 @@ class ManagedSecret(ResourceType):
             Tags=request.tag_list(),
             **arguments(request.inputs, Description="description", KmsKeyId="kmsKeyId"),
         )
+        request.exists_as(response["ARN"])
         if request.inputs.get("replicas"):  # the emulator ignores replicas in create_secret
             regions = _replica_regions(request.inputs["replicas"])
             request.client("secretsmanager").replicate_secret_to_regions(

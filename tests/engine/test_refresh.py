@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -425,7 +425,7 @@ def test_an_import_of_a_type_that_is_not_read_says_which_types_are(engine: Engin
     with pytest.raises(grpc.RpcError) as refused:
         engine.read(EngineResource("aws:kms/key:Key", "taken", {}, "some-id", {}))
 
-    details = refused.value.details()  # pyright: ignore[reportAttributeAccessIssue]
+    details = cast("Any", refused.value).details()
     assert details.startswith("aws:kms/key:Key cannot be imported here: aws:apigateway/methodSettings:MethodSettings, ")
 
 

@@ -35,8 +35,13 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     planned = _counts(dev.preview(parallel=_PARALLEL).change_summary)
     assert set(planned) == {"create"}
     assert not remaining_resources(platform)["functions"], "a preview creates nothing"
+    workspace.fault.calls = 200
+    with pytest.raises(auto.CommandError, match="update failed"):
+        dev.up(parallel=_PARALLEL)
+    assert workspace.fault.struck
+    assert 100 < _resources(dev) < planned["create"]
     result = dev.up(parallel=_PARALLEL, policy_packs=[str(workspace.folder / "policy")])  # rules read the state, too
-    assert _counts(result.summary.resource_changes) == planned
+    assert _resources(dev) == planned["create"]
     assert result.outputs["api_key"].secret
     state = workspace.backend_text()
     assert result.outputs["bus_topic_arn"].value in state
@@ -64,7 +69,8 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     dev.preview(parallel=_PARALLEL, expect_no_changes=True)
 
     _delete_a_queue(dev, platform)
-    assert _counts(dev.refresh(parallel=_PARALLEL).summary.resource_changes)["delete"] == 1
+    gone = _counts(dev.refresh(parallel=_PARALLEL).summary.resource_changes)["delete"]
+    assert gone == 3, "the queue, and with it its policy and redrive allow policy"
     dev.up(parallel=_PARALLEL)
     dev.preview(parallel=_PARALLEL, expect_no_changes=True)
 
@@ -106,6 +112,10 @@ def test_missing_packages_stop_the_engine_before_anything_is_created(workspace: 
         assert "Traceback" not in text
     resources = (dev.export_stack().deployment or {}).get("resources") or []
     assert {resource["type"] for resource in resources} <= {"pulumi:pulumi:Stack"}
+
+
+def _resources(dev: auto.Stack) -> int:
+    return len((dev.export_stack().deployment or {})["resources"])
 
 
 def _delete_a_queue(dev: auto.Stack, platform: local_platform.Platform) -> None:

@@ -25,6 +25,7 @@ from local import platform as local_platform
 from local import stack
 from local.engine import provider
 from local.engine.project import Project
+from tests.engine.faults import Fault, faulty_context
 
 NO_CLI = pytest.mark.skipif(
     shutil.which("pulumi") is None,
@@ -40,6 +41,7 @@ class Workspace:
     platform: local_platform.Platform
     environment: Mapping[str, str]
     provider_port: int
+    fault: Fault
     stacks: Path = stackfile.REFERENCE  # folder of the stack files that the project's are made from
 
     @property
@@ -73,7 +75,7 @@ class Workspace:
         """Return the same project and state with the program, packages and stack files of another checkout."""
         project = self.project.running(program)
         environment = project.environment(self.provider_port, package_folder)
-        return Workspace(project, self.platform, environment, self.provider_port, stacks)
+        return Workspace(project, self.platform, environment, self.provider_port, self.fault, stacks)
 
 
 @contextmanager
@@ -82,5 +84,6 @@ def workspace_on(platform: local_platform.Platform, home: Path) -> Iterator[Work
     project = Project.below(home)
     project.create()
     package = packager.build(packager.Target.here())
-    with provider.serving(stack.emulator_context(platform)) as port:
-        yield Workspace(project, platform, project.environment(port, package.code.parent), port)
+    context = faulty_context(platform)
+    with provider.serving(context) as port:
+        yield Workspace(project, platform, project.environment(port, package.code.parent), port, context.fault)
