@@ -24,7 +24,7 @@ _MODULES = {"lambda": "lambda_"}  # module names that Python reserves
 
 @cache
 def _unset_outputs(type_: str) -> dict[str, Any]:
-    resource = _resource_class(type_)
+    resource = resource_class(type_)
     if resource is None:
         return {}
     empty = {}
@@ -57,7 +57,8 @@ def in_state(type_: str, outputs: Mapping[str, Any], region: str) -> dict[str, A
     return {**shape, **{key: value for key, value in computed.items() if key in shape}, **outputs}
 
 
-def _resource_class(type_: str) -> type | None:
+def resource_class(type_: str) -> type | None:
+    """Return the SDK's class of a resource type; None for a type that the SDK does not have."""
     package, _, rest = type_.partition(":")
     module_name, class_name = rest.partition("/")[0], rest.rpartition(":")[2]
     if package != "aws" or not module_name:

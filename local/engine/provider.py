@@ -29,6 +29,7 @@ from infra.graph.output_shape import in_state
 from local import invokes, postgres, types, wire
 from local.cli import handle_interruptions
 from local.engine import drift
+from local.engine.schema import package_schema
 
 _MAX_PARALLEL = 16  # gRPC calls served at the same time
 
@@ -46,8 +47,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=metadata.version("pulumi_aws"))
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:
-        schema = {"name": "aws", "version": metadata.version("pulumi_aws"), "resources": {}}
-        return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(package_schema(types.importable())))
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
@@ -143,8 +143,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         resource_type = types.find_type(token)
         if not outputs and not resource_type.reads:
-            readable = sorted(one for one, known in types.registered_types().items() if known.reads)
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{token} cannot be imported here: {', '.join(readable)} can")
+            others = ", ".join(types.importable())
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{token} cannot be imported here: {others} can")
         try:
             found = resource_type.read(resource)
         except types.EMULATOR_ERRORS as error:

@@ -233,6 +233,11 @@ def registered_types() -> Mapping[str, ResourceType]:
     return _registry
 
 
+def importable() -> list[str]:
+    """Return the tokens of the types that the emulator returns as they were set, and that can thus be imported."""
+    return sorted(token for token, known in registered_types().items() if known.reads)
+
+
 def find_type(token: str) -> ResourceType:
     """Return the resource type for a token; :class:`RecordedOnly` for a type that has no class."""
     return registered_types().get(token, _RECORDED_ONLY)
