@@ -72,8 +72,14 @@ def run(function: str) -> Statements:
     return {
         **allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=logs),
         **allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*"),
-        **allow("ReadVariables", "kms:Decrypt", on=DATA_KEY),
+        **allow("ReadVariables", "kms:Decrypt", on=DATA_KEY, when=variables_of(function)),
     }
+
+
+def variables_of(function: str) -> dict[str, Any]:
+    """Return the condition that ciphertext is of the function's variables, or of a published version's."""
+    named = arn("lambda", f"function:<own>-{function}")
+    return {"ArnLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": [named, f"{named}:*"]}}
 
 
 DATA_KEY = arn("kms", "key/<data-key>")
