@@ -17,7 +17,6 @@ from infrafabric.operators.bootstrap import (
     steps,
 )
 
-
 _MOVE = f"""Secrets of existing stacks are encrypted with {STATE_KEY_ALIAS}, now the key of the bucket's objects alone.
 Move each existing stack, then rotate its secrets: older checkpoints stay readable with the old key
 (docs/runbooks/rotate-keys.md, "Key of Pulumi's secrets"):"""

@@ -1,7 +1,7 @@
 """Bootstrap of an account before the first ``pulumi up``: bucket and keys of Pulumi's state, RDS's service-linked role.
 
-One KMS key encrypts the objects of the bucket; each environment has another key for the secrets within them. A principal
-that may read objects of the bucket needs the bucket's key, so that key must decrypt no secret.
+One KMS key encrypts the objects of the bucket; each environment has another key for the secrets within the objects.
+Whoever reads objects of the bucket needs the bucket's key, so that key must decrypt no secret.
 
 Each step checks before creating (idempotency), so the next run finishes an interrupted run.
 """
