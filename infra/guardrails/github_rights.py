@@ -82,6 +82,8 @@ def deny_data(context: StackContext) -> list[policies.Statement]:
             "Sid": "NoLogs",
             "Effect": "Deny",
             "Action": [
+                "ec2:GetConsoleOutput",
+                "ec2:GetConsoleScreenshot",
                 "logs:FilterLogEvents",
                 "logs:GetLogEvents",
                 "logs:GetLogObject",
@@ -89,8 +91,10 @@ def deny_data(context: StackContext) -> list[policies.Statement]:
                 "logs:GetQueryResults",
                 "logs:StartLiveTail",
                 "logs:StartQuery",
+                "xray:BatchGetTraces",
+                "xray:ListRetrievedTraces",
             ],
-            # Log lines are content in every log group, and the ARN of a query's results names no log group.
+            # Log lines are content in every log group, and neither a query's results nor traces belong to a stack.
             "Resource": "*",
         },
     ]

@@ -366,6 +366,8 @@ NO_DATA = {
     ),
     **deny(
         "NoLogs",
+        "ec2:GetConsoleOutput",
+        "ec2:GetConsoleScreenshot",
         "logs:FilterLogEvents",
         "logs:GetLogEvents",
         "logs:GetLogObject",
@@ -373,6 +375,8 @@ NO_DATA = {
         "logs:GetQueryResults",
         "logs:StartLiveTail",
         "logs:StartQuery",
+        "xray:BatchGetTraces",
+        "xray:ListRetrievedTraces",
         on="*",
     ),
 }
