@@ -19,6 +19,7 @@ from infra.guardrails.boundary import Boundary, BoundaryArgs
 from infra.guardrails.configuration import ConfigurationHistory, ConfigurationHistoryArgs
 from infra.guardrails.detection import Detection, DetectionArgs
 from infra.guardrails.github import GithubOidc, GithubOidcArgs
+from infra.guardrails.pulumi_state import PulumiState
 from infra.guardrails.spending import Spending, SpendingArgs
 from infra.guardrails.trail import Trail, TrailArgs
 from infra.history.database import Database
@@ -51,8 +52,17 @@ def declare_boundary(context: StackContext, settings: Settings, opts: ResourceOp
     if guardrails is None or not guardrails.boundary:
         return None
     copies = [settings.recovery.region] if settings.recovery else []  # S3 replicates there with a role of the stack
-    args = BoundaryArgs(context=context, allowed_regions=[*guardrails.allowed_regions, *copies])
+    args = BoundaryArgs(
+        context=context,
+        allowed_regions=[*guardrails.allowed_regions, *copies],
+        state=_pulumi_state(context, settings),
+    )
     return Boundary("boundary", args, opts)
+
+
+def _pulumi_state(context: StackContext, settings: Settings) -> PulumiState:
+    github = settings.guardrails and settings.guardrails.github_oidc
+    return PulumiState(context=context, bucket=github.state_bucket if github else None, primary=settings.primary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +175,7 @@ def declare_guardrails(
                 settings=guardrails.github_oidc,
                 boundary=parts.boundary,
                 data_key_arn=foundation.keys.data_arn,
-                primary_stack=settings.primary.name if settings.primary else None,
+                state=_pulumi_state(context, settings),
             ),
             unbounded,
         )

@@ -103,8 +103,12 @@ class Function(ComponentResource):
         role.allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=streams)
         # X-Ray has no resource-level permissions for these two actions.
         role.allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*")
-        # Lambda decrypts the environment variables with the function's role, before the handler is loaded.
-        role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn)
+        # Lambda decrypts the environment variables with the function's role, before the handler is loaded. The
+        # encryption context is the function's ARN; AWS does not document whether it includes a published version.
+        context = self._args.foundation.context
+        arn = context.arn("lambda", f"function:{context.physical_name(self._args.label)}")
+        own = {"ArnLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": [arn, Output.concat(arn, ":*")]}}
+        role.allow("ReadVariables", "kms:Decrypt", on=keys.data_arn, when=own)
 
     def _function(self, logs: aws.cloudwatch.LogGroup, after: Sequence[Resource]) -> aws.lambda_.Function:
         args, runtime = self._args, self._args.foundation.runtime

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions, ResourceTransformationArgs, ResourceTransformationResult
+from pulumi import (
+    ComponentResource,
+    Input,
+    Output,
+    ResourceOptions,
+    ResourceTransformationArgs,
+    ResourceTransformationResult,
+)
 
+from infra.guardrails.pulumi_state import PulumiState, deny_other_environments
 from infra.iam import policies
-from infra.naming.context import DataClass, StackContext
+from infra.naming.context import STACK_TAG, DataClass, StackContext
 
 BOUNDARY = "boundary"
 # A role that can write policies can grant everything to itself or to a new role.
@@ -81,6 +90,7 @@ NOT_REGIONAL = (
 class BoundaryArgs:
     context: StackContext
     allowed_regions: Sequence[str]  # in addition to the stack's region
+    state: PulumiState
 
 
 class Boundary(ComponentResource):
@@ -93,11 +103,16 @@ class Boundary(ComponentResource):
 
     def __init__(self, name: str, args: BoundaryArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Boundary", name, opts=opts)
+        self._stack = args.context.stack
         policy = aws.iam.Policy(
             f"{name}-policy",
             name=args.context.physical_name(BOUNDARY),
             description="The most that a role of this stack may do, whatever is granted to it",
-            policy=policies.document(*statements([args.context.region, *args.allowed_regions])),
+            policy=policies.document(
+                *statements([args.context.region, *args.allowed_regions]),
+                *args.state.deny_all(),
+                deny_other_environments(args.context),
+            ),
             tags=args.context.tags("guardrails", DataClass.NONE, BOUNDARY),
             opts=ResourceOptions(parent=self),
         )
@@ -105,17 +120,19 @@ class Boundary(ComponentResource):
         self.register_outputs({"policy_arn": self.policy_arn})
 
     def bind(self, resource: ResourceTransformationArgs) -> ResourceTransformationResult | None:
-        """Set the boundary on every role, as a resource transformation of the whole stack.
+        """Set the boundary and the tag of the stack on every role, as a resource transformation of the whole stack.
 
-        With the transformation no component can forget the boundary.
+        With the transformation no component can forget them.
         """
         if resource.type_ != "aws:iam/role:Role":
             return None
-        return ResourceTransformationResult({**resource.props, "permissions_boundary": self.policy_arn}, resource.opts)
+        tags = {**cast(Mapping[str, Input[str]], resource.props.get("tags", {})), STACK_TAG: self._stack}
+        props = {**resource.props, "permissions_boundary": self.policy_arn, "tags": tags}
+        return ResourceTransformationResult(props, resource.opts)
 
 
 def statements(regions: Sequence[str]) -> list[policies.Statement]:
-    """Return the statements of the boundary, which allows ``regions``."""
+    """Return the boundary's statements on actions and regions; the boundary allows ``regions``."""
     elsewhere = {
         "StringNotEquals": {"aws:RequestedRegion": sorted(set(regions))},
         "Null": {"aws:RequestedRegion": "false"},  # a request without a region does not leave the region

@@ -13,15 +13,19 @@ from infra.guardrails.boundary import Boundary
 from infra.guardrails.github_rights import (
     ISSUER,
     allow_comparing_values,
-    allow_decrypting_state,
     allow_deployment,
     deny_content,
+    deny_data,
     iam_arn,
 )
+from infra.guardrails.pulumi_state import PulumiState, deny_other_environments
 from infra.iam import policies
 from infra.naming.context import DataClass, StackContext
 
 AUDIENCE = "sts.amazonaws.com"
+# GitHub environment with reviewers, in which pull requests preview the stacks of environment prod. The subject of the
+# job's token is the environment, so a branch cannot get the role by changing the workflow.
+PREVIEWS_OF_PROD = "prod-preview"
 SESSION_S = 7200  # an update of prod may wait more than an hour for certificates and a database
 
 
@@ -31,11 +35,13 @@ class GithubOidcArgs:
     settings: settings.GithubOidcSettings
     boundary: Boundary
     data_key_arn: Input[str]  # key of secrets and environment variables
-    primary_stack: str | None = None  # standby only: stack that owns the instances' service-linked role
+    state: PulumiState
 
 
 class GithubOidc(ComponentResource):
     """IAM roles for GitHub Actions: preview for pull requests, drift for main, deploy for an approved environment.
+
+    A pull request previews a stack of environment prod in an approved environment, too.
 
     The stack's boundary cannot apply to these roles, because the boundary forbids creating roles. The deploy role has
     another limit: it creates and changes only roles with the boundary, and not itself. Widening the boundary or these
@@ -48,18 +54,35 @@ class GithubOidc(ComponentResource):
         super().__init__("infrafabric:guardrails:GithubOidc", name, opts=opts)
         self._name, self._args = name, args
         provider_arn = self._provider_arn()
-        repository, stack = args.settings.repository, args.context.stack
-        preview = self._role("preview", provider_arn, f"repo:{repository}:pull_request", "ReadOnlyAccess")
-        self._write_policy("preview", preview, [*deny_content(args.context), allow_decrypting_state(args.context)])
+        context, state, repository = args.context, args.state, args.settings.repository
+        own_buckets = f"arn:{context.partition}:s3:::{context.physical_name('*')}"
+        reviewed = f"environment:{PREVIEWS_OF_PROD}" if context.prod else "pull_request"
+        preview = self._role("preview", provider_arn, f"repo:{repository}:{reviewed}", "ReadOnlyAccess")
+        self._write_policy(
+            "preview", preview, [*state.allow_reading(), *state.deny_other_objects(), *deny_content(context)]
+        )
         drift = self._role("drift", provider_arn, f"repo:{repository}:ref:refs/heads/main", "ReadOnlyAccess")
         self._write_policy(
             "drift",
             drift,
-            [allow_decrypting_state(args.context), *allow_comparing_values(args.context, args.data_key_arn)],
+            [
+                *state.allow_reading(),
+                *state.deny_other_objects(own_buckets),
+                *allow_comparing_values(context, args.data_key_arn),
+                *deny_data(context),
+                deny_other_environments(context),
+            ],
         )
-        deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{stack}", "PowerUserAccess")
+        deploy = self._role("deploy", provider_arn, f"repo:{repository}:environment:{context.stack}", "PowerUserAccess")
+        primary_stack = state.primary.name if state.primary else None
         self._write_policy(
-            "deploy", deploy, allow_deployment(args.context, args.boundary.policy_arn, args.primary_stack)
+            "deploy",
+            deploy,
+            [
+                *allow_deployment(context, args.boundary.policy_arn, primary_stack),
+                *state.deny_other_stacks(own_buckets),
+                deny_other_environments(context),
+            ],
         )
         self.role_arns = {"preview": preview.arn, "drift": drift.arn, "deploy": deploy.arn}
         self.register_outputs({"role_arns": self.role_arns})

@@ -6,8 +6,7 @@ from pulumi import Input, Output
 
 from infra.foundation.keys import AUTO_SCALING, auto_scaling_role
 from infra.iam import policies
-from infra.naming.context import PROJECT, StackContext
-from infrafabric.operators.bootstrap import STATE_KEY_ALIAS
+from infra.naming.context import PROJECT, STACK_TAG, StackContext
 
 ISSUER = "token.actions.githubusercontent.com"
 # AWS services that a deployment passes roles to.
@@ -23,17 +22,42 @@ SERVICES = (
 
 
 def deny_content(context: StackContext) -> list[policies.Statement]:
-    """Return the statements that deny reading content, which ReadOnlyAccess would allow.
+    """Return the statements that deny a preview the content of the account, which ReadOnlyAccess would allow.
 
-    Anyone who can open a pull request may read the configuration of resources, but not the data in them.
+    Anyone who can open a pull request may read the configuration of resources, but not the data in them. The account
+    may have other stacks, so the statements name no stack.
     """
-    keys = f"arn:{context.partition}:apigateway:{context.region}::/apikeys"
+    keys = f"arn:{context.partition}:apigateway:*::/apikeys"
     return [
         {
             "Sid": "NoContent",
             "Effect": "Deny",
             "Action": [
                 "apigateway:GET",
+                "secretsmanager:GetSecretValue",
+                "ssm:GetParameter",
+                "ssm:GetParameterHistory",
+                "ssm:GetParameters",
+                "ssm:GetParametersByPath",
+            ],
+            "Resource": [
+                keys,
+                f"{keys}/*",
+                f"arn:{context.partition}:secretsmanager:*:*:secret:*",
+                f"arn:{context.partition}:ssm:*:*:parameter/*",
+            ],
+        },
+        *deny_data(context),
+    ]
+
+
+def deny_data(context: StackContext) -> list[policies.Statement]:
+    """Return the statements that deny what neither a preview nor a refresh reads: items, messages, histories, logs."""
+    return [
+        {
+            "Sid": "NoData",
+            "Effect": "Deny",
+            "Action": [
                 "dynamodb:BatchGetItem",
                 "dynamodb:GetItem",
                 "dynamodb:GetRecords",
@@ -45,31 +69,21 @@ def deny_content(context: StackContext) -> list[policies.Statement]:
                 "lambda:GetDurableExecutionState",
                 "rds:DownloadCompleteDBLogFile",
                 "rds:DownloadDBLogFilePortion",
-                "s3:GetObject",
-                "s3:GetObjectVersion",
-                "secretsmanager:GetSecretValue",
                 "sqs:ReceiveMessage",
-                "ssm:GetParameter",
-                "ssm:GetParameterHistory",
-                "ssm:GetParameters",
-                "ssm:GetParametersByPath",
             ],
             "Resource": [
-                keys,
-                f"{keys}/*",
-                f"arn:{context.partition}:dynamodb:*:*:table/{context.physical_name('*')}",
-                f"arn:{context.partition}:lambda:*:*:function:{context.physical_name('*')}",
-                f"arn:{context.partition}:rds:*:*:db:{context.physical_name('*')}",
-                f"arn:{context.partition}:s3:::{context.physical_name('*')}/*",
-                f"arn:{context.partition}:secretsmanager:*:*:secret:*",
+                f"arn:{context.partition}:dynamodb:*:*:table/*",
+                f"arn:{context.partition}:lambda:*:*:function:*",
+                f"arn:{context.partition}:rds:*:*:db:*",
                 f"arn:{context.partition}:sqs:*:*:*",
-                f"arn:{context.partition}:ssm:*:*:parameter/*",
             ],
         },
         {
             "Sid": "NoLogs",
             "Effect": "Deny",
             "Action": [
+                "ec2:GetConsoleOutput",
+                "ec2:GetConsoleScreenshot",
                 "logs:FilterLogEvents",
                 "logs:GetLogEvents",
                 "logs:GetLogObject",
@@ -77,28 +91,13 @@ def deny_content(context: StackContext) -> list[policies.Statement]:
                 "logs:GetQueryResults",
                 "logs:StartLiveTail",
                 "logs:StartQuery",
+                "xray:BatchGetTraces",
+                "xray:ListRetrievedTraces",
             ],
-            # Log lines are content in every log group, and the ARN of a query's results names no log group.
+            # Log lines are content in every log group, and neither a query's results nor traces belong to a stack.
             "Resource": "*",
         },
     ]
-
-
-def allow_decrypting_state(context: StackContext) -> policies.Statement:
-    """Return the statement that lets a preview decrypt the secrets in Pulumi's state.
-
-    The state is in the bucket of ``fabric bootstrap``. ReadOnlyAccess allows reading the bucket, and a preview takes no
-    lock (``diyBackend.Preview`` in pulumi/pulumi).
-    """
-    # All stacks keep their state in one region, which may differ from the stack's region.
-    keys = context.account_id.apply(lambda account: f"arn:{context.partition}:kms:*:{account}:key/*")
-    return {
-        "Sid": "DecryptState",
-        "Effect": "Allow",
-        "Action": "kms:Decrypt",
-        "Resource": keys,
-        "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}},
-    }
 
 
 def allow_comparing_values(context: StackContext, data_key_arn: Input[str]) -> list[policies.Statement]:
@@ -148,36 +147,70 @@ def allow_deployment(
 
 
 def _manage_roles(context: StackContext, boundary_arn: Input[str]) -> list[policies.Statement]:
+    """Return the statements for the stack's own roles.
+
+    The names of a stack's roles begin like those of a longer stack name: ``infrafabric-prod-*`` also matches the roles
+    of prod-secondary. The boundary or the tag ``Stack`` tells them apart. Source of the condition keys: Service
+    Authorization Reference, "Actions, resources, and condition keys for AWS Identity and Access Management".
+    """
     roles = _own_roles(context)
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}}
+    of_stack = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": context.stack}}
+    into_stack = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": context.stack}}
     return [
+        {
+            "Sid": "CreateRoles",
+            "Effect": "Allow",
+            "Action": "iam:CreateRole",
+            "Resource": roles,
+            "Condition": {"StringEquals": {**bounded["StringEquals"], **into_stack["StringEquals"]}},
+        },
         {
             "Sid": "GrantWithinTheBoundary",
             "Effect": "Allow",
             "Action": [
                 "iam:AttachRolePolicy",
-                "iam:CreateRole",
                 "iam:DeleteRolePolicy",
                 "iam:DetachRolePolicy",
                 "iam:PutRolePermissionsBoundary",
                 "iam:PutRolePolicy",
             ],
             "Resource": roles,
-            "Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary_arn}},
+            "Condition": bounded,
         },
         {
+            # None of these actions has a condition key for the boundary.
             "Sid": "KeepRoles",
             "Effect": "Allow",
+            "Action": ["iam:DeleteRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"],
+            "Resource": roles,
+            "Condition": of_stack,
+        },
+        {
+            "Sid": "TagRoles",
+            "Effect": "Allow",
+            "Action": "iam:TagRole",
+            "Resource": roles,
+            "Condition": {**of_stack, "StringEqualsIfExists": into_stack["StringEquals"]},
+        },
+        {
+            # Creating a role with tags needs iam:TagRole. Every role of a stack has the tag Project from the beginning,
+            # so that the statement adopts no role of another stack.
+            "Sid": "TagNewRoles",
+            "Effect": "Allow",
+            "Action": "iam:TagRole",
+            "Resource": roles,
+            "Condition": {**into_stack, "Null": {"aws:ResourceTag/Project": "true"}},
+        },
+        {
+            "Sid": "SeeRoles",
+            "Effect": "Allow",
             "Action": [
-                "iam:DeleteRole",
                 "iam:GetRole",
                 "iam:GetRolePolicy",
                 "iam:ListAttachedRolePolicies",
                 "iam:ListInstanceProfilesForRole",
                 "iam:ListRolePolicies",
-                "iam:TagRole",
-                "iam:UntagRole",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:UpdateRole",
             ],
             "Resource": roles,
         },
@@ -229,6 +262,8 @@ def _pass_roles(context: StackContext, stack_of_role: str) -> list[policies.Stat
             "Condition": {"StringEquals": {"iam:PassedToService": AUTO_SCALING}},
         },
         {
+            # By name alone: with iam:PassRole a condition on the role's tags is not reliable (IAM User Guide, "Grant a
+            # user permissions to pass a role to an AWS service").
             "Sid": "PassRoles",
             "Effect": "Allow",
             "Action": "iam:PassRole",
@@ -256,11 +291,7 @@ def _read_boundary_and_provider(context: StackContext, boundary_arn: Input[str])
 
 
 def _deny_own_roles(context: StackContext) -> policies.Statement:
-    """Return the statement that keeps a deployment from changing its own role, and those of other stacks.
-
-    The names of a stack's roles begin like those of a longer stack name: ``infrafabric-prod-*`` also matches the roles
-    of prod-secondary.
-    """
+    """Return the statement that keeps a deployment from the roles for GitHub: its own, and those of other stacks."""
     return {
         "Sid": "NotItself",
         "Effect": "Deny",

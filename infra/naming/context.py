@@ -12,6 +12,7 @@ from pulumi import Output
 from infra.settings import Settings
 
 PROJECT = "infrafabric"
+STACK_TAG = "Stack"  # of roles alone: it tells prod's roles from those of prod-secondary, whose names begin alike
 
 
 class DataClass(StrEnum):

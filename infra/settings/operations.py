@@ -50,6 +50,8 @@ class GithubOidcSettings(Section):
 
     repository: str = Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")
     create_provider: bool = True  # one per account: false if another stack or the organisation created it
+    # Bucket of Pulumi's state; by default the bucket that fabric bootstrap creates without --bucket.
+    state_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")
 
 
 class BackupSettings(Section):

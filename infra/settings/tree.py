@@ -27,6 +27,9 @@ LONGEST_STACK_NAME = 15  # infrafabric-<stack>-results-<12-digit account>-<regio
 # RDS refuses two consecutive hyphens in a name, and a hyphen follows the stack name in every physical name.
 STACK_NAME = rf"(?=.{{1,{LONGEST_STACK_NAME}}}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
+# IAM tells a stack's buckets from the bucket of Pulumi's state, infrafabric-pulumi-<account>-<region>, by their names.
+RESERVED_WORD = "pulumi"
+
 
 class Settings(Section):
     """Settings of one stack."""
@@ -248,6 +251,11 @@ class Settings(Section):
                 f"stack name = {stack!r}: must start with a letter, then lower-case letters, digits and single "
                 "hyphens, at "
                 f"most {LONGEST_STACK_NAME} characters, because names of buckets and databases contain the stack name"
+            )
+        if stack.partition("-")[0] == RESERVED_WORD:
+            raise pulumi.RunError(
+                f"stack name = {stack!r}: must not begin with {RESERVED_WORD!r}, because the stack's buckets would be "
+                "named like the bucket of Pulumi's state; choose another name"
             )
         try:
             return cls.model_validate(config.require_object("settings"))

@@ -7,12 +7,24 @@ import json
 import sys
 from typing import Any
 
-from infrafabric.operators.bootstrap import STATE_KEY_ALIAS, BootstrapError, Names, steps
+from infrafabric.operators.bootstrap import (
+    ENVIRONMENTS,
+    STATE_KEY_ALIAS,
+    BootstrapError,
+    Names,
+    bucket_label,
+    secrets_key_alias,
+    steps,
+)
+
+_MOVE = f"""Secrets of existing stacks are encrypted with {STATE_KEY_ALIAS}, now the key of the bucket's objects alone.
+Move each existing stack, then rotate its secrets: older checkpoints stay readable with the old key
+(docs/runbooks/rotate-keys.md, "Key of Pulumi's secrets"):"""
 
 
 def register(groups: Any) -> None:
     """Add the command to ``fabric``'s parser."""
-    text = "create the bucket and the key for Pulumi's state, and RDS's role"
+    text = "create the bucket and the keys for Pulumi's state, and RDS's role"
     parser = groups.add_parser("bootstrap", help=text, description=__doc__)
     parser.add_argument("--region", help="AWS region (default: the shell's)")
     parser.add_argument("--bucket", help="bucket name (default: infrafabric-pulumi-<account>-<region>)")
@@ -59,9 +71,24 @@ def _bootstrap(args: argparse.Namespace) -> int:
         outcomes.append({"what": step.label.strip(), "outcome": outcome})
         if not args.json:
             print(f"{outcome:14} {step.label}", flush=True)
+    move = names.move if _has_older_stacks(names, outcomes) else []
     if args.json:
-        facts = {"region": names.region, "bucket": names.bucket, "key": STATE_KEY_ALIAS}
-        print(json.dumps({**facts, "steps": outcomes, "next": [names.login, names.init]}, indent=2))
-    else:
-        print(f"\nNext:\n  {names.login}\n  {names.init}")
+        facts = {
+            "region": names.region,
+            "bucket": names.bucket,
+            "key": STATE_KEY_ALIAS,
+            "secrets_keys": {environment: secrets_key_alias(environment) for environment in ENVIRONMENTS},
+        }
+        print(json.dumps({**facts, "steps": outcomes, "move": move, "next": [names.login, *names.init]}, indent=2))
+        return 0
+    for title, commands in ((_MOVE, move), ("Next:", [names.login, *names.init])):
+        if commands:
+            print("\n  ".join([f"\n{title}", *commands]))
     return 0
+
+
+def _has_older_stacks(names: Names, outcomes: list[dict[str, str]]) -> bool:
+    """Tell whether the bucket is older than the environments' keys, so that its stacks use the bucket's key."""
+    by_label = {step["what"]: step["outcome"] for step in outcomes}
+    keys = {by_label[f"key {secrets_key_alias(environment)}"] for environment in ENVIRONMENTS}
+    return by_label[bucket_label(names)] == "already there" and keys != {"already there"}

@@ -1,4 +1,7 @@
-"""Bootstrap of an account before the first ``pulumi up``: bucket and key of Pulumi's state, RDS's service-linked role.
+"""Bootstrap of an account before the first ``pulumi up``: bucket and keys of Pulumi's state, RDS's service-linked role.
+
+One KMS key encrypts the objects of the bucket; each environment has another key for the secrets within the objects.
+Whoever reads objects of the bucket needs the bucket's key, so that key must decrypt no secret.
 
 Each step checks before creating (idempotency), so the next run finishes an interrupted run.
 """
@@ -7,18 +10,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 STATE_BUCKET_PREFIX = "infrafabric-pulumi"
-STATE_KEY_ALIAS = "alias/infrafabric-pulumi"
+STATE_KEY_ALIAS = "alias/infrafabric-pulumi"  # key of the bucket's objects; in release 0.1.0 of the secrets, too
+ENVIRONMENTS = ("dev", "prod")  # values of the setting ``environment``
+# Stacks of this repository, with their environment. A standby reads its primary's state, so both have one key.
+STACKS = (("dev", "dev"), ("prod", "prod"), ("prod-secondary", "prod"))
 OLD_VERSIONS_DAYS = 90
 RDS = "rds.amazonaws.com"
 TAGS = {"Project": "infrafabric", "Component": "bootstrap", "ManagedBy": "fabric bootstrap"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+def secrets_key_alias(environment: str) -> str:
+    """Return the alias of the KMS key that encrypts the secrets of the environment's stacks."""
+    return f"{STATE_KEY_ALIAS}-{environment}"
 
 
 class BootstrapError(Exception):
@@ -59,16 +70,31 @@ class Names:
         return f"pulumi login 's3://{self.bucket}?region={self.region}'"
 
     @property
-    def init(self) -> str:
-        return f"pulumi stack init dev --secrets-provider='awskms://{STATE_KEY_ALIAS}?region={self.region}'"
+    def init(self) -> list[str]:
+        """Commands that create the stacks, one per stack."""
+        return [
+            f"pulumi stack init {stack} --secrets-provider='{self._secrets_provider(environment)}'"
+            for stack, environment in STACKS
+        ]
+
+    @property
+    def move(self) -> list[str]:
+        """Commands that move the stacks of release 0.1.0 to the keys of their environments, one per stack."""
+        return [
+            f"pulumi stack change-secrets-provider --stack {stack} '{self._secrets_provider(environment)}'"
+            for stack, environment in STACKS
+        ]
+
+    def _secrets_provider(self, environment: str) -> str:
+        return f"awskms://{secrets_key_alias(environment)}?region={self.region}"
 
 
 def steps(names: Names, *, s3: Any, kms: Any, iam: Any) -> Iterator[BootstrapStep]:
     """Yield the steps in order; a later step may need an earlier one. ``s3``, ``kms`` and ``iam`` are boto3 clients."""
-    key = _Key(kms)
+    key = _Key(kms, STATE_KEY_ALIAS, "Objects of Pulumi's state bucket", TAGS)
     bucket = _Bucket(s3, names, key)
     yield BootstrapStep(f"key {STATE_KEY_ALIAS}", key.exists, key.make)
-    yield BootstrapStep(f"bucket {names.bucket}", bucket.exists, bucket.make)
+    yield BootstrapStep(bucket_label(names), bucket.exists, bucket.make)
     yield BootstrapStep("  owner's alone", bucket.owned, bucket.own)
     yield BootstrapStep("  not public", bucket.private, bucket.close)
     yield BootstrapStep("  versioned", bucket.versioned, bucket.keep_versions)
@@ -82,26 +108,38 @@ def steps(names: Names, *, s3: Any, kms: Any, iam: Any) -> Iterator[BootstrapSte
         lambda: bool(iam.list_roles(PathPrefix=f"/aws-service-role/{RDS}/")["Roles"]),
         lambda: iam.create_service_linked_role(AWSServiceName=RDS),
     )
+    for environment in ENVIRONMENTS:
+        description = f"Secrets in Pulumi's state and stack files: environment {environment}"
+        # The deployment of another environment is denied what has this tag.
+        tags = {**TAGS, "Environment": environment}
+        secrets_key = _Key(kms, secrets_key_alias(environment), description, tags)
+        yield BootstrapStep(f"key {secrets_key.alias}", secrets_key.exists, secrets_key.make)
+
+
+def bucket_label(names: Names) -> str:
+    """Return the label of the step that creates the bucket."""
+    return f"bucket {names.bucket}"
 
 
 class _Key:
-    def __init__(self, kms: Any) -> None:
-        self._kms = kms
+    def __init__(self, kms: Any, alias: str, description: str, tags: Mapping[str, str]) -> None:
+        self.alias = alias
+        self._kms, self._description, self._tags = kms, description, tags
 
     @property
     def arn(self) -> str:
-        return self._kms.describe_key(KeyId=STATE_KEY_ALIAS)["KeyMetadata"]["Arn"]
+        return self._kms.describe_key(KeyId=self.alias)["KeyMetadata"]["Arn"]
 
     def exists(self) -> bool:
         return _exists(lambda: self.arn, "NotFoundException")
 
     def make(self) -> None:
         key_id = self._kms.create_key(
-            Description="Secrets in Pulumi's state and stack files",
-            Tags=[{"TagKey": name, "TagValue": value} for name, value in TAGS.items()],
+            Description=self._description,
+            Tags=[{"TagKey": name, "TagValue": value} for name, value in self._tags.items()],
         )["KeyMetadata"]["KeyId"]
         self._kms.enable_key_rotation(KeyId=key_id)
-        self._kms.create_alias(AliasName=STATE_KEY_ALIAS, TargetKeyId=key_id)
+        self._kms.create_alias(AliasName=self.alias, TargetKeyId=key_id)
 
 
 class _Bucket:

@@ -5,6 +5,9 @@ Differences that would make a local test run worth little, and their patches:
 - MiniStack runs handlers with its own interpreter and site-packages, so that a package missing from the layer is found.
   The launcher runs handlers with an interpreter that sees the standard library, the handler's code and its layers only.
 - MiniStack unpacks every layer again for every worker. The launcher shares one copy, as Lambda does.
+- MiniStack knows no condition keys of KMS, not ``iam:PermissionsBoundary``, and the tags of a resource only if a grant
+  names them, not if the boundary does. The launcher fills in those that the platform's policies use.
+  ``kms:ViaService`` stays absent: a request to the emulator's KMS is never a service's.
 - MiniStack confuses API keys of equal value in two Regions, such as a standby's and its primary's.
 - MiniStack's durable executions are incomplete. ``durable.py`` forwards their routes to AWS's local runner, under IAM.
 
@@ -32,8 +35,8 @@ from urllib.parse import parse_qs
 import uvicorn
 from durable import DurableRoutes, HttpCall
 from ministack import app as ministack
-from ministack.core import iam_actions, lambda_runtime
-from ministack.services import apigateway_v1, lambda_svc
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.services import apigateway_v1, iam, kms, lambda_svc
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -92,14 +95,58 @@ def _unpacked(packed: bytes, folder: Path) -> Path:
 
 
 def authorise_as_aws_does() -> None:
-    """Authorise SNS and SQS batch calls by the single action, as AWS does; MiniStack requires a "…Batch" action."""
-    extract = iam_actions.extract_iam_action
+    """Authorise SNS and SQS batch calls by the single action, and KMS alias calls on the alias, as AWS does.
+
+    MiniStack requires a "…Batch" action, and authorises calls with an alias on every resource.
+    """
+    extract, extract_arn = iam_actions.extract_iam_action, iam_actions.extract_resource_arn
 
     def extract_replacement(*args: Any, **kwargs: Any) -> str | None:
         action = extract(*args, **kwargs)
         return action.removesuffix("Batch") if action and action.startswith(("sns:", "sqs:")) else action
 
+    def extract_arn_replacement(*args: Any, **kwargs: Any) -> str:
+        service, body, region, account = args[0], args[4], args[6], args[7]
+        alias = json.loads(body or b"{}").get("AliasName") if service == "kms" else None
+        return f"arn:aws:kms:{region}:{account}:{alias}" if alias else extract_arn(*args, **kwargs)
+
     iam_actions.extract_iam_action = extract_replacement
+    iam_actions.extract_resource_arn = extract_arn_replacement
+
+
+def know_condition_keys() -> None:
+    """Give requests the condition keys of KMS (aliases, encryption context), IAM (boundary) and tags, as AWS does."""
+    context_of = iam_actions.request_tag_context
+
+    def context_replacement(service: str, action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+        context = context_of(service, action, body, params)
+        if service == "kms":
+            return {**context, **_kms_condition_keys(json.loads(body or b"{}"))}
+        if service == "iam":
+            return {**context, **_iam_condition_keys(params)}
+        return context
+
+    iam_actions.request_tag_context = context_replacement
+    iam_evaluator._names_condition_key = lambda _policies, _prefix: True
+
+
+def _kms_condition_keys(request: dict[str, Any]) -> dict[str, Any]:
+    ciphertext = request.get("CiphertextBlob")
+    key = kms._resolve_key(request.get("KeyId") or iam_actions._kms_key_id_from_ciphertext(ciphertext))
+    aliases = [arn for arn, key_id in kms._aliases.items() if key and key_id == key["KeyId"]]
+    encryption_context = request.get("EncryptionContext") or {}
+    return {
+        "kms:ResourceAliases": [arn.split(":", 5)[5] for arn in aliases] or None,
+        **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
+    }
+
+
+def _iam_condition_keys(params: dict[str, Any]) -> dict[str, Any]:
+    requested = params.get("PermissionsBoundary")
+    if requested:
+        return {"iam:PermissionsBoundary": requested[0]}
+    role = iam._roles.get(params.get("RoleName", [""])[0]) or {}
+    return {"iam:PermissionsBoundary": role.get("PermissionsBoundary") or None}
 
 
 def find_api_keys_by_stage() -> None:
@@ -206,6 +253,7 @@ def main() -> None:
     args = parser.parse_args()
     run_handlers_with(args.handler_python)
     authorise_as_aws_does()
+    know_condition_keys()
     find_api_keys_by_stage()
     share_layers(args.layers, args.python_version)
     app = EmulatorApp(DurableRoutes(args.durable_endpoint))

@@ -39,12 +39,17 @@ def test_a_dry_run_makes_nothing_then_all_is_made_once_and_found_ever_after(stag
     # A new bucket is its owner's alone, and not public, by S3's own defaults.
     assert status == 0
     role = "service-linked role of rds.amazonaws.com"
-    assert {"key alias/infrafabric-pulumi", f"bucket {BUCKET}", "versioned", "TLS only", role} <= made
+    keys = {"key alias/infrafabric-pulumi", "key alias/infrafabric-pulumi-dev", "key alias/infrafabric-pulumi-prod"}
+    assert {*keys, f"bucket {BUCKET}", "versioned", "TLS only", role} <= made
     assert len(iam.list_roles(PathPrefix=OF_RDS)["Roles"]) == 1
     assert facts["next"] == [
         f"pulumi login 's3://{BUCKET}?region=us-east-1'",
-        "pulumi stack init dev --secrets-provider='awskms://alias/infrafabric-pulumi?region=us-east-1'",
+        "pulumi stack init dev --secrets-provider='awskms://alias/infrafabric-pulumi-dev?region=us-east-1'",
+        "pulumi stack init prod --secrets-provider='awskms://alias/infrafabric-pulumi-prod?region=us-east-1'",
+        "pulumi stack init prod-secondary --secrets-provider='awskms://alias/infrafabric-pulumi-prod?region=us-east-1'",
     ]
+    assert facts["move"] == [], "no stack is older than the keys"
+    assert len({kms.describe_key(KeyId=key.removeprefix("key "))["KeyMetadata"]["Arn"] for key in keys}) == 3
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     assert set(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -66,11 +71,32 @@ def test_what_was_broken_off_or_changed_is_finished_by_the_next_run(stage, boots
     assert (status, made) == (0, {"not public", "TLS only"})
 
 
+def test_an_account_of_release_0_1_0_keeps_its_key_and_is_told_how_to_move_its_stacks(stage, bootstrap):
+    bootstrap()
+    kms = stage.platform.client("kms")
+    old = kms.describe_key(KeyId="alias/infrafabric-pulumi")["KeyMetadata"]["Arn"]
+    for environment in ("dev", "prod"):
+        kms.delete_alias(AliasName=f"alias/infrafabric-pulumi-{environment}")
+
+    status, out, _ = bootstrap()
+    lines = out.splitlines()
+    assert status == 0
+    assert "already there  key alias/infrafabric-pulumi" in lines
+    assert "made           key alias/infrafabric-pulumi-prod" in lines
+    assert kms.describe_key(KeyId="alias/infrafabric-pulumi")["KeyMetadata"]["Arn"] == old
+    provider = "'awskms://alias/infrafabric-pulumi-prod?region=us-east-1'"
+    for stack in ("prod", "prod-secondary"):
+        assert f"  pulumi stack change-secrets-provider --stack {stack} {provider}" in lines
+    assert "rotate its secrets: older checkpoints stay readable with the old key" in out
+
+    assert "change-secrets-provider" not in bootstrap()[1], "said once"
+
+
 def test_people_are_told_what_was_made_and_what_to_run_next(bootstrap):
     status, out, _ = bootstrap("--bucket", "another-state-bucket")
     assert status == 0
     assert "made           bucket another-state-bucket" in out.splitlines()
-    assert out.rstrip().splitlines()[-2] == "  pulumi login 's3://another-state-bucket?region=us-east-1'"
+    assert out.rstrip().splitlines()[-4] == "  pulumi login 's3://another-state-bucket?region=us-east-1'"
 
 
 @pytest.mark.parametrize("name", ["UPPER", "a", "-leading", "dots.in.it", "x" * 64])

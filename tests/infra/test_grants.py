@@ -1,7 +1,8 @@
 """Least privilege: the complete list of every role's rights, and properties that single grants must have.
 
-Placeholders of the list: ``<own>`` is the prefix of the stack's physical names; ``<shared>`` is the prefix of the stack
-that owns the data, which is the primary for a standby; ``<data-key>`` is the data key's id.
+Placeholders of the list: ``<stack>`` is the stack's name and ``<own>`` the prefix of its physical names; ``<primary>``
+and ``<shared>`` are the same of the stack that owns the data, which is the primary for a standby; ``<data-key>`` is the
+data key's id.
 """
 
 from __future__ import annotations
@@ -72,8 +73,14 @@ def run(function: str) -> Statements:
     return {
         **allow("WriteLogs", "logs:CreateLogStream", "logs:PutLogEvents", on=logs),
         **allow("Trace", "xray:PutTelemetryRecords", "xray:PutTraceSegments", on="*"),
-        **allow("ReadVariables", "kms:Decrypt", on=DATA_KEY),
+        **allow("ReadVariables", "kms:Decrypt", on=DATA_KEY, when=variables_of(function)),
     }
+
+
+def variables_of(function: str) -> dict[str, Any]:
+    """Return the condition that ciphertext is of the function's variables, or of a published version's."""
+    named = arn("lambda", f"function:<own>-{function}")
+    return {"ArnLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": [named, f"{named}:*"]}}
 
 
 DATA_KEY = arn("kms", "key/<data-key>")
@@ -87,12 +94,50 @@ READ_RESULTS = allow("ReadResults", "s3:GetObject", on=results("/sessions/*"))
 LIST_SESSIONS = allow("ListSessions", "dynamodb:Query", on=f"{TABLE}/index/by_created")
 START_SESSION = allow("StartSession", "lambda:InvokeFunction", on=arn("lambda", "function:<own>-coordinator:live"))
 READ_API_KEY = {**allow("ReadApiKey", "secretsmanager:GetSecretValue", on=API_KEY), **use_data_key("secretsmanager")}
-DECRYPT_STATE = allow(
-    "DecryptState",
-    "kms:Decrypt",
-    on="arn:aws:kms:*:<account>:key/*",
-    when={"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/infrafabric-pulumi"]}},
-)
+KEYS = "arn:aws:kms:*:<account>:key/*"
+
+
+def alias(name: str) -> dict[str, Any]:
+    return {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [f"alias/infrafabric-pulumi{name}"]}}
+
+
+STATE_BUCKET = "arn:aws:s3:::infrafabric-pulumi-<account>-*"
+STATE_STACKS = f"{STATE_BUCKET}/.pulumi/stacks/infrafabric"
+READ_STATE = {
+    **allow("DecryptSecrets", "kms:Decrypt", on=KEYS, when=alias("-prod")),
+    **allow(
+        "DecryptState",
+        "kms:Decrypt",
+        on=KEYS,
+        when={**alias(""), "StringLike": {"kms:ViaService": ["s3.*.amazonaws.com"]}},
+    ),
+}
+READABLE = [
+    f"{STATE_BUCKET}/.pulumi/meta.yaml",
+    f"{STATE_STACKS}/<stack>.pulumi-tags",
+    *(f"{STATE_STACKS}/{name}.json{ending}" for name in ("<stack>", "<primary>") for ending in ("", ".gz", ".zst")),
+]
+WRITABLE = [
+    f"{STATE_STACKS}/<stack>.json*",
+    f"{STATE_STACKS}/<stack>.pulumi-tags",
+    f"{STATE_BUCKET}/.pulumi/history/infrafabric/<stack>/*",
+    f"{STATE_BUCKET}/.pulumi/backups/infrafabric/<stack>/*",
+    f"{STATE_BUCKET}/.pulumi/locks/organization/infrafabric/<stack>/*",
+]
+OWN_BUCKETS = "arn:aws:s3:::<own>-*"
+LISTS = ("s3:ListBucket", "s3:ListBucketVersions")
+
+
+def deny_but(sid: str, *actions: str, but: list[str]) -> Statements:
+    """Return a statement that denies on every resource but some."""
+    return {sid: {"Effect": "Deny", "Action": sorted(actions), "NotResource": sorted(but), "Condition": {}}}
+
+
+def no_other_environment(other: str) -> Statements:
+    tags = {"aws:ResourceTag/Environment": [other], "aws:ResourceTag/Project": ["infrafabric"]}
+    return statement("NoOtherEnvironment", "Deny", ["*"], "*", {"StringEquals": tags})
+
+
 INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
 PROFILE = arn("bedrock", "inference-profile/eu.anthropic.claude-haiku-5-5")
 INSIDE_VPC = {
@@ -297,14 +342,62 @@ CONFIG_ROLES = {
         **use_data_key("s3"),
     },
 }
+NO_DATA = {
+    **deny(
+        "NoData",
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:GetRecords",
+        "dynamodb:PartiQLSelect",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "lambda:GetDurableExecution",
+        "lambda:GetDurableExecutionHistory",
+        "lambda:GetDurableExecutionState",
+        "rds:DownloadCompleteDBLogFile",
+        "rds:DownloadDBLogFilePortion",
+        "sqs:ReceiveMessage",
+        on=[
+            "arn:aws:dynamodb:*:*:table/*",
+            "arn:aws:lambda:*:*:function:*",
+            "arn:aws:rds:*:*:db:*",
+            "arn:aws:sqs:*:*:*",
+        ],
+    ),
+    **deny(
+        "NoLogs",
+        "ec2:GetConsoleOutput",
+        "ec2:GetConsoleScreenshot",
+        "logs:FilterLogEvents",
+        "logs:GetLogEvents",
+        "logs:GetLogObject",
+        "logs:GetLogRecord",
+        "logs:GetQueryResults",
+        "logs:StartLiveTail",
+        "logs:StartQuery",
+        "xray:BatchGetTraces",
+        "xray:ListRetrievedTraces",
+        on="*",
+    ),
+}
 PASSED_TO = ["apigateway", "backup", "config", "ec2", "lambda", "s3", "vpc-flow-logs"]
 LINKED_ROLES = "role/aws-service-role/autoscaling.amazonaws.com"
 GITHUB_ROLES = {
     "github-deploy": {
         **allow(
+            "CreateRoles",
+            "iam:CreateRole",
+            on=iam("role/<own>-*"),
+            when={
+                "StringEquals": {
+                    "iam:PermissionsBoundary": [iam("policy/<own>-boundary")],
+                    "aws:RequestTag/Stack": ["<stack>"],
+                }
+            },
+        ),
+        **allow(
             "GrantWithinTheBoundary",
             "iam:AttachRolePolicy",
-            "iam:CreateRole",
             "iam:DeleteRolePolicy",
             "iam:DetachRolePolicy",
             "iam:PutRolePermissionsBoundary",
@@ -315,15 +408,37 @@ GITHUB_ROLES = {
         **allow(
             "KeepRoles",
             "iam:DeleteRole",
+            "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:UpdateRole",
+            on=iam("role/<own>-*"),
+            when={"StringEquals": {"aws:ResourceTag/Stack": ["<stack>"]}},
+        ),
+        **allow(
+            "TagRoles",
+            "iam:TagRole",
+            on=iam("role/<own>-*"),
+            when={
+                "StringEquals": {"aws:ResourceTag/Stack": ["<stack>"]},
+                "StringEqualsIfExists": {"aws:RequestTag/Stack": ["<stack>"]},
+            },
+        ),
+        **allow(
+            "TagNewRoles",
+            "iam:TagRole",
+            on=iam("role/<own>-*"),
+            when={
+                "StringEquals": {"aws:RequestTag/Stack": ["<stack>"]},
+                "Null": {"aws:ResourceTag/Project": ["true"]},
+            },
+        ),
+        **allow(
+            "SeeRoles",
             "iam:GetRole",
             "iam:GetRolePolicy",
             "iam:ListAttachedRolePolicies",
             "iam:ListInstanceProfilesForRole",
             "iam:ListRolePolicies",
-            "iam:TagRole",
-            "iam:UntagRole",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:UpdateRole",
             on=iam("role/<own>-*"),
         ),
         **allow(
@@ -386,59 +501,76 @@ GITHUB_ROLES = {
             "iam:UpdateRole",
             on=iam("role/infrafabric-*-github-*"),
         ),
+        **deny_but("NoOtherLists", *LISTS, but=[STATE_BUCKET, OWN_BUCKETS]),
+        **deny_but("NoOtherReads", "s3:GetObject", "s3:GetObjectVersion", but=[OWN_BUCKETS, *READABLE, *WRITABLE]),
+        **deny_but(
+            "NoOtherWrites",
+            "s3:DeleteBucket",
+            "s3:DeleteBucketPolicy",
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+            "s3:PutBucketPolicy",
+            "s3:PutBucketVersioning",
+            "s3:PutEncryptionConfiguration",
+            "s3:PutLifecycleConfiguration",
+            "s3:PutObject",
+            "s3:PutReplicationConfiguration",
+            but=[OWN_BUCKETS, *WRITABLE],
+        ),
+        **statement("NoOtherSecrets", "Deny", ["kms:*"], KEYS, alias("-dev")),
+        **statement(
+            "NoStateKeyButThroughS3",
+            "Deny",
+            ["kms:*"],
+            KEYS,
+            {**alias(""), "StringNotLike": {"kms:ViaService": ["s3.*.amazonaws.com"]}},
+        ),
+        "OnlyUseOwnSecretsKey": {
+            "Effect": "Deny",
+            "NotAction": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
+            "Resource": [KEYS],
+            "Condition": alias("-prod"),
+        },
+        **deny(
+            "NoOtherAliases",
+            "kms:CreateAlias",
+            "kms:DeleteAlias",
+            "kms:UpdateAlias",
+            on="arn:aws:kms:*:<account>:alias/infrafabric-pulumi*",
+        ),
+        **no_other_environment("dev"),
     },
     "github-drift": {
-        **DECRYPT_STATE,
+        **READ_STATE,
+        **deny_but("NoOtherLists", *LISTS, but=[STATE_BUCKET, OWN_BUCKETS]),
+        **deny_but("NoOtherObjects", "s3:GetObject", but=[*READABLE, f"{OWN_BUCKETS}/*"]),
+        **deny_but("NoOldObjects", "s3:GetObjectVersion", but=[f"{OWN_BUCKETS}/*"]),
         **allow("CompareSecrets", "secretsmanager:GetSecretValue", on=arn("secretsmanager", "secret:<own>-*")),
         **allow("DecryptValues", "kms:Decrypt", on=DATA_KEY, when=through("lambda", "secretsmanager")),
+        **NO_DATA,
+        **no_other_environment("dev"),
     },
     "github-preview": {
-        **DECRYPT_STATE,
+        **READ_STATE,
+        **deny_but("NoOtherLists", *LISTS, but=[STATE_BUCKET]),
+        **deny_but("NoOtherObjects", "s3:GetObject", but=READABLE),
+        **deny("NoOldObjects", "s3:GetObjectVersion", on="*"),
         **deny(
             "NoContent",
             "apigateway:GET",
-            "dynamodb:BatchGetItem",
-            "dynamodb:GetItem",
-            "dynamodb:GetRecords",
-            "dynamodb:PartiQLSelect",
-            "dynamodb:Query",
-            "dynamodb:Scan",
-            "lambda:GetDurableExecution",
-            "lambda:GetDurableExecutionHistory",
-            "lambda:GetDurableExecutionState",
-            "rds:DownloadCompleteDBLogFile",
-            "rds:DownloadDBLogFilePortion",
-            "s3:GetObject",
-            "s3:GetObjectVersion",
             "secretsmanager:GetSecretValue",
-            "sqs:ReceiveMessage",
             "ssm:GetParameter",
             "ssm:GetParameterHistory",
             "ssm:GetParameters",
             "ssm:GetParametersByPath",
             on=[
-                "arn:aws:apigateway:<region>::/apikeys",
-                "arn:aws:apigateway:<region>::/apikeys/*",
-                "arn:aws:dynamodb:*:*:table/<own>-*",
-                "arn:aws:lambda:*:*:function:<own>-*",
-                "arn:aws:rds:*:*:db:<own>-*",
-                "arn:aws:s3:::<own>-*/*",
+                "arn:aws:apigateway:*::/apikeys",
+                "arn:aws:apigateway:*::/apikeys/*",
                 "arn:aws:secretsmanager:*:*:secret:*",
-                "arn:aws:sqs:*:*:*",
                 "arn:aws:ssm:*:*:parameter/*",
             ],
         ),
-        **deny(
-            "NoLogs",
-            "logs:FilterLogEvents",
-            "logs:GetLogEvents",
-            "logs:GetLogObject",
-            "logs:GetLogRecord",
-            "logs:GetQueryResults",
-            "logs:StartLiveTail",
-            "logs:StartQuery",
-            on="*",
-        ),
+        **NO_DATA,
     },
 }
 BACKUP_ROLES: dict[str, Statements] = {"backups": {}}
@@ -452,6 +584,7 @@ RIGHTS = {
     "bare": BARE_ROLES,
     "taken_over": {**ROLES, **APP_ROLES, **GITHUB_ROLES},
 }
+STANDBYS = ("standby", "taken_over")
 # AWS's own policies, by role; a comment where each is attached says why.
 MANAGED = {
     "api-account-logs": {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"},
@@ -519,6 +652,15 @@ BOUNDARY = {
         "securityhub:DisableSecurityHub",
         on="*",
     ),
+    **deny("NoPulumiState", "s3:*", on=[STATE_BUCKET, f"{STATE_BUCKET}/*"]),
+    **statement(
+        "NoPulumiKeys",
+        "Deny",
+        ["kms:*"],
+        "*",
+        {"ForAnyValue:StringLike": {"kms:ResourceAliases": ["alias/infrafabric-pulumi*"]}},
+    ),
+    **no_other_environment("<other environment>"),
     "NoOtherRegion": {
         "Effect": "Deny",
         "NotAction": [
@@ -565,6 +707,9 @@ class Rights:
             "<region>": estate.region,
             "<account>": "123456789012",
             "<data-key>": key,
+            "<stack>": own.removeprefix("infrafabric-"),
+            "<primary>": shared.removeprefix("infrafabric-"),
+            "<other environment>": "prod" if own == "infrafabric-dev" else "dev",
         }
 
     def _names(self) -> dict[str, str]:
@@ -575,7 +720,7 @@ class Rights:
         text = json.dumps(listed)
         for placeholder, value in self._values.items():
             text = text.replace(placeholder, value)
-        return json.loads(text)
+        return _sorted(json.loads(text))
 
     def granted(self) -> dict[str, Statements]:
         """Inline statements by role; empty for a role with AWS's own policies alone."""
@@ -601,10 +746,18 @@ def normal(document: str) -> Statements:
             operator: {key: sorted(as_list(value)) for key, value in keys.items()}
             for operator, keys in (written.get("Condition") or {}).items()
         }
-        lists = {key: sorted(as_list(written[key])) for key in ("Action", "NotAction", "Resource") if key in written}
+        keys = ("Action", "NotAction", "Resource", "NotResource")
+        lists = {key: sorted(as_list(written[key])) for key in keys if key in written}
         assert written["Sid"] not in statements, "a Sid stands once in a policy"
         statements[written["Sid"]] = {"Effect": written["Effect"], **lists, "Condition": condition}
     return statements
+
+
+def _sorted(listed: Any) -> Any:
+    """Return ``listed`` with every list sorted, and without the entries of a primary that is the stack itself."""
+    if isinstance(listed, dict):
+        return {key: _sorted(value) for key, value in listed.items()}
+    return sorted(set(listed)) if isinstance(listed, list) else listed
 
 
 def as_list(value: Any) -> list[str]:
@@ -620,7 +773,7 @@ def as_h01(role: str, statements: Statements) -> Statements:
 @pytest.mark.parametrize("stack", RIGHTS)
 def test_every_role_has_exactly_the_listed_rights(request, stack):
     """The list is complete: a new role, statement, action, resource or condition fails here until it is listed."""
-    rights = Rights(request.getfixturevalue(stack), standby=stack in ("standby", "taken_over"))
+    rights = Rights(request.getfixturevalue(stack), standby=stack in STANDBYS)
     granted, expected = rights.granted(), rights.expected(RIGHTS[stack])
     agents = {role: as_h01(role, granted.pop(role)) for role in sorted(granted) if role.startswith("agents-")}
     agent_rights = expected.pop("agents-h01")
@@ -634,7 +787,7 @@ def test_every_role_has_exactly_the_listed_rights(request, stack):
 
 @pytest.mark.parametrize("stack", RIGHTS)
 def test_every_role_has_exactly_the_listed_policies_of_aws(request, stack):
-    rights = Rights(request.getfixturevalue(stack), standby=stack in ("standby", "taken_over"))
+    rights = Rights(request.getfixturevalue(stack), standby=stack in STANDBYS)
     assert rights.managed() == {role: policies for role, policies in MANAGED.items() if role in RIGHTS[stack]}
 
 
@@ -644,7 +797,7 @@ def test_the_boundary_denies_exactly_what_is_listed_and_is_the_only_managed_poli
     regions = BOUNDARY_REGIONS[stack]
     assert set(documents) == ({"boundary-policy"} if regions else set())
     for document in documents.values():
-        expected = json.loads(json.dumps(BOUNDARY))
+        expected = Rights(request.getfixturevalue(stack), standby=stack in STANDBYS).expected(BOUNDARY)
         expected["NoOtherRegion"]["Condition"]["StringNotEquals"]["aws:RequestedRegion"] = regions
         assert normal(document["policy"]) == expected
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from typing import get_args
 
 import pulumi
 import pytest
 
 from infra.guardrails import boundary
+from infra.settings import Settings
+from infrafabric.operators import bootstrap
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/infrafabric-prod-boundary"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:infrafabric-prod-alerts"
@@ -219,7 +222,7 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     }
     issuer = "token.actions.githubusercontent.com"
     for name, subject in (
-        ("preview", "pull_request"),
+        ("preview", "environment:prod-preview"),
         ("drift", "ref:refs/heads/main"),
         ("deploy", "environment:prod"),
     ):
@@ -230,32 +233,88 @@ def test_github_gets_in_by_repository_and_purpose_without_a_key(lavish):
     assert (provider["url"], provider["clientIdLists"]) == (f"https://{issuer}", ["sts.amazonaws.com"])
 
 
+@pytest.mark.parametrize(("environment", "subject"), [("dev", "pull_request"), ("prod", "environment:prod-preview")])
+def test_a_pull_request_previews_dev_at_once_and_prod_after_a_review(stand_up_stack, environment, subject):
+    """The setting ``environment`` decides, not the name of the stack."""
+    estate = stand_up_stack(environment, {"guardrails.githubOidc": {"repository": "acme/fabric"}})
+    trust = json.loads(estate.of("iam/role:Role")["github-preview"]["assumeRolePolicy"])["Statement"][0]
+    (trusted,) = {value for key, value in trust["Condition"]["StringEquals"].items() if key.endswith(":sub")}
+    assert trusted == f"repo:acme/fabric:{subject}"
+
+
 def test_a_pull_request_sees_how_things_are_set_up_and_nothing_that_they_hold(lavish):
+    """tests/engine/test_github_roles.py uses the role; here are the actions that the emulator does not authorise."""
     attached = lavish.of("iam/rolePolicyAttachment:RolePolicyAttachment")["github-preview-readonlyaccess"]
     assert attached["policyArn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
     granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
-    refused, logs = granted["NoContent"], granted["NoLogs"]
-    assert (refused["Effect"], logs["Effect"], logs["Resource"]) == ("Deny", "Deny", "*")
-    assert {"logs:GetLogEvents", "logs:GetQueryResults", "logs:StartLiveTail"} <= set(logs["Action"])
-    contents = {  # actions of ReadOnlyAccess that read content, with the resource
-        "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:*:*:secret:*",
-        "s3:GetObject": "arn:aws:s3:::infrafabric-prod-*/*",
-        "dynamodb:Query": "arn:aws:dynamodb:*:*:table/infrafabric-prod-*",
-        "apigateway:GET": "arn:aws:apigateway:us-east-1::/apikeys",
-        "lambda:GetDurableExecutionHistory": "arn:aws:lambda:*:*:function:infrafabric-prod-*",
-        "rds:DownloadDBLogFilePortion": "arn:aws:rds:*:*:db:infrafabric-prod-*",
+    refused = [
+        (a, r) for s in granted.values() if s["Effect"] == "Deny" for a in listed(s, "Action") for r in listed(s)
+    ]
+    function = "arn:aws:lambda:us-west-2:123456789012:function:infrafabric-dev-coordinator"
+    for action, resource in (
+        ("apigateway:GET", "arn:aws:apigateway:us-west-2::/apikeys"),
+        ("lambda:GetDurableExecutionHistory", function),
+        ("logs:GetLogEvents", "arn:aws:logs:us-west-2:123456789012:log-group:/aws/lambda/infrafabric-dev-api"),
+        ("rds:DownloadDBLogFilePortion", "arn:aws:rds:us-west-2:123456789012:db:infrafabric-dev-database"),
+        ("s3:GetObjectVersion", "arn:aws:s3:::infrafabric-dev-results/sessions/report.json"),
+    ):
+        assert any(a == action and fnmatch.fnmatchcase(resource, pattern) for a, pattern in refused), action
+
+
+def listed(statement, key="Resource"):
+    value = statement.get(key, [])
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("stack", ["lavish", "taken_over"])
+def test_the_policies_of_githubs_roles_stay_below_iams_limits(request, stack):
+    """10,240 characters for the inline policies of a role, 6,144 for a managed policy; blanks do not count."""
+    estate = request.getfixturevalue(stack)
+    inline = {
+        name: len("".join(policy["policy"].split()))
+        for name, policy in estate.of("iam/rolePolicy:RolePolicy").items()
+        if name.startswith("github-")
     }
-    for action, resource in contents.items():
-        assert (action in refused["Action"], resource in refused["Resource"]) == (True, True), action
+    assert len(inline) == 3
+    assert max(inline.values()) < 10_240 * 0.9, inline
+    boundary_policy = estate.of("iam/policy:Policy")["boundary-policy"]["policy"]
+    assert len("".join(boundary_policy.split())) < 6_144 * 0.9
+
+
+def test_a_state_bucket_of_another_name_is_the_one_that_the_roles_read(stand_up_stack):
+    github = {"repository": "acme/fabric", "stateBucket": "acme-pulumi"}
+    estate = stand_up_stack("dev", {"guardrails.githubOidc": github})
+    granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
+    assert "arn:aws:s3:::acme-pulumi/.pulumi/meta.yaml" in granted["NoOtherObjects"]["NotResource"]
+    assert granted["NoOtherLists"]["NotResource"] == ["arn:aws:s3:::acme-pulumi"]
+    denied_to_functions = statements(estate.of("iam/policy:Policy")["boundary-policy"]["policy"])["NoPulumiState"]
+    assert "arn:aws:s3:::acme-pulumi/*" in denied_to_functions["Resource"]
+
+
+def test_every_environment_of_a_stack_has_a_key_for_its_secrets():
+    assert get_args(Settings.model_fields["environment"].annotation) == bootstrap.ENVIRONMENTS
+
+
+def test_every_role_within_the_boundary_is_tagged_with_its_stack(lavish, taken_over):
+    for estate, stack in ((lavish, "prod"), (taken_over, "prod-secondary")):
+        for name, role in estate.of("iam/role:Role").items():
+            expected = None if name.startswith("github-") else stack
+            assert role["tags"].get("Stack") == expected, name
 
 
 def test_a_deployment_makes_only_roles_within_the_boundary_and_never_changes_its_own(lavish):
     granted = statements(lavish.of("iam/rolePolicy:RolePolicy")["github-deploy-policy"]["policy"])
-    making = granted["GrantWithinTheBoundary"]
-    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(making["Action"])
-    assert making["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
-    unbound = {a for sid, s in granted.items() if "Condition" not in s and s["Effect"] == "Allow" for a in s["Action"]}
-    assert not unbound & {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:CreatePolicyVersion"}
+    bounded = {
+        action
+        for statement in granted.values()
+        if "iam:PermissionsBoundary" in statement.get("Condition", {}).get("StringEquals", {})
+        for action in listed(statement, "Action")
+    }
+    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= bounded
+    unbound = {
+        a for s in granted.values() if "Condition" not in s and s["Effect"] == "Allow" for a in listed(s, "Action")
+    }
+    assert not unbound & {*bounded, "iam:CreatePolicyVersion", "iam:UpdateAssumeRolePolicy"}
     itself = granted["NotItself"]
     assert itself["Resource"] == "arn:aws:iam::123456789012:role/infrafabric-*-github-*"
     own_roles = granted["KeepRoles"]["Resource"]
@@ -336,15 +395,14 @@ def test_the_deploy_role_may_hand_on_the_role_that_auto_scaling_is_given(lavish,
         assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "autoscaling.amazonaws.com"
 
 
-def test_a_preview_opens_the_state_wherever_it_is_and_writes_nothing(lavish, taken_over):
-    """A standby's state is in its primary's region, next to the primary's state, and is encrypted there."""
+def test_a_preview_opens_the_state_in_whatever_region_it_is_and_is_allowed_nothing_else(lavish, taken_over):
+    """A standby's state is in its primary's recovery region, next to the primary's state."""
     for estate in (lavish, taken_over):
         granted = statements(estate.of("iam/rolePolicy:RolePolicy")["github-preview-policy"]["policy"])
-        assert granted["DecryptState"]["Resource"] == "arn:aws:kms:*:123456789012:key/*"
-        assert granted["DecryptState"]["Condition"] == {
-            "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/infrafabric-pulumi"}
-        }
-        assert {sid for sid, s in granted.items() if s["Effect"] == "Allow"} == {"DecryptState"}
+        allowed = {sid: s for sid, s in granted.items() if s["Effect"] == "Allow"}
+        assert set(allowed) == {"DecryptSecrets", "DecryptState"}
+        for statement in allowed.values():
+            assert (statement["Action"], statement["Resource"]) == ("kms:Decrypt", "arn:aws:kms:*:123456789012:key/*")
 
 
 @pytest.mark.parametrize("stack", ["lavish", "taken_over"])

@@ -201,6 +201,12 @@ def test_a_stack_without_settings_is_told_which_key_is_missing(stand_up, nothing
         stand_up(Settings.load, into=nothing)
 
 
+@pytest.mark.parametrize("stack", ["pulumi", "pulumi-2"])
+def test_a_stack_whose_buckets_would_be_named_like_the_state_bucket_is_refused(stand_up, nothing, stack):
+    with pytest.raises(pulumi.RunError, match=f"stack name = '{stack}': must not begin with 'pulumi'"):
+        stand_up(Settings.load, stack=stack, config=stackfile.read("dev", folder=stackfile.REFERENCE), into=nothing)
+
+
 @pytest.mark.parametrize("stack", ["Production", "prod_2", "a-stack-with-a-long-name", "a--b", "prod-"])
 def test_a_stack_name_that_aws_would_refuse_in_a_bucket_or_a_database_is_refused_first(stand_up, nothing, stack):
     with pytest.raises(pulumi.RunError) as refusal:

@@ -53,8 +53,9 @@ def test_every_page_and_file_that_is_named_is_there() -> None:
     assert missing == []
 
 
-def test_every_test_that_the_page_of_the_lens_names_is_there() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "well-architected.md").read_text())
+@pytest.mark.parametrize("page", ["guardrails.md", "well-architected.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / page).read_text())
     assert named, "the page names its tests as `tests/….py::test_…`"
     assert [(path, test) for path, test in named if test not in _tests_in(ROOT / path)] == []
 
