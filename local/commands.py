@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,8 @@ def up(args: argparse.Namespace) -> int:
     """Start the platform, deploy the stack and leave both running; print the connection, also of a running platform."""
     view, overrides = view_for(args.json), stackfile.changes_of(args.settings)
     stackfile.check(args.stack)
+    if args.engine:
+        engine_cli.find()  # before anything starts
     with _exclusive():
         running = _running_platform()
         if running is not None:
@@ -74,7 +77,8 @@ def pulumi_command(args: argparse.Namespace) -> int:
     """Run a command of the Pulumi CLI on the running platform. Return its exit status."""
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     if not words:
-        raise NotRunningError("name a command of Pulumi's, such as: fabric local pulumi -- preview --diff")
+        print("fabric: name a command of Pulumi's, such as: fabric local pulumi -- preview --diff", file=sys.stderr)
+        return 2
     settings = stackfile.changes_of(args.settings)
     running, rehearsal = _rehearsing()
     status = engine.run_pulumi(running, rehearsal, words, stack_name=args.stack, settings=settings)

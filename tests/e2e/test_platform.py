@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from infra.settings import stackfile
 from local.processes import still_running
 from tests.e2e.conftest import Stage, until
 
@@ -25,7 +26,7 @@ FABRIC = Path(sys.executable).parent / "fabric"
 
 
 def fabric(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "FABRIC_HOME": str(home)}
+    env = {**os.environ, "FABRIC_HOME": str(home), "FABRIC_STACK_FILES": str(stackfile.REFERENCE)}
     done = subprocess.run([FABRIC, *words], capture_output=True, text=True, check=False, env=env, timeout=180)
     assert not check or done.returncode == 0, done.stderr
     return done
@@ -115,6 +116,52 @@ def test_another_stack_or_setting_is_refused_while_one_runs(home: Path, up: dict
     )
 
 
+def test_a_shell_gets_the_variables_again(home: Path, up: dict[str, Any]) -> None:
+    lines = fabric(home, "local", "env").stdout
+    printed = subprocess.run(["sh", "-c", f"{lines} env"], capture_output=True, text=True, check=True, env={}).stdout
+
+    variables = dict(line.split("=", 1) for line in printed.splitlines())
+    assert variables["FABRIC_API_URL"] == up["api"]["url"]
+    assert variables["DATABASE_URL"] == up["database_url"]
+    assert json.loads(fabric(home, "local", "env", "--json").stdout).items() <= variables.items()
+
+
+def test_commands_of_pulumi_need_a_platform_that_pulumi_deployed(home: Path, up: dict[str, Any]) -> None:
+    refused = fabric(home, "local", "pulumi", "--", "preview", check=False)
+
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "fabric: the platform was deployed without Pulumi's engine: fabric local down, "
+        "then fabric local up --engine pulumi\n"
+    )
+    assert fabric(home, "local", "pulumi", check=False).returncode == 2
+
+
+def test_without_the_pulumi_cli_its_engine_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    env = {"FABRIC_HOME": str(tmp_path), "PATH": str(tmp_path)}
+    command = [FABRIC, "local", "up", "--engine", "pulumi"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "fabric: pulumi is not on the PATH: install 3.272 or newer (https://www.pulumi.com/docs/install/), "
+        "or leave out --engine pulumi\n",
+    )
+    assert not (tmp_path / "up").exists()
+
+
+def test_an_old_pulumi_cli_is_refused_with_its_version(tmp_path: Path) -> None:
+    old = tmp_path / "pulumi"
+    old.write_text("#!/bin/sh\necho v3.100.0\n")
+    old.chmod(0o755)
+    env = {"FABRIC_HOME": str(tmp_path), "PATH": str(tmp_path)}
+    command = [FABRIC, "local", "up", "--engine", "pulumi"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"fabric: {old} is v3.100.0: install 3.272 or newer")
+
+
 def test_everything_listens_on_the_loopback_only(home: Path, up: dict[str, Any]) -> None:
     parts = json.loads(fabric(home, "local", "status", "--json").stdout)["parts"]
     addresses = {
@@ -140,7 +187,8 @@ def test_down_leaves_nothing_listening(home: Path, up: dict[str, Any]) -> None:
 
 
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
-    env = {**os.environ, "FABRIC_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    folders = {"FABRIC_HOME": str(tmp_path), "FABRIC_STACK_FILES": str(stackfile.REFERENCE)}
+    env = {**os.environ, **folders, "PYTHONUNBUFFERED": "1"}
     demo = subprocess.Popen([FABRIC, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     assert demo.stdout
     for line in demo.stdout:
@@ -159,7 +207,7 @@ def test_an_unknown_stack_is_one_clear_line(tmp_path: Path) -> None:
     done = fabric(tmp_path, "local", "up", "--stack", "nowhere", check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "fabric: there is no Pulumi.nowhere.yaml: stacks of this checkout are dev, prod, prod-secondary"
+        f"fabric: there is no Pulumi.nowhere.yaml: stacks of {stackfile.REFERENCE} are dev, prod, prod-secondary"
     ]
 
 

@@ -69,10 +69,12 @@ def test_dev_comes_changes_and_goes(workspace: Workspace) -> None:
     dev.preview(parallel=_PARALLEL, expect_no_changes=True)
 
     _delete_a_queue(dev, platform)
-    gone = _counts(dev.refresh(parallel=_PARALLEL).summary.resource_changes)["delete"]
-    assert gone == 3, "the queue, and with it its policy and redrive allow policy"
+    _change_an_alarm(platform)
+    seen = _counts(dev.refresh(parallel=_PARALLEL).summary.resource_changes)
+    assert seen == {"delete": 3, "update": 1}, "the queue with its policy and redrive allow policy, and the alarm"
     dev.up(parallel=_PARALLEL)
     dev.preview(parallel=_PARALLEL, expect_no_changes=True)
+    assert all(alarm["ActionsEnabled"] for alarm in _alarms(platform)), "the update undoes what was done by hand"
 
     dev.destroy(parallel=_PARALLEL)
     assert {kind: names for kind, names in remaining_resources(platform).items() if names} == {}
@@ -116,6 +118,15 @@ def test_missing_packages_stop_the_engine_before_anything_is_created(workspace: 
 
 def _resources(dev: auto.Stack) -> int:
     return len((dev.export_stack().deployment or {})["resources"])
+
+
+def _alarms(platform: local_platform.Platform) -> list[dict[str, Any]]:
+    return platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
+
+
+def _change_an_alarm(platform: local_platform.Platform) -> None:
+    """Switch the actions of an alarm off without Pulumi."""
+    platform.client("cloudwatch").disable_alarm_actions(AlarmNames=[_alarms(platform)[0]["AlarmName"]])
 
 
 def _delete_a_queue(dev: auto.Stack, platform: local_platform.Platform) -> None:

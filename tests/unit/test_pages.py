@@ -20,6 +20,7 @@ from infrafabric.cli.main import main
 from infrafabric.models import errors
 from infrafabric.swarm.shapes.records import TaskRecord
 from infrafabric.swarm.shapes.task import Task
+from local import types
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")  # without a scheme
@@ -30,7 +31,7 @@ _NAMED = re.compile(
 _BLOCK = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)  # indented in a list
 _SPAN = re.compile(r"`[^`]+`")
 _AWS = re.compile(r"\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)([^|;&#]*)")
-_FABRIC = re.compile(r"\bfabric((?: [a-z]+)+)([^|;&#]*)")
+_FABRIC = re.compile(r"\bfabric((?: [a-z]+)+)([^|;&#)]*)")
 _OPTION = re.compile(r"(?<!\S)\[?--([a-z][a-z0-9-]*)")
 _S3 = {"cp", "ls", "mb", "mv", "presign", "rb", "rm", "sync", "website"}
 _OF_EVERY_COMMAND = {"endpoint-url", "output", "profile", "query", "region"}  # the AWS CLI's
@@ -100,7 +101,8 @@ def test_a_command_of_ours_is_one_that_there_is(words: str, rest: str, capsys: p
         main([*words.split(), "--help"])
     assert ended.value.code == 0
     known = set(re.findall(r"--([a-z][a-z0-9-]*)", capsys.readouterr().out))
-    assert set(_OPTION.findall(rest)) <= known
+    ours, _, _pulumis = rest.partition(" -- ")
+    assert set(_OPTION.findall(ours)) <= known
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the example makes its key with openssl")
@@ -114,6 +116,16 @@ def test_a_message_can_be_made_by_hand_as_the_page_prints_it(tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"valid": true' in done.stdout
+
+
+def test_the_page_says_which_inputs_a_refresh_compares() -> None:
+    page = (ROOT / "docs" / "rehearsal.md").read_text()
+    rows = re.findall(r"^\| `(aws:[^`]+)` \| (.*) \|$", page, flags=re.MULTILINE)
+    older = {"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2"}  # an older name of the same type
+
+    assert {token: set(re.findall(r"`(\w+)`", inputs)) for token, inputs in rows} == {
+        token: set(types.find_type(token).reads) for token in types.importable() if token not in older
+    }
 
 
 def test_the_page_names_every_member_of_a_task_and_of_its_answer() -> None:
