@@ -1,8 +1,8 @@
 """JSON on the bus: a strict reader, and the RFC 8785 canonical form that a signature covers.
 
 Reader and writer share one rule for numbers, so that every signed message can be read back, and the canonical form of
-every message read can be read again: a number is accepted if a double (IEEE 754) holds its value and RFC 8785 writes
-the value in an accepted form. Integers therefore end at ±(2^53 - 1), also 1e20 (RFC 8785: 21 plain digits).
+every message read can be read again: a number means the nearest double (IEEE 754). Refused are numbers that no double
+reaches, and integers that RFC 8785 would write with other digits, such as 2^53 + 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import rfc8785
@@ -21,8 +21,7 @@ from infrafabric.bus.refusal import Reason, Refused, quoted_value
 MAX_BYTES = 262_144  # an SNS topic's default (Publish, "256 KiB"), message and attributes; SQS would carry 1 MiB
 MAX_CONTENT_BYTES = 4 * 1024 * 1024  # of content kept in S3: what a function can hold beside its work
 MAX_DEPTH = 128  # objects and arrays inside each other; keeps every reader's stack safe
-MAX_INTEGER = 2**53 - 1  # RFC 7493 (I-JSON) 2.2
-_WHOLE_BELOW = 1e21  # RFC 8785 writes whole numbers below this as plain digits
+MAX_INTEGER = 2**53 - 1  # up to here every integer is a double of its own (RFC 7493 2.2)
 
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -116,9 +115,11 @@ def _survey(value: Any, max_depth: int) -> bool:
                 below.extend(_inside(item))
             elif kind is int:
                 if not -MAX_INTEGER <= item <= MAX_INTEGER:
-                    raise _bad_number(str(item) if abs(item) < 10**80 else "an integer of many digits")
+                    _double_of(item)
+                    plain = False
             elif kind is float:
-                _check_float(item)
+                if not math.isfinite(item):
+                    raise _bad_number(repr(item))
                 plain = plain and abs(item) >= 1e-4 and not item.is_integer()  # then repr has no exponent and no .0
             elif kind is not bool and item is not None:
                 raise TypeError(f"{kind.__name__} is not a JSON type: use dict, list, str, int, float, bool or None")
@@ -141,16 +142,31 @@ def _inside(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def _by_library(value: Any) -> str:
     try:
-        return rfc8785.dumps(value).decode()
+        return rfc8785.dumps(_with_doubles(value)).decode()
     except UnicodeEncodeError:  # from a key, when it is sorted
         raise _bad_text() from None
     except rfc8785.CanonicalizationError:  # numbers and types are surveyed, so it is a string
         raise _bad_text() from None
 
 
-def _check_float(value: float) -> None:
-    if not math.isfinite(value) or (value.is_integer() and MAX_INTEGER < abs(value) < _WHOLE_BELOW):
-        raise _bad_number(repr(value))
+def _with_doubles(value: Any) -> Any:
+    """Return the value with its large integers as doubles: the library writes no others."""
+    if isinstance(value, dict):
+        return {name: _with_doubles(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(inner) for inner in value]
+    return _double_of(value) if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER else value
+
+
+def _double_of(integer: int) -> float:
+    """Return the double of a large integer, if RFC 8785 writes it with the integer's own digits."""
+    try:
+        value = float(integer)
+    except OverflowError:
+        raise _bad_number("an integer of many digits") from None
+    if Decimal(repr(value)) != integer:
+        raise _bad_number(str(integer) if abs(integer) < 10**80 else "an integer of many digits")
+    return value
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -162,31 +178,23 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _int(literal: str) -> int:
-    value = int(literal) if len(literal) <= 17 else MAX_INTEGER + 1
-    if not -MAX_INTEGER <= value <= MAX_INTEGER:
-        raise _bad_number(literal)
-    return value
+def _int(literal: str) -> int | float:
+    if len(literal) <= 17:
+        value = int(literal)
+        if -MAX_INTEGER <= value <= MAX_INTEGER:
+            return value
+    return _float(literal)
 
 
 def _float(literal: str) -> float:
     value = float(literal)
-    if repr(value) != literal:
-        _check_exact(literal, value)
-    _check_float(value)
-    return value
-
-
-def _check_exact(literal: str, value: float) -> None:
-    """Refuse a literal that is not how a double is written: the shortest form, or 17 digits (C's %.17g)."""
     if not math.isfinite(value):
         raise _bad_number(literal)
-    try:
+    if abs(value) > MAX_INTEGER:  # below, an integer and its double have the same digits
         exact = Decimal(literal)
-    except InvalidOperation:  # an exponent of dozens of digits
-        raise _bad_number(literal) from None
-    if exact not in (Decimal(repr(value)), Decimal(f"{value:.17g}")):
-        raise _bad_number(literal)
+        if exact != Decimal(repr(value)) and exact == exact.to_integral_value():
+            raise _bad_number(literal)
+    return value
 
 
 def _constant(literal: str) -> float:
@@ -219,7 +227,7 @@ def _not_json(error: json.JSONDecodeError) -> Refused:
 
 
 def _bad_number(literal: str) -> Refused:
-    allowed = "a double must hold the number exactly, integers within +-(2^53 - 1): send others as a string"
+    allowed = "no double, or an integer that its double changes: send the number as a string"
     return Refused(Reason.BAD_NUMBER, f"{quoted_value(literal)[1:-1]}: {allowed}")
 
 

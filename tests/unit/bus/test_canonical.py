@@ -89,12 +89,10 @@ def test_doubles_are_written_as_rfc_8785_does(bits, form):
         math.nan,
         math.inf,
         -math.inf,
-        2**53,
-        -(2**53),
+        2**53 + 1,
+        -(2**53) - 1,
+        10**23 + 1,
         pytest.param(10**5000, id="10**5000"),
-        2.0**53,
-        1e20,
-        -999999999999999868928.0,
     ],
 )
 def test_a_number_that_no_reader_would_accept_is_not_signed(value):
@@ -145,18 +143,58 @@ def test_brackets_in_a_string_are_no_nesting():
     assert canonical(loads(raw)) == raw.replace(b", ", b",")
 
 
-@pytest.mark.parametrize("literal", ["1.0", "1e3", "-0", "-0.0", "4.50", "2e-3", "1E30", "0.10000000000000001", "0e5"])
-def test_a_number_may_be_written_in_any_way_that_keeps_its_value(literal):
+PLAIN = ("1.0", "1e3", "-0", "-0.0", "4.50", "2e-3", "1E30", "0e5", "1e20", "9007199254740992", "-9007199254740992")
+ROUNDED = (
+    "333333333.33333329",  # RFC 8785, 3.2.2.3
+    "0.10000000000000001",
+    "1.0000000000000001",
+    "3.141592653589793238462643383279",
+    "1e-400",
+    "0.1e-99999999999999999999999",
+    "9007199254740993.5",
+)
+
+
+@pytest.mark.parametrize("literal", [*PLAIN, *ROUNDED, "1" + 300 * "0"], ids=lambda literal: literal[:30])
+def test_a_number_means_the_nearest_double(literal):
     assert canonical(loads(literal.encode())) == rfc8785.dumps(float(literal))
 
 
-CHANGED = ("9007199254740993.0", "1e400", "1e-400", "1e20", "1.0000000000000001", "3.141592653589793238462643383279")
-BEYOND = ("NaN", "-Infinity", "9007199254740992", "-9007199254740992", "0.1e-99999999999999999999999", "9" * 5000)
+CHANGED = (
+    "9007199254740993",
+    "-9007199254740993",
+    "9007199254740993.0",
+    "333333333333333333333",
+    "12345678901234567891e3",
+)
+BEYOND = ("NaN", "-Infinity", "1e400", "-1e400", "9" * 5000)
 
 
 @pytest.mark.parametrize("literal", [*CHANGED, *BEYOND], ids=lambda literal: literal[:30])
-def test_a_number_whose_value_would_change_is_refused(literal):
+def test_an_integer_that_its_double_changes_is_refused_and_a_number_beyond_all_doubles(literal):
     assert reason_of(f'{{"n": {literal}}}'.encode()) is Reason.BAD_NUMBER
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e20)
+@example(2.0**53)
+@example(-999999999999999868928.0)
+def test_every_double_can_be_signed_and_read_again(value):
+    raw = canonical(value)
+    assert raw == rfc8785.dumps(value)
+    assert canonical(loads(raw)) == raw
+
+
+@given(st.integers(2**53, 10**25) | st.integers(-(10**25), -(2**53)))
+@example(2**53 + 2)
+def test_writer_and_reader_refuse_the_same_large_integers(value):
+    def form(make):
+        try:
+            return make()
+        except Refused as refusal:
+            return refusal.reason
+
+    assert form(lambda: canonical(value)) == form(lambda: canonical(loads(str(value).encode())))
 
 
 @pytest.mark.parametrize("raw", ['{"a":1,"a":1}', '[{"b":{"a":1,"\\u0061":2}}]'])
