@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from infrafabric.loopback import is_loopback
+
 Provider = Literal["anthropic", "bedrock", "offline"]
 
 
@@ -102,6 +104,9 @@ class ModelEnvironment(Environment):
             raise ValueError("MODEL_BASE_URL: Field required with provider offline, which must never call the real API")
         if self.model_provider == "anthropic" and self.api_key_secret_arn is None:
             raise ValueError("API_KEY_SECRET_ARN: Field required with provider anthropic")
+        url = self.model_base_url or ""
+        if self.model_provider == "anthropic" and url.startswith("http://") and not is_loopback(url):
+            raise ValueError("MODEL_BASE_URL: must be https with provider anthropic, whose calls carry the API key")
         return self
 
 

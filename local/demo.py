@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
+from infrafabric.cli.terminal import json_text
 from local import platform, stack
 from local.deploy import Deployment
 from local.view import Quiet, View, by_component
@@ -36,7 +37,7 @@ def run(home: Path, view: View, *, goal: str | None, agents: int) -> int:
         stack.warm_up(running, deployed)
         document = _run_session(running, deployed, view, goal or GOAL, agents)
     if isinstance(view, Quiet):
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json_text(document))
     else:
         view.ended(document)
     return 0 if document["session"]["status"] == "COMPLETE" else 1

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from infrafabric.cli.terminal import one_line, printable
 from local.deploy import Deployment, DeployStep
 
 _BAR = 40  # characters of an agent's timeline
@@ -175,9 +176,10 @@ def _print_end(console: Console, document: dict[str, Any]) -> None:
     console.print(f"\n[bold]{session['status']}[/]  {session['reason']}".rstrip())
     console.print(f"cost    {session['cost_usd']:.6f} USD of {session['budget_usd']:g}, {document['tokens']:,} tokens")
     console.print(f"model   {report['model']}\n\n[bold]Report[/]")
-    console.print(report["summary"], markup=False)
+    console.print(printable(report["summary"]), markup=False)
     for finding in report["findings"][:10]:
-        console.print(f"  {finding['confidence']:.2f}  {finding['agent']}  {finding['text']}", markup=False)
+        text = one_line(f"{finding['confidence']:.2f}  {finding['agent']}  {finding['text']}")
+        console.print(f"  {text}", markup=False)
     if len(report["findings"]) > 10:
         console.print(f"  and {len(report['findings']) - 10} more")
     console.print("\n[bold]Locations[/]")

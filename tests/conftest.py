@@ -13,11 +13,16 @@ os.environ["PULUMI_ERROR_OUTPUT_STRING"] = (
     "true"  # an Output in an f-string raises an error instead of rendering a warning
 )
 
+import hypothesis
 import pytest
 
 from infra.graph.capture import PLACEHOLDER_SECRETS, GraphRecorder, is_secret, record_stack, run
 from infra.settings import stackfile
 from tests.once import once
+
+# Time is measured by make bench and asserted nowhere: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A process started in the background ignores Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -87,6 +87,10 @@ class ModelSettings(Section):
             raise ValueError(
                 "baseUrl is missing: provider offline needs the address of a local model server; set baseUrl"
             )
+        if self.provider == "anthropic" and self.base_url and self.base_url.startswith("http://"):
+            raise ValueError(
+                f"baseUrl = {self.base_url!r}: over http everybody on the way can read the API key; use https://"
+            )
         if self.provider == "bedrock":
             for key, model_id in (("agentId", self.agent_id), ("coordinatorId", self.coordinator_id)):
                 if "anthropic." not in model_id:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from infrafabric.loopback import is_loopback
+
 
 class ApiError(Exception):
     """Refused or undelivered request; the text is a single line for the user."""
@@ -104,6 +106,21 @@ class SigV4Authentication:
         return dict(request.headers)
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener that follows no redirect: urllib would send the API key along, also to another host."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+_OPENER = _opener()
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 
 
@@ -121,6 +138,11 @@ class ApiClient:
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://")):
             raise ApiError(f"FABRIC_API_URL = {self.url!r}: set it to the stack's output api_url, https://…")
+        if self.url.startswith("http://") and not is_loopback(self.url):
+            raise ApiError(
+                f"FABRIC_API_URL = {self.url!r}: over http everybody on the way can read the key; "
+                "set it to the stack's output api_url, https://…"
+            )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request. Returns the response's JSON; ``path`` is quoted already.
@@ -133,7 +155,7 @@ class ApiClient:
         try:
             headers = {**self.authentication.headers(method, url, data), "content-type": "application/json"}
             request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            with _OPENER.open(request, timeout=60) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             raise ApiError(self._detail(error), error.code) from None
@@ -145,6 +167,9 @@ class ApiClient:
             ) from None
 
     def _detail(self, error: urllib.error.HTTPError) -> str:
+        if 300 <= error.code < 400:
+            place = error.headers.get("location", "another address")
+            return f"{self.url} redirects to {place}, which gets no key: set FABRIC_API_URL to the output api_url"
         raw = error.read()
         try:
             problem = json.loads(raw)

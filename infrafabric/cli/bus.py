@@ -18,6 +18,7 @@ from infrafabric.bus.signing import SigningError
 from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
 from infrafabric.bus.uris import agent_uri, new_message_id
 from infrafabric.bus.verify import verify
+from infrafabric.cli.terminal import one_line
 
 OK, INVALID, BAD_INPUT = 0, 1, 2
 
@@ -112,5 +113,5 @@ def _print(verdict: dict[str, Any]) -> None:
 
 
 def _complain(command: str, text: str) -> int:
-    print(f"fabric bus {command}: {text}", file=sys.stderr)
+    print(f"fabric bus {command}: {one_line(text)}", file=sys.stderr)
     return BAD_INPUT

@@ -8,7 +8,6 @@ Exit status: 0 done, 1 the API refused the request or the session is not COMPLET
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from urllib.parse import quote, urlencode
 from infrafabric.cli.api_client import ApiClient, ApiError, ApiKeyAuthentication, SigV4Authentication
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
+from infrafabric.cli.terminal import json_text, one_line, printable
 from infrafabric.swarm.status import FINAL_STATUSES, SessionStatus
 
 _POLL_S = 1.0
@@ -85,7 +85,7 @@ def _with_one_line_errors(run: Callable[[argparse.Namespace], int]) -> Callable[
         try:
             return run(args)
         except ApiError as error:
-            print(f"fabric session: {error}", file=sys.stderr)
+            print(f"fabric session: {one_line(str(error))}", file=sys.stderr)
             return 1 if error.status else 2
 
     return run_with_errors
@@ -184,7 +184,7 @@ def _line(session: dict[str, Any]) -> str:
     counts = f"{tasks['done']} of {tasks['total']} done, {tasks['failed']} failed"
     money = f"{session['cost_usd']:.6f} of {session['budget_usd']:g} USD"
     return "  ".join(
-        part
+        one_line(part)
         for part in (session["session_id"], session["status"], counts, money, *_labels(session), session["reason"])
         if part
     )
@@ -195,8 +195,9 @@ def _labels(session: dict[str, Any]) -> list[str]:
 
 
 def _finding(finding: dict[str, Any]) -> str:
-    return f"{finding['confidence']:.2f}  {finding['agent']}  {finding['text']}  ({', '.join(finding['sources'])})"
+    text = f"{finding['confidence']:.2f}  {finding['agent']}  {finding['text']}  ({', '.join(finding['sources'])})"
+    return one_line(text)
 
 
 def _print(document: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text)
+    print(json_text(document) if as_json else printable(text))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,7 @@ from infrafabric.models.prompts import Prompt
 from infrafabric.models.usage import Usage
 
 if TYPE_CHECKING:
-    from anthropic.types import TextBlockParam
+    from anthropic.types import Message, TextBlockParam
     from pydantic import BaseModel
 
     from infrafabric.models.calling import Client
@@ -36,6 +37,7 @@ SCHEMA_BYTES = 1_024  # largest schema of an answer, see worst_nusd
 _HIDDEN_TOKENS = 1_500  # tokens that the API adds for turns and structured output; a generous bound
 _CACHE_FROM_CHARS = 2_048  # 512 tokens, the least that Haiku 5.5 caches, at four characters a token
 _LONGEST_CALL_S = 600.0
+_SHORTEST_CALL_S = 0.1
 __all__ = ["Completion", "Model", "Prompt", "Usage", "errors", "open_model"]
 
 
@@ -55,7 +57,9 @@ class Model:
     def __init__(
         self, provider: Provider, model_id: str, *, prices: Prices, api_key: Callable[[], str], base_url: str | None
     ) -> None:
-        """Check that the model has a price. ``api_key`` is called once, when the client is built.
+        """Check that the model has a price.
+
+        ``api_key`` is called when the client is built, and again after the provider has refused the key.
 
         Raises:
             BadPricesError: the model has no price.
@@ -94,15 +98,26 @@ class Model:
         client = self._ready()
         from infrafabric.models import calling  # noqa: PLC0415  late, like the SDK
 
-        message = calling.send(
-            client,
-            model=self._asked,
-            system=_system(prompt),
-            user=prompt.user,
-            schema=output,
-            max_tokens=max_tokens,
-            timeout_s=min(timeout_s, _LONGEST_CALL_S),
-        )
+        ends_at = time.monotonic() + min(timeout_s, _LONGEST_CALL_S)
+
+        def send(client: Client) -> Message:
+            return calling.send(
+                client,
+                model=self._asked,
+                system=_system(prompt),
+                user=prompt.user,
+                schema=output,
+                max_tokens=max_tokens,
+                timeout_s=max(ends_at - time.monotonic(), _SHORTEST_CALL_S),
+            )
+
+        try:
+            message = send(client)
+        except errors.NotAllowed:
+            renewed = self._with_another_key(client)
+            if renewed is None:
+                raise
+            message = send(renewed)
         usage = calling.usage_of(message)
         value = calling.read(message, output, usage, max_tokens)
         return Completion(value=value, usage=usage, model_id=self.model_id, offline=self.provider == "offline")
@@ -125,12 +140,32 @@ class Model:
                 self._client = self._build()
             return self._client
 
+    def _with_another_key(self, refused: Client) -> Client | None:
+        """Return a client with the key that the secret has now; None if that is the refused one.
+
+        A key is rotated, or a typo in it mended, while functions are warm.
+        """
+        with self._lock:
+            if self._client is not None and self._client is not refused:
+                return self._client  # another thread has renewed it
+            built = self._build()
+            if getattr(built, "api_key", None) == getattr(refused, "api_key", None):
+                return None
+            self._client = built
+            return built
+
     def _build(self) -> Client:
         from infrafabric.models import calling  # noqa: PLC0415  a second and 3,000 modules
 
         if self.provider == "bedrock":
             return calling.AnthropicBedrock(aws_region=_region(), base_url=self._base_url, max_retries=0)
-        return calling.anthropic.Anthropic(api_key=_usable(self._api_key()), base_url=self._base_url, max_retries=0)
+        return calling.anthropic.Anthropic(
+            api_key=_usable(self._api_key()),
+            base_url=self._base_url,
+            max_retries=0,
+            # The SDK would send the key along a redirect, also to another host.
+            http_client=calling.anthropic.DefaultHttpxClient(follow_redirects=False),
+        )
 
 
 def open_model(env: ModelEnvironment, *, fetch_secret: Callable[[str], str]) -> Model:

@@ -158,7 +158,11 @@ def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelErro
         return kind(f"{text}: {advice}")
     if status == 404:
         return errors.BadRequest(f"{text}: unknown model {model!r}: change model.agentId or model.coordinatorId")
-    return errors.BadRequest(f"{text} ({error.type or 'no type'})")
+    if status < 400:
+        detail = ", a redirect, which gets no key: change model.baseUrl to the API's own address"
+    else:
+        detail = f" ({error.type or 'no type'})"
+    return errors.BadRequest(f"{text}{detail}")
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float:

@@ -90,6 +90,11 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             "104, and Lambda would throttle the others; lower maxConcurrency or size, or have the quota raised",
         ),
         (
+            {"model.provider": "anthropic", "model.baseUrl": "http://gateway.example"},
+            "model.baseUrl = 'http://gateway.example': over http everybody on the way can read the API key; use "
+            "https://",
+        ),
+        (
             {**STANDBY, "primary": None},
             "primary: is missing; role is 'standby', so set primary.stack and primary.region",
         ),

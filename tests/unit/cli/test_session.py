@@ -38,7 +38,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str
         ("nonsense", KEY, "FABRIC_API_URL = 'nonsense': set it to the stack's output api_url, https://…"),
         ("ftp://x", KEY, "FABRIC_API_URL = 'ftp://x'"),
         ("http://127.0.0.1:1", KEY, "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused"),
-        ("http://[x", KEY, "is not the API of a stack"),
+        ("https://[x", KEY, "is not the API of a stack"),
         ("http://x", "a\nb", "FABRIC_API_KEY is not an API key"),
         ("http://x", "schlüssel", "FABRIC_API_KEY is not an API key"),
     ],
@@ -84,6 +84,7 @@ def api(monkeypatch: pytest.MonkeyPatch):
         answer: ClassVar[tuple[int, bytes]] = (200, b"{}")
         paths: ClassVar[list[str]] = []
         headers: ClassVar[list[dict[str, str]]] = []
+        location = ""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,6 +93,8 @@ def api(monkeypatch: pytest.MonkeyPatch):
             status, body = Api.answer
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
+            if Api.location:
+                self.send_header("location", Api.location)
             self.end_headers()
             self.wfile.write(body)
 
@@ -148,6 +151,57 @@ def test_the_region_to_sign_for_is_the_one_that_the_apis_address_names(monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     assert SigV4Authentication.of_environment("https://x.execute-api.us-west-2.amazonaws.com/v1").region == "us-west-2"
     assert SigV4Authentication.of_environment("https://api.example.org").region == "eu-west-1"
+
+
+def test_a_redirect_gets_no_key_and_is_one_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer, api.location = (302, b""), "http://127.0.0.1:1/elsewhere"
+    status, error = complaint(capsys, "session", "show", "x")
+    assert status == 1
+    assert "redirects to http://127.0.0.1:1/elsewhere, which gets no key: set FABRIC_API_URL" in error
+    assert len(api.paths) == 1
+
+
+@pytest.mark.parametrize("url", ["http://api.example/v1", "http://10.0.0.1", "http://localhost.example"])
+def test_a_key_is_not_sent_over_http_to_another_machine(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FABRIC_API_URL", url)
+    monkeypatch.setenv("FABRIC_API_KEY", KEY)
+    status, error = complaint(capsys, "session", "list")
+    assert status == 2
+    assert f"FABRIC_API_URL = {url!r}: over http everybody on the way can read the key" in error
+
+
+HOSTILE = "\x1b[2J\x9b31m\u202eevil\r\n0.99  h02  false finding\x07"
+
+
+def report_with(text: str) -> bytes:
+    finding = {"text": text, "confidence": 0.5, "agent": "h01", "sources": [text]}
+    return json.dumps({"status": "COMPLETE", "summary": f"One\ntwo {text[:9]}", "findings": [finding]}).encode()
+
+
+def test_findings_cannot_steer_a_terminal_or_imitate_another_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (200, report_with(HOSTILE))
+    assert main(["session", "report", "x"]) == 0
+    printed = capsys.readouterr().out
+    assert not {character for character in printed if not character.isprintable()} - {"\n"}
+    assert [line for line in printed.splitlines() if line.startswith("0.")] == [printed.splitlines()[-1]]
+
+
+def test_a_report_as_json_is_the_whole_report_without_a_control_character(
+    api: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answer = (200, report_with(HOSTILE))
+    assert main(["session", "report", "x", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["findings"][0]["text"] == HOSTILE
+    assert not {character for character in printed if not character.isprintable()} - {"\n"}
+
+
+def test_a_problem_of_the_api_cannot_steer_a_terminal(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (409, json.dumps({"detail": HOSTILE}).encode())
+    _, error = complaint(capsys, "session", "show", "x")
+    assert error.removesuffix("\n").isprintable()
 
 
 def test_an_answer_that_is_no_json_is_one_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:

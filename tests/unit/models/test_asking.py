@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -115,6 +116,59 @@ def test_what_cannot_be_a_key_is_refused_without_being_quoted(stand_in: FakeMode
     assert "API_KEY_SECRET_ARN" in str(error)
     assert not key.strip() or key not in str(error)
     assert calls(stand_in) == 0
+
+
+def rotating(stand_in: FakeModelServer, *keys: str) -> Model:
+    """A model whose secret has these keys, one after another; the last one stays."""
+    env = ModelEnvironment(
+        model_provider="anthropic",
+        model_id=HAIKU,
+        model_base_url=f"http://127.0.0.1:{stand_in.server_port}",
+        api_key_secret_arn=SECRET,
+    )
+    left = list(keys)
+    return open_model(env, fetch_secret=lambda _: left.pop(0) if len(left) > 1 else left[0])
+
+
+def test_a_key_that_was_rotated_under_a_warm_function_is_read_again(stand_in: FakeModelServer) -> None:
+    model = rotating(stand_in, "sk-ant-old", "sk-ant-new")
+
+    assert asked(model, "[[offline:error=401,times=1]] x").findings
+    assert calls(stand_in) == 2
+    assert asked(model, "y").findings
+    assert calls(stand_in) == 3
+
+
+def test_a_key_that_is_still_the_refused_one_is_not_tried_again(stand_in: FakeModelServer) -> None:
+    error = failure(rotating(stand_in, KEY), "[[offline:error=401]] x")
+
+    assert isinstance(error, errors.NotAllowed)
+    assert calls(stand_in) == 1
+
+
+def test_the_key_goes_to_nobody_that_the_api_redirects_to(
+    stand_in: FakeModelServer, answering: Callable[[Sequence[bytes]], str]
+) -> None:
+    elsewhere = f"http://127.0.0.1:{stand_in.server_port}/v1/messages"
+    url = answering([f"HTTP/1.1 307 Moved\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n".encode()])
+    env = ModelEnvironment(model_provider="anthropic", model_id=HAIKU, model_base_url=url, api_key_secret_arn=SECRET)
+
+    error = failure(open_model(env, fetch_secret=lambda _: KEY), "x")
+
+    assert calls(stand_in) == 0
+    assert str(error) == (
+        "the model API answered 307, a redirect, which gets no key: change model.baseUrl to the API's own address"
+    )
+
+
+def test_no_key_is_sent_over_http_to_another_machine() -> None:
+    with pytest.raises(ValueError, match="MODEL_BASE_URL: must be https with provider anthropic"):
+        ModelEnvironment(
+            model_provider="anthropic",
+            model_id=HAIKU,
+            model_base_url="http://gateway.example",
+            api_key_secret_arn=SECRET,
+        )
 
 
 def test_warming_without_a_key_leaves_the_error_to_whoever_asks(stand_in: FakeModelServer) -> None:
