@@ -18,14 +18,28 @@ from infrafabric.api.problems import ProblemError, bad_request
 from infrafabric.money import nano_usd
 from infrafabric.swarm.shapes.labels import LABEL_PATTERN, LABEL_RULE, MAX_LABELS, Label
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.table_keys import INDEX_PARTITION_KEY, INDEX_SORT_KEY, PARTITION_KEY, SORT_KEY
+from infrafabric.swarm.table_keys import (
+    INDEX_PARTITION,
+    INDEX_PARTITION_KEY,
+    INDEX_SORT_KEY,
+    PARTITION_KEY,
+    SESSION,
+    SORT_KEY,
+)
 
 MAX_BODY_BYTES = 256 * 1024  # with room to spare below Lambda's limit for an asynchronous payload
+_MAX_ESCAPED_BYTES = 6 * MAX_BODY_BYTES  # \\u0041 takes six bytes for a character of one
 MAX_TASKS = 1000
 SESSION_ID = re.compile(r"[a-z0-9-]{1,64}")
 _LABEL = re.compile(LABEL_PATTERN)
 _QUERY = ("limit", "cursor", "label")
-_CURSOR = {PARTITION_KEY, SORT_KEY, INDEX_PARTITION_KEY, INDEX_SORT_KEY}
+# What DynamoDB takes as a place in the list; it refuses every other key as "invalid".
+_CURSOR = {
+    PARTITION_KEY: SESSION_ID,
+    SORT_KEY: re.compile(re.escape(SESSION)),
+    INDEX_PARTITION_KEY: re.compile(re.escape(INDEX_PARTITION)),
+    INDEX_SORT_KEY: re.compile(r"[a-z0-9#-]{1,100}"),
+}
 _MAX_ERRORS = 20  # of one response: a thousand tasks may have a thousand errors
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
@@ -117,17 +131,17 @@ def new_session(text: str) -> NewSession:
     Raises:
         ProblemError: 413 for a body that is too large, 400 for any other error; each error names its field.
     """
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BODY_BYTES:
-        detail = f"the body has {size:,} bytes and may have {MAX_BODY_BYTES:,}: send fewer or shorter tasks"
-        errors = [{"field": "body", "detail": detail}]
-        raise ProblemError(413, "body-too-large", "The request is too large", detail, errors)
+    _check_size(text, _MAX_ESCAPED_BYTES)
     try:
         value = json.loads(text, object_pairs_hook=_unique_members, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise bad_request([{"field": "body", "detail": f"is not JSON: {_short(error)}"}]) from None
     if not isinstance(value, dict):
         raise bad_request([{"field": "body", "detail": "must be a JSON object"}])
+    _check_size(json.dumps(value, ensure_ascii=False, separators=(",", ":")), MAX_BODY_BYTES)
+    for name, member in value.items():
+        if member is None and name in NewSession.model_fields:
+            raise bad_request([{"field": name, "detail": "must not be null: leave it out for the default"}])
     try:
         return NewSession.model_validate(_with_number_types(value))
     except ValidationError as error:
@@ -136,6 +150,19 @@ def new_session(text: str) -> NewSession:
         if len(problems) > _MAX_ERRORS:
             errors.append({"field": "body", "detail": f"has {len(problems) - _MAX_ERRORS} more problems"})
         raise bad_request(errors) from None
+
+
+def _check_size(text: str, allowed: int) -> None:
+    """Refuse a body whose meaning is too large; white space and escapes of a client's JSON do not count.
+
+    Raises:
+        ProblemError: 413.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > allowed:
+        detail = f"the body has {size:,} bytes and may have {MAX_BODY_BYTES:,}: send fewer or shorter tasks"
+        errors = [{"field": "body", "detail": detail}]
+        raise ProblemError(413, "body-too-large", "The request is too large", detail, errors)
 
 
 def valid_session_id(text: str) -> str | None:
@@ -170,10 +197,10 @@ def cursor_of(key: Mapping[str, Any] | None) -> str | None:
 def _key_of_cursor(text: str) -> dict[str, Any]:
     try:
         key = json.loads(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
-        if not isinstance(key, dict) or set(key) != _CURSOR:
+        if not isinstance(key, dict) or set(key) != set(_CURSOR):
             raise ValueError("other members")
-        if not all(isinstance(part, str) and part for part in key.values()):
-            raise ValueError("not texts")
+        if not all(isinstance(key[name], str) and part.fullmatch(key[name]) for name, part in _CURSOR.items()):
+            raise ValueError("other values")
     except (ValueError, binascii.Error, RecursionError):
         detail = "is not a cursor of GET /sessions: leave it out to start from the newest"
         raise bad_request([{"field": "cursor", "detail": detail}]) from None
@@ -189,8 +216,8 @@ def _with_number_types(value: Mapping[str, Any]) -> dict[str, Any]:
             members[name] = int(number)
     for name in ("budget_usd", "quorum"):
         number = members.get(name)
-        if isinstance(number, int) and not isinstance(number, bool) and abs(number) < 1 << 53:
-            members[name] = float(number)
+        if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < 1 << 53:
+            members[name] = float(number) + 0.0  # -0.0 is 0, also for the digest of the request
     return members
 
 

@@ -84,8 +84,31 @@ def test_a_problem_says_what_where_and_what_is_allowed(body: dict[str, Any], sai
 
 def test_a_body_that_is_too_large_is_not_parsed() -> None:
     with pytest.raises(ProblemError) as caught:
-        requests.new_session("[" * 300_000)
+        requests.new_session("[" * 1_600_000)
     assert (caught.value.status, caught.value.slug) == (413, "body-too-large")
+
+
+def test_white_space_and_escapes_of_a_body_do_not_count() -> None:
+    tasks = ["\u044f" * 20_000] * 6
+    assert requests.new_session(json.dumps({"tasks": tasks}, indent=9)).tasks == tasks
+    with pytest.raises(ProblemError) as caught:
+        requests.new_session(json.dumps({"tasks": [*tasks, tasks[0]]}))
+    assert (caught.value.status, caught.value.slug) == (413, "body-too-large")
+
+
+@pytest.mark.parametrize("name", ["agents", "goal", "tasks", "session_id", "quorum", "labels"])
+def test_null_is_no_value(name: str) -> None:
+    body = {"goal": "x", name: None}
+    with pytest.raises(ProblemError) as caught:
+        order(body)
+    assert caught.value.detail == f"{name}: must not be null: leave it out for the default"
+
+
+def test_a_zero_with_a_sign_is_the_same_request() -> None:
+    digests = {
+        requests.new_session(f'{{"goal": "x", "quorum": {zero}}}').digest() for zero in ("0", "0.0", "-0.0", "-0")
+    }
+    assert len(digests) == 1
 
 
 def test_depth_is_no_way_to_crash_it() -> None:
@@ -97,6 +120,17 @@ def test_a_cursor_comes_back_as_it_went() -> None:
     last = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a"}
     query = requests.list_query({"cursor": requests.cursor_of(last) or ""})
     assert query == requests.ListQuery(limit=20, after=last, label=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pk", "order#a"), ("pk", ""), ("sk", "ORDER"), ("listing", "others"), ("created", "\ud800"), ("created", 1)],
+)
+def test_a_cursor_that_names_another_place_is_a_problem(name: str, value: Any) -> None:
+    """DynamoDB would refuse the key, which the API answered with 500."""
+    made = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a", name: value}
+    with pytest.raises(ProblemError, match="is not a cursor of GET /sessions"):
+        requests.list_query({"cursor": requests.cursor_of(made) or ""})
 
 
 @given(st.text())
