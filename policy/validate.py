@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra.graph import Graph, capture
-from infra.graph.terraform import plan
+from infra.graph.terraform.plan import plan
 from infra.naming.context import PROJECT
 from infra.settings import stackfile
 from policy import over_graph, scan
