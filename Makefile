@@ -44,7 +44,7 @@ lint: setup ## ruff, import contracts and pyright
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pyright
 
-validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack and checkov
+validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack, checkov and Terraform's AWS provider
 	$(BIN)/python -m policy.validate
 	$(BIN)/pytest tests/validate
 
