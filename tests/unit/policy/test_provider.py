@@ -276,6 +276,7 @@ if sys.argv[1] == "providers":
 if sys.argv[1] == "validate":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     beside.with_name("working").touch()
+    signal.alarm(20)  # ends it in any case
     try:
         signal.pause()
     except KeyboardInterrupt:
