@@ -176,6 +176,9 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "ec2/launchTemplate:LaunchTemplate": lambda name, *_: {"id": f"lt-{_hex(name)}", "latestVersion": 3},
     "ec2/vpc:Vpc": _vpc,
     "ec2/vpcEndpoint:VpcEndpoint": lambda name, *_: {"prefixListId": f"pl-{name}"},
+    "iam/openIdConnectProvider:OpenIdConnectProvider": lambda _, inputs, __: {
+        "arn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{inputs['url'].removeprefix('https://')}"
+    },
     "iam/serviceLinkedRole:ServiceLinkedRole": _service_linked_role,
     "kms/key:Key": lambda name, *_: {"keyId": f"{name}-id"},
     "kms/replicaKey:ReplicaKey": lambda name, *_: {"keyId": f"{name}-id"},

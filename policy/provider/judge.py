@@ -13,6 +13,7 @@ from typing import Any
 
 from infra.graph import Graph
 from infra.graph.terraform import configuration
+from infra.graph.terraform.names import address, type_of
 from policy.provider import stand_ins
 from policy.provider.installation import Installation
 from policy.provider.stand_ins import STAND_INS, StandIn
@@ -113,12 +114,13 @@ def _judge(
         for stand_in in applied:
             stand_ins.apply(resources, stand_in)
         documents.append(configuration.document(resources, graph, terraform.installation.version_text))
+    names = {f"{type_of(r.type)}.{configuration.label(r)}": address(r) for r in graph.custom}
     program = terraform.installation.terraform
     diagnostics = diagnostics_of(documents, program, verdicts, lambda: _run(documents, terraform, folder))
     return Judgement(
         stack=stack,
         resources=len(list(graph.custom)),
-        findings=tuple(sorted({_finding(stack, diagnostic) for diagnostic in diagnostics})),
+        findings=tuple(sorted({_finding(stack, diagnostic, names) for diagnostic in diagnostics})),
         applied=frozenset(map(str, applied)),
         found=frozenset(map(str, found)),
     )
@@ -150,11 +152,12 @@ def _folder(folder: Path, document: dict[str, Any]) -> Path:
     return folder
 
 
-def _finding(stack: str, diagnostic: Mapping[str, Any]) -> ProviderFinding:
+def _finding(stack: str, diagnostic: Mapping[str, Any], names: Mapping[str, str]) -> ProviderFinding:
     context = _IN_CONTEXT.match((diagnostic.get("snippet") or {}).get("context") or "")
+    label = diagnostic.get("address") or (context[1] if context else "configuration")
     return ProviderFinding(
         stack=stack,
-        resource=diagnostic.get("address") or (context[1] if context else "configuration"),
+        resource=names.get(label, label),
         severity=diagnostic["severity"],
         summary=diagnostic["summary"],
         detail=diagnostic.get("detail", ""),

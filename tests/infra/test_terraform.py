@@ -16,7 +16,7 @@ from infra.graph.terraform.plan import plan as plan_of
 TYPES = {
     "aws:apigateway/response:Response": "aws_api_gateway_gateway_response",
     "aws:apigateway/restApi:RestApi": "aws_api_gateway_rest_api",
-    "aws:cfg/recorder:Recorder": "aws_config_recorder",
+    "aws:cfg/recorder:Recorder": "aws_config_configuration_recorder",
     "aws:cloudtrail/trail:Trail": "aws_cloudtrail",
     "aws:costexplorer/anomalyMonitor:AnomalyMonitor": "aws_ce_anomaly_monitor",
     "aws:ec2/vpcEndpoint:VpcEndpoint": "aws_vpc_endpoint",
@@ -146,6 +146,11 @@ def test_a_text_of_ours_is_no_template_for_terraform(linked, graph):
     before = graph.of("iam/rolePolicy:RolePolicy")["face-app-tenant-policy"].inputs["policy"]
     assert "${aws:" in before  # a policy variable of IAM
     assert linked["aws_iam_role_policy"]["face-app-tenant-policy"]["policy"] == before.replace("${", "$${")
+
+
+def test_a_name_has_only_characters_that_terraform_allows(lavish):
+    subscriptions = resources(lavish.graph("prod"), references=True)["aws_sns_topic_subscription"]
+    assert subscriptions["alerts-email-ops_40_example_2e_org"]["endpoint"] == "ops@example.org"
 
 
 def test_a_resource_in_another_region_has_that_regions_provider(graph, literal):

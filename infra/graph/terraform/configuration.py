@@ -6,14 +6,15 @@ that resource. A longer text around an output stays a literal: a mock output is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from infra.graph.capture import Graph, Resource
-from infra.graph.terraform.names import PROVIDER, address, arguments, property_of, translated, type_of
+from infra.graph.terraform.names import PROVIDER, arguments, property_of, translated, type_of
 
 Arguments = dict[str, Any]
-Configuration = dict[str, dict[str, Arguments]]  # Terraform type → logical name → arguments
+Configuration = dict[str, dict[str, Arguments]]  # Terraform type → label → arguments
 # Outputs that an argument shares by chance: every resource has them.
 _SHARED = {"region", "tags", "tagsAll"}
 # Lists of objects that are no blocks for Terraform: in its JSON syntax every member must be written.
@@ -42,7 +43,7 @@ def resources(graph: Graph, *, references: bool) -> Configuration:
     configuration: Configuration = {}
     for resource in graph.custom:
         outputs = {key: _outputs(urns, by_urn) for key, urns in resource.by_property.items()} if references else {}
-        configuration.setdefault(type_of(resource.type), {})[resource.name] = _arguments(resource, outputs)
+        configuration.setdefault(type_of(resource.type), {})[label(resource)] = _arguments(resource, outputs)
     return configuration
 
 
@@ -55,7 +56,7 @@ def document(configuration: Configuration, graph: Graph, version: str) -> dict[s
         configuration: resources of ``graph``, as from ``resources``.
         version: version of the provider.
     """
-    regions = {(type_of(r.type), r.name): str(r.inputs["region"]) for r in graph.custom if "region" in r.inputs}
+    regions = {(type_of(r.type), label(r)): str(r.inputs["region"]) for r in graph.custom if "region" in r.inputs}
     body = {
         type_: {
             name: args | ({"provider": f"aws.{regions[type_, name]}"} if (type_, name) in regions else {})
@@ -66,6 +67,11 @@ def document(configuration: Configuration, graph: Graph, version: str) -> dict[s
     providers = [{"region": _region(graph), **_OFFLINE}]
     providers += [{"alias": other, "region": other, **_OFFLINE} for other in sorted(set(regions.values()))]
     return {**requirements(version), "provider": {"aws": providers}, "resource": body}
+
+
+def label(resource: Resource) -> str:
+    """Return the logical name in characters that Terraform allows: ``ops@acme`` becomes ``ops_40_acme``."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"_{ord(match[0]):x}_", resource.name)
 
 
 def requirements(version: str) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def _outputs(urns: frozenset[str], by_urn: Mapping[str, Resource]) -> dict[Any, 
         for key, value in outputs.items():
             if isinstance(value, str | int) and not isinstance(value, bool) and value and key not in _SHARED:
                 name = property_of(type_of(source.type), key, value)
-                found.setdefault(value, f"${{{address(source)}.{name}}}")
+                found.setdefault(value, f"${{{type_of(source.type)}.{label(source)}.{name}}}")
     return found
 
 

@@ -24,8 +24,12 @@ _MODULES = {
 }
 _TYPES = {
     "apigateway/response:Response": "aws_api_gateway_gateway_response",
+    "cfg/recorder:Recorder": "aws_config_configuration_recorder",
+    "cfg/recorderStatus:RecorderStatus": "aws_config_configuration_recorder_status",
     "cloudtrail/trail:Trail": "aws_cloudtrail",
+    "iam/openIdConnectProvider:OpenIdConnectProvider": "aws_iam_openid_connect_provider",
     "lb/loadBalancer:LoadBalancer": "aws_lb",
+    "route53/hostedZoneDnsSec:HostedZoneDnsSec": "aws_route53_hosted_zone_dnssec",
     "s3/bucketObjectv2:BucketObjectv2": "aws_s3_object",
     "s3/bucketReplicationConfig:BucketReplicationConfig": "aws_s3_bucket_replication_configuration",
     "sqs/redriveAllowPolicy:RedriveAllowPolicy": "aws_sqs_queue_redrive_allow_policy",
@@ -36,6 +40,7 @@ _PROPERTIES = {
     "aws_autoscaling_group": {"tags": "tag", "vpc_zone_identifiers": "vpc_zone_identifier"},
     "aws_ce_anomaly_subscription": {"monitor_arn_lists": "monitor_arn_list"},
     "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
+    "aws_iam_openid_connect_provider": {"client_id_lists": "client_id_list"},
     "aws_lambda_function": {"name": "function_name", "code": "filename"},
     "aws_lambda_layer_version": {"code": "filename"},
     "aws_lambda_permission": {"function": "function_name"},
