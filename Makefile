@@ -46,7 +46,7 @@ lint: setup ## ruff, import contracts and pyright
 
 validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack, checkov and Terraform's AWS provider
 	$(BIN)/python -m policy.validate
-	$(BIN)/pytest tests/validate
+	$(BIN)/pytest tests/validate -rs
 
 variants: setup $(CHECKOV)/.ready ## what validate does, for variants that use every setting (ONLY=name for one)
 	$(BIN)/python -m policy.variants $(if $(ONLY),--only $(ONLY),)
