@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint validate format test-unit test-infra test-engine test-e2e bench docs package lock clean
+.PHONY: help setup demo test lint validate variants format test-unit test-infra test-engine test-e2e bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,9 +44,12 @@ lint: setup ## ruff, import contracts and pyright
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pyright
 
-validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack and checkov
+validate: setup $(CHECKOV)/.ready ## every stack's graph against the policy pack, checkov and Terraform's AWS provider
 	$(BIN)/python -m policy.validate
-	$(BIN)/pytest tests/validate
+	$(BIN)/pytest tests/validate -rs
+
+variants: setup $(CHECKOV)/.ready ## what validate does, for variants that use every setting (ONLY=name for one)
+	$(BIN)/python -m policy.variants $(if $(ONLY),--only $(ONLY),)
 
 format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .

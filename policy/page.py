@@ -1,14 +1,16 @@
-"""Writer of the table of rules in docs/policy.md: ``python -m policy.page``, part of ``make docs``."""
+"""Writer of the tables in docs/policy.md, rules and stand-ins: ``python -m policy.page``, part of ``make docs``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from policy.config import PROFILES
+from policy.provider.stand_ins import STAND_INS
 from policy.rules import SUBJECTS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "policy.md"
-BEGIN, END = "<!-- rules: written by make docs -->", "<!-- end of rules -->"
+RULES = ("<!-- rules: written by make docs -->", "<!-- end of rules -->")
+NEWER = ("<!-- stand-ins: written by make docs -->", "<!-- end of stand-ins -->")
 _HEAD = ("rule", "requirement", "severity", *(name.upper().replace("SOC2", "SOC 2") for name in PROFILES))
 
 
@@ -25,18 +27,29 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
-    """Return the text of docs/policy.md with the current table.
+def stand_ins() -> str:
+    """Return a Markdown table of the stand-ins for what is newer than the provider."""
+    lines = ["| argument | judged as | reason |", "| --- | --- | --- |"]
+    for one in STAND_INS:
+        judged_as = f"`{one.instead}`" if one.instead else "older arguments" if one.rewrite else "left out"
+        lines.append(f"| [`{one}`]({one.page}) | {judged_as} | {one.reason} |")
+    return "\n".join(lines)
+
+
+def with_tables(text: str) -> str:
+    """Return the text of docs/policy.md with the current tables.
 
     Raises:
-        ValueError: the text has no begin or end mark.
+        ValueError: the text has no begin or end mark of a table.
     """
-    before, _, rest = text.partition(BEGIN)
-    _, end_mark, after = rest.partition(END)
-    if not end_mark:
-        raise ValueError(f"docs/policy.md must contain the marks {BEGIN} and {END}; add both around the table of rules")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    for (begin, end), written in ((RULES, table()), (NEWER, stand_ins())):
+        before, _, rest = text.partition(begin)
+        _, end_mark, after = rest.partition(end)
+        if not end_mark:
+            raise ValueError(f"docs/policy.md must contain the marks {begin} and {end}; add both around the table")
+        text = f"{before}{begin}\n{written}\n{end}{after}"
+    return text
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_table(PAGE.read_text()))
+    PAGE.write_text(with_tables(PAGE.read_text()))

@@ -69,6 +69,7 @@ AWS_PRICES = {
     "route53.health_check_feature": 1.00,  # per feature: HTTPS, string matching …
     "s3.gb_infrequent": 0.0125,
     "secrets.secret": 0.40,
+    "securityhub.check": 0.001,  # the first 100,000 checks of an account and region
     "waf.acl": 5.00,
     "waf.requests_million": 0.60,
     "waf.rule": 1.00,

@@ -158,6 +158,11 @@ def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     return {"id": arn, "arn": arn}
 
 
+def _hex(name: str) -> str:
+    """Return 17 hexadecimal digits, the form of the IDs of EC2."""
+    return hashlib.sha256(name.encode()).hexdigest()[:17]
+
+
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "acm/certificate:Certificate": _certificate,
     "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
@@ -168,9 +173,12 @@ _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "cloudfront/distribution:Distribution": _distribution,
     "cloudwatch/logGroup:LogGroup": _log_group,
     "ec2/eip:Eip": lambda name, *_: {"allocationId": f"eipalloc-{name}"},
-    "ec2/launchTemplate:LaunchTemplate": lambda *_: {"latestVersion": 3},
+    "ec2/launchTemplate:LaunchTemplate": lambda name, *_: {"id": f"lt-{_hex(name)}", "latestVersion": 3},
     "ec2/vpc:Vpc": _vpc,
     "ec2/vpcEndpoint:VpcEndpoint": lambda name, *_: {"prefixListId": f"pl-{name}"},
+    "iam/openIdConnectProvider:OpenIdConnectProvider": lambda _, inputs, __: {
+        "arn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{inputs['url'].removeprefix('https://')}"
+    },
     "iam/serviceLinkedRole:ServiceLinkedRole": _service_linked_role,
     "kms/key:Key": lambda name, *_: {"keyId": f"{name}-id"},
     "kms/replicaKey:ReplicaKey": lambda name, *_: {"keyId": f"{name}-id"},

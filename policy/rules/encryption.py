@@ -18,7 +18,11 @@ _KEYED = {
 }
 
 
-def _customer_key(resource: Subject, _: Config) -> Iterator[str]:
+def _customer_key(resource: Subject, config: Config) -> Iterator[str]:
+    # CloudFront and Route 53 write their logs in us-east-1, where a stack of another region has no key.
+    elsewhere = resource.type == "aws:cloudwatch/logGroup:LogGroup" and resource.value("region")
+    if elsewhere and elsewhere != config.region:
+        return
     if not resource.has(_KEYED[resource.type]):
         yield f"has no {_KEYED[resource.type]}"
 
@@ -73,7 +77,8 @@ def _rotation(resource: Subject, _: Config) -> Iterator[str]:
 RULES = (
     Rule(
         name="our-key",
-        description="Topics, log groups, secrets, trails and backup vaults are encrypted with a customer managed key.",
+        description="Topics, log groups of the stack's Region, secrets, trails and backup vaults are encrypted with a "
+        "customer managed key.",
         severity="high",
         remediation="Pass the data key (infra.foundation.keys) as the resource's KMS key.",
         controls=AT_REST,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.graph import Graph, terraform
+from infra.graph import Graph
+from infra.graph.terraform.plan import plan as plan_of
 from policy import scan
 
 
@@ -22,7 +23,7 @@ def weakened(graph: Graph, type_: str, removed_type: str | None, **changes: Any)
 def test_checkov_sees_through_the_plan_what_is_wrong_with_a_graph(dev):
     bad = weakened(dev.graph("dev"), "rds/instance:Instance", ":BucketPublicAccessBlock", storageEncrypted=False)
     bad = weakened(bad, "sqs/queue:Queue", ":BucketVersioning", sqsManagedSseEnabled=False)
-    plan = terraform.plan(bad, "us-east-1")
+    plan = plan_of(bad, "us-east-1")
     unaccepted, _ = scan.compare(scan.scan({"dev": plan}), scan.accepted(), {"dev": scan.addresses(plan)})
     unlisted = {(finding.check, finding.resource) for finding in unaccepted}
     assert unlisted >= {

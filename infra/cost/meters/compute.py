@@ -91,7 +91,7 @@ def group(resource: Resource, month: Month) -> Iterator[Line]:
     size = resource.inputs.get("desiredCapacity", resource.inputs.get("minSize", 0)) or 0
     templates = month.graph.of("ec2/launchTemplate:LaunchTemplate")
     template_id = resource.inputs["launchTemplate"]["id"]
-    template = next(t for t in templates.values() if t.outputs.get("id", f"{t.name}-id") == template_id)
+    template = next(t for t in templates.values() if t.id == template_id)
     kind = template.inputs["instanceType"]
     yield line(resource, f"hours of {kind}", size * HOURS, f"ec2.{kind}")
     disks = template.inputs.get("blockDeviceMappings") or []

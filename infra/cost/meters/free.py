@@ -27,6 +27,8 @@ FREE = frozenset(
         "backup/vault:Vault",
         "backup/vaultLockConfiguration:VaultLockConfiguration",
         "budgets/budget:Budget",  # without actions
+        "cfg/deliveryChannel:DeliveryChannel",
+        "cfg/recorderStatus:RecorderStatus",
         "cloudfront/originAccessControl:OriginAccessControl",
         "cloudtrail/trail:Trail",  # the first trail of management events in a region
         "cloudwatch/eventRule:EventRule",
@@ -71,6 +73,8 @@ FREE = frozenset(
         "lb/targetGroup:TargetGroup",
         "rds/parameterGroup:ParameterGroup",
         "rds/subnetGroup:SubnetGroup",
+        "route53/hostedZoneDnsSec:HostedZoneDnsSec",
+        "route53/keySigningKey:KeySigningKey",
         "route53/queryLog:QueryLog",
         "route53/record:Record",
         "s3/accountPublicAccessBlock:AccountPublicAccessBlock",
@@ -85,6 +89,7 @@ FREE = frozenset(
         "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
         "s3/bucketVersioning:BucketVersioning",
         "secretsmanager/secretVersion:SecretVersion",
+        "securityhub/standardsSubscription:StandardsSubscription",
         "sns/topicPolicy:TopicPolicy",
         "sns/topicSubscription:TopicSubscription",
         "sqs/queuePolicy:QueuePolicy",

@@ -54,3 +54,9 @@ def guard_duty(resource: Resource, month: Month) -> Iterator[Line]:
 @meter("aws:cfg/recorder:Recorder")
 def config(resource: Resource, month: Month) -> Iterator[Line]:
     yield line(resource, "items recorded", 500, "config.item")
+
+
+@meter("aws:securityhub/account:Account")
+def security_hub(resource: Resource, month: Month) -> Iterator[Line]:
+    # Most controls are checked once or twice a day, each for every resource that it concerns.
+    yield line(resource, "checks", 5_000, "securityhub.check")

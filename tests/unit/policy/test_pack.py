@@ -1,4 +1,4 @@
-"""The CrossGuard pack in this process: policies, configuration, and the table in docs/policy.md."""
+"""The CrossGuard pack in this process: policies, configuration, and the tables in docs/policy.md."""
 
 from __future__ import annotations
 
@@ -144,4 +144,4 @@ def test_the_rules_run_where_the_program_is_not_installed():
 
 def test_the_page_lists_the_rules_as_they_are():
     page_text = (ROOT / "docs" / "policy.md").read_text()
-    assert page.with_table(page_text) == page_text, "python -m policy.page writes it"
+    assert page.with_tables(page_text) == page_text, "python -m policy.page writes it"

@@ -1,0 +1,1 @@
+"""Judgement of the graphs by Terraform's AWS provider, from which pulumi-aws is generated."""

@@ -1,0 +1,1 @@
+"""Variants of the reference stacks, which together use every setting, and their validation (``make variants``)."""
