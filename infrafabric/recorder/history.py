@@ -9,7 +9,6 @@ from typing import Any
 
 from infrafabric.bus.envelope import Envelope
 from infrafabric.bus.refusal import Reason, Refused
-from infrafabric.bus.stated import stated_sender
 from infrafabric.bus.uris import COORDINATOR, agent_uri
 from infrafabric.bus.verify import verify
 from infrafabric.money import NANO
@@ -65,7 +64,7 @@ class HistoryRecorder:
         """
         deps = self._deps
         try:
-            envelope = verify(body, registry=deps.registry(*stated_sender(body)), now_ms=deps.now_ms())
+            envelope = verify(body, registry=deps.registry(), now_ms=deps.now_ms())
         except Refused as refused:
             deps.dead_letters.dead_letter(body, str(refused.reason), refused.detail)
             return

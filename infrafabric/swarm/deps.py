@@ -49,9 +49,9 @@ class ModelClient(Protocol):
 
 
 class RegistrySource(Protocol):
-    """Source of a registry fresh enough to judge a sender's stated key."""
+    """Source of a registry that is fresh enough to notice a revoked key."""
 
-    def __call__(self, sender: str, stated_key: str = "", /) -> Registry: ...
+    def __call__(self) -> Registry: ...
 
 
 class MessageLeases(Protocol):

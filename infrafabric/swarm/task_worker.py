@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from infrafabric.backoff import Patience, model_call_timeout_s, redelivery_delay_s, throttle_delay_s
 from infrafabric.bus.envelope import Envelope, parse
 from infrafabric.bus.refusal import Reason, Refused
-from infrafabric.bus.stated import stated_sender
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.bus.verify import verify
@@ -133,8 +132,7 @@ class TaskWorker:
 
     def _verified_request(self, body: str, now_ms: int) -> Envelope:
         """Return the verified message if it is a request of the coordinator: other principals may not order work."""
-        registry = self._deps.registry(*stated_sender(body))
-        envelope = verify(body, registry=registry, now_ms=now_ms, receiver=self._deps.principal)
+        envelope = verify(body, registry=self._deps.registry(), now_ms=now_ms, receiver=self._deps.principal)
         if envelope.sender != COORDINATOR:
             text = f"{envelope.sender} sent the request, and agents work for {COORDINATOR} only"
             raise BadRequestError(NOT_THE_COORDINATOR, text)

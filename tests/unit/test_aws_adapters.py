@@ -44,33 +44,31 @@ def body(text: bytes) -> dict[str, Any]:
     return {"Body": StreamingBody(io.BytesIO(text), len(text))}
 
 
-def test_the_registry_is_read_once_and_again_for_a_sender_that_it_lacks_but_not_at_every_message() -> None:
+def test_a_revoked_or_changed_key_is_believed_for_a_minute_at_most_and_no_message_makes_it_read_sooner() -> None:
     s3, answers = stubbed("s3")
     now = [0.0]
     registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
-    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
-    assert registry(COORDINATOR).key_of(COORDINATOR)
-    now[0] = 30
-    assert registry("if://agent/h11").key_of("if://agent/h11") is None, "a flood of unknown senders reads nothing"
-    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h11": "{KEY}"}}'.encode()))
-    now[0] = 61
-    assert registry("if://agent/h11").key_of("if://agent/h11")
-    answers.assert_no_pending_responses()
-
-
-def test_a_key_that_was_changed_is_looked_up_although_its_owner_is_known() -> None:
-    s3, answers = stubbed("s3")
-    now = [0.0]
-    registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
-    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
-    registry(COORDINATOR, KEY)
-    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(KEY), "a flood of forgeries reads nothing"
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h01": "{KEY}"}}'.encode()))
+    assert registry().key_of("if://agent/h01")
+    now[0] = 59
+    assert registry().key_of("if://agent/h11") is None, "a flood of unknown senders reads nothing"
     answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{NEW_KEY}"}}'.encode()))
     now[0] = 61
-    assert registry(COORDINATOR, NEW_KEY).key_of(COORDINATOR) == TrustedKey(NEW_KEY)
-    now[0] = 122
-    registry(COORDINATOR, NEW_KEY)
+    assert registry().key_of("if://agent/h01") is None
+    assert registry().key_of(COORDINATOR) == TrustedKey(NEW_KEY)
     answers.assert_no_pending_responses()
+
+
+def test_a_registry_that_cannot_be_read_again_is_not_believed_any_longer() -> None:
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    registry()
+    answers.add_client_error("get_object", "SlowDown", http_status_code=503)
+    now[0] = 61
+    with pytest.raises(ClientError, match="SlowDown"):
+        registry()
 
 
 def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -> None:

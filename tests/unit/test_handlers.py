@@ -151,7 +151,7 @@ counted = {'throttles': {'dataType': 'String', 'stringValue': 'often'}}
 records = [record('refused'), record('fails'), record('odd', counted), record('refused too')]
 context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 deps = SimpleNamespace(
-    log=agent.log, dead_letters=DeadLetters(), registry=lambda *_: Registry({}), now_ms=lambda: 0,
+    log=agent.log, dead_letters=DeadLetters(), registry=lambda: Registry({}), now_ms=lambda: 0,
     principal='if://agent/h01', random_unit=lambda: 0, queue=Queue(),
 )
 response = agent.handle_batch({'Records': records}, context, deps)

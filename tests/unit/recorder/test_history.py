@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infrafabric.recorder.history import BadRowError, HistoryRecorder, RecorderDeps
-from tests.unit.recorder.conftest import AGENT, BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
+from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
 
 
 class World:
@@ -16,7 +16,6 @@ class World:
         self.error = error
         self.rows: list[Mapping[str, Any]] = []
         self.dead_letters = FakeDeadLetters()
-        self.looked_up: list[tuple[str, ...]] = []
 
     def record(self, body: str) -> None:
         def execute(_: str, values: Mapping[str, Any]) -> None:
@@ -24,11 +23,9 @@ class World:
                 raise self.error
             self.rows.append(values)
 
-        def registry(*stated: str) -> Any:
-            self.looked_up.append(stated)
-            return REGISTRY
-
-        deps = RecorderDeps(now_ms=lambda: NOW, registry=registry, execute=execute, dead_letters=self.dead_letters)
+        deps = RecorderDeps(
+            now_ms=lambda: NOW, registry=lambda: REGISTRY, execute=execute, dead_letters=self.dead_letters
+        )
         HistoryRecorder(deps).record(body)
 
 
@@ -39,12 +36,6 @@ def test_a_verified_message_becomes_a_row() -> None:
     assert [row["session_id"] for row in world.rows] == ["s1", "s1"]
     assert world.rows[0]["message_id"].startswith("if://message/")
     assert world.dead_letters.messages == []
-
-
-def test_the_registry_is_asked_about_sender_and_key_so_that_a_new_agent_and_a_new_key_are_known() -> None:
-    world = World()
-    world.record(message(task()))
-    assert world.looked_up == [(AGENT.principal, AGENT.public_key)]
 
 
 @pytest.mark.parametrize(

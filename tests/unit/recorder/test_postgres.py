@@ -67,7 +67,7 @@ def executor(database: Database) -> Iterator[Executor]:
 def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
     """Record a message. Returns the messages that went to the dead-letter queue."""
     dead_letters = FakeDeadLetters()
-    deps = RecorderDeps(now_ms=lambda: NOW, registry=lambda *_: REGISTRY, execute=executor, dead_letters=dead_letters)
+    deps = RecorderDeps(now_ms=lambda: NOW, registry=lambda: REGISTRY, execute=executor, dead_letters=dead_letters)
     HistoryRecorder(deps).record(body)
     return dead_letters.messages
 

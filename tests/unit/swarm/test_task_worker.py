@@ -79,7 +79,7 @@ class World:
             now_ms=lambda: self.now_ms,
             random_unit=lambda: 0.5,
             new_token=lambda: "token",
-            registry=lambda *_: self.registry,
+            registry=lambda: self.registry,
             leases=_Leases(self),
             model=_Model(self),
             objects=_Objects(self),
