@@ -11,6 +11,10 @@ from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, Executi
 from infrafabric.swarm.shapes.order import Order
 
 
+# Lambda API Reference, GetDurableExecution. A paused execution goes on, so a second one beside it would pay twice.
+_ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
+
+
 @dataclass(frozen=True)
 class CoordinatorExecutions:
     """Executions of a coordinator, given by the ARN of the alias. Each start returns the execution's ARN.
@@ -40,7 +44,7 @@ class CoordinatorExecutions:
             execution = self.lambda_client.get_durable_execution(DurableExecutionArn=execution_arn)
         except self.lambda_client.exceptions.ResourceNotFoundException:
             return True
-        return execution["Status"] != "RUNNING"
+        return execution["Status"] in _ENDED
 
     def _start(self, order: Order, mode: ExecutionMode) -> str:
         event = CoordinatorEvent(order=order, mode=mode).as_event()

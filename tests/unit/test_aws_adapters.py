@@ -114,8 +114,19 @@ def test_a_callback_that_is_closed_is_no_error() -> None:
     assert closed == ["CallbackTimeoutException"]
 
 
-@pytest.mark.parametrize(("status", "over"), [("RUNNING", False), ("FAILED", True), ("SUCCEEDED", True)])
-def test_an_execution_is_over_when_it_does_not_run(status: str, over: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "over"),
+    [
+        ("RUNNING", False),
+        ("PAUSING", False),
+        ("PAUSED", False),
+        ("FAILED", True),
+        ("SUCCEEDED", True),
+        ("STOPPED", True),
+        ("TIMED_OUT", True),
+    ],
+)
+def test_an_execution_is_over_when_it_goes_on_no_more(status: str, over: bool) -> None:
     client, answers = stubbed("lambda")
     arn = "arn:aws:lambda:us-east-1:123456789012:function:c:1/durable-execution/s/9"
     ran = {"DurableExecutionArn": arn, "DurableExecutionName": "s", "FunctionArn": "arn:f", "StartTimestamp": 1}
