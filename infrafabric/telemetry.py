@@ -9,6 +9,8 @@ from typing import Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from infrafabric.printable import printable
+
 NAMESPACE = "InfraFabric/Agents"  # docs/origin.md, section 4.3
 STACK_DIMENSION = "Stack"  # two stacks may share an account
 TASK_METRICS = {  # per agent, and per stack
@@ -27,7 +29,7 @@ _UNITS = {**TASK_METRICS, **WATCH_METRICS}
 
 
 class EventLog:
-    """Structured log: the name of an event and its fields, never content or secrets."""
+    """Structured log: the name of an event and its fields, without control characters; never content or secrets."""
 
     def __init__(self, service: str, level: str) -> None:
         # Lambda reads a line's level only beside a timestamp of this form, and treats every other line as INFO (Lambda
@@ -41,15 +43,19 @@ class EventLog:
 
     def info(self, event: str, **fields: Any) -> None:
         """Log an event at level INFO."""
-        self.logger.info(event, extra=fields)
+        self.logger.info(event, extra=_printable(fields))
 
     def warning(self, event: str, **fields: Any) -> None:
         """Log an event at level WARNING."""
-        self.logger.warning(event, extra=fields)
+        self.logger.warning(event, extra=_printable(fields))
 
     def error(self, event: str, **fields: Any) -> None:
         """Log an event at level ERROR."""
-        self.logger.error(event, extra=fields)
+        self.logger.error(event, extra=_printable(fields))
+
+
+def _printable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def meter(stack: str, **dimensions: str) -> Callable[[Mapping[str, float]], None]:

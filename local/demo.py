@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
-from infrafabric.cli.terminal import json_text
+from infrafabric.printable import json_text
 from local import platform, stack
 from local.deploy import Deployment
 from local.view import Quiet, View, by_component

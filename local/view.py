@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from infrafabric.cli.terminal import one_line, printable
+from infrafabric.printable import one_line, printable
 from local.deploy import Deployment, DeployStep
 
 _BAR = 40  # characters of an agent's timeline

@@ -10,7 +10,6 @@ from typing import Any
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
 from infrafabric.swarm.shapes.order import Order
 
-
 # Lambda API Reference, GetDurableExecution. A paused execution goes on, so a second one beside it would pay twice.
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 

@@ -18,7 +18,7 @@ from infrafabric.bus.signing import SigningError
 from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
 from infrafabric.bus.uris import agent_uri, new_message_id
 from infrafabric.bus.verify import verify
-from infrafabric.cli.terminal import one_line
+from infrafabric.printable import one_line
 
 OK, INVALID, BAD_INPUT = 0, 1, 2
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from infrafabric.cli.api_client import ApiClient, ApiError, ApiKeyAuthentication, SigV4Authentication
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
-from infrafabric.cli.terminal import json_text, one_line, printable
+from infrafabric.printable import json_text, one_line, printable
 from infrafabric.swarm.status import FINAL_STATUSES, SessionStatus
 
 _POLL_S = 1.0

@@ -1,4 +1,4 @@
-"""Text that others wrote, for a terminal: nothing in it moves the cursor, changes colours or imitates another line."""
+"""Text that others wrote, for a terminal or a log: nothing in it moves the cursor or imitates another line."""
 
 from __future__ import annotations
 
