@@ -39,6 +39,6 @@ def test_an_event_has_its_level_and_a_time_by_which_lambda_knows_it(capsys: pyte
 
 
 def test_what_others_wrote_reaches_no_log_with_a_control_character(capsys: pytest.CaptureFixture[str]) -> None:
-    EventLog("test", "INFO").error("unexpected", why="\x1b[2J\x9b31m\u202egone\n", attempt=1)
+    EventLog("hostile", "INFO").error("unexpected", why="\x1b[2J\x9b31m\u202egone\n", attempt=1)
     line = emitted(capsys)
     assert (line["why"], line["attempt"]) == ("[2J31mgone\n", 1)
