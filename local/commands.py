@@ -104,7 +104,10 @@ def env(args: argparse.Namespace) -> int:
             raise NotRunningError("the platform is not running: fabric local up")
         rehearsal, notes = Rehearsal.load(_PULUMI), []
         if rehearsal is None:
-            variables = _exports(json.loads(_CONNECTION.read_text()))
+            connection = json.loads(_CONNECTION.read_text())
+            if args.stack not in (None, connection["stack"]):
+                raise NotRunningError(f"there is no stack {args.stack} on the platform: it has {connection['stack']}")
+            variables = _exports(connection)
         else:
             deployed = engine.make_ready(running, rehearsal, _STATE, args.stack)
             region = rehearsal.find(args.stack).region

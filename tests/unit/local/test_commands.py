@@ -97,3 +97,14 @@ def test_a_stack_file_without_settings_is_refused_before_anything_starts(
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"fabric: {file}{problem}")
+
+
+def test_variables_of_a_stack_that_is_not_on_the_platform_are_refused(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, tmp_path / "scratch", "http://127.0.0.1:1", 1, "http://127.0.0.1:1", 1)
+    platform.processes.append(PlatformProcess("AWS emulator", os.getpid(), tmp_path / "emulator.log"))
+    platform.save(tmp_path / "platform.json")
+    (tmp_path / "connection.json").write_text(json.dumps({"stack": "dev"}))
+
+    done = _fabric(tmp_path, "local", "env", "--stack", "prod")
+
+    assert (done.returncode, done.stderr) == (1, "fabric: there is no stack prod on the platform: it has dev\n")
