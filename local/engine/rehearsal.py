@@ -82,8 +82,12 @@ class Rehearsal:
         return PulumiCli(cli.find(), self.project.folder, {**os.environ, **self.environment(name)})
 
     def outputs(self, name: str | None = None) -> dict[str, Any]:
-        """Return the outputs of a stack, secrets in clear; empty for a stack that is not deployed."""
-        return json.loads(self.cli(name).read("stack", "output", "--json", "--show-secrets", "--non-interactive"))
+        """Return the outputs of a stack, secrets in clear; empty for a stack that is not deployed, or was removed."""
+        pulumi = self.cli(name)
+        stacks = json.loads(pulumi.read("stack", "ls", "--json"))
+        if all(known["name"].rpartition("/")[2] != self.find(name).name for known in stacks):
+            return {}
+        return json.loads(pulumi.read("stack", "output", "--json", "--show-secrets", "--non-interactive"))
 
     def write_settings(self, platform: Platform, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the project's stack files from the checkout's, with changed settings (by stack), which stay."""
