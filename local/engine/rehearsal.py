@@ -151,6 +151,8 @@ def stack_in(words: Iterable[str]) -> str | None:
             return following
         if word.startswith("--stack="):
             return word.removeprefix("--stack=")
+        if word.startswith("-s"):  # -sprod, -s=prod
+            return word.removeprefix("-s").removeprefix("=")
     return None
 
 
