@@ -25,7 +25,7 @@ from local.engine import commands as engine
 from local.engine.rehearsal import Rehearsal
 from local.view import View, view_for
 
-HOME = Path(os.environ.get("FABRIC_HOME") or platform.ROOT / ".local")  # logs and state of the platform
+HOME = Path(os.environ.get("FABRIC_HOME") or platform.ROOT / ".local").absolute()  # logs and state of the platform
 _STATE = HOME / "platform.json"
 _PULUMI = HOME / "pulumi"  # project and state of the stacks that Pulumi's engine deployed
 _CONNECTION = HOME / "connection.json"  # output of ``fabric local up --json``
@@ -39,6 +39,10 @@ class NotRunningError(Exception):
     """No platform runs, or none that Pulumi's engine manages, and the command needs one."""
 
 
+class HomeError(Exception):
+    """Folder of the platform's logs and state that cannot be written."""
+
+
 # Errors that a user can act on: printed as one line, without a traceback.
 EXPECTED = (
     processes.ProcessFailedError,
@@ -48,8 +52,10 @@ EXPECTED = (
     ApiError,
     AlreadyRunningError,
     NotRunningError,
+    HomeError,
     engine_cli.EngineError,
     stackfile.NoStackError,
+    stackfile.BadStackFileError,
     stackfile.BadSettingError,
 )
 
@@ -57,7 +63,7 @@ EXPECTED = (
 def up(args: argparse.Namespace) -> int:
     """Start the platform, deploy the stack and leave both running; print the connection, also of a running platform."""
     view, overrides = view_for(args.json), stackfile.changes_of(args.settings)
-    stackfile.check(args.stack)
+    stackfile.read(args.stack, overrides)  # a mistake in the file is told before anything starts
     if args.engine:
         engine_cli.find()  # before anything starts
     with _exclusive():
@@ -82,20 +88,26 @@ def pulumi_command(args: argparse.Namespace) -> int:
     settings = stackfile.changes_of(args.settings)
     running, rehearsal = _rehearsing()
     status = engine.run_pulumi(running, rehearsal, words, stack_name=args.stack, settings=settings)
-    with _exclusive():
-        engine.make_ready(running, rehearsal, _STATE)
+    with _no_up_or_down(wait=True), _one_at_a_time():
+        running = _running_platform()  # another command may have stopped it meanwhile
+        rehearsal = Rehearsal.load(_PULUMI)
+        if running and rehearsal:
+            engine.make_ready(running, rehearsal, _STATE)
     return status
 
 
 def env(args: argparse.Namespace) -> int:
     """Print the variables with which a shell uses the platform, as lines for ``eval`` or as JSON."""
-    with _exclusive():
+    with _no_up_or_down(), _one_at_a_time():
         running = _running_platform()
         if running is None:
             raise NotRunningError("the platform is not running: fabric local up")
         rehearsal, notes = Rehearsal.load(_PULUMI), []
         if rehearsal is None:
-            variables = _exports(json.loads(_CONNECTION.read_text()))
+            connection = json.loads(_CONNECTION.read_text())
+            if args.stack not in (None, connection["stack"]):
+                raise NotRunningError(f"there is no stack {args.stack} on the platform: it has {connection['stack']}")
+            variables = _exports(connection)
         else:
             deployed = engine.make_ready(running, rehearsal, _STATE, args.stack)
             region = rehearsal.find(args.stack).region
@@ -182,7 +194,7 @@ def _rehearsing() -> tuple[platform.Platform, Rehearsal]:
     Raises:
         NotRunningError: no platform runs, or Pulumi does not manage it.
     """
-    with _exclusive():
+    with _no_up_or_down(), _one_at_a_time():
         running, rehearsal = _running_platform(), Rehearsal.load(_PULUMI)
     if running is None:
         raise NotRunningError("the platform is not running: fabric local up --engine pulumi")
@@ -195,7 +207,7 @@ def _rehearsing() -> tuple[platform.Platform, Rehearsal]:
 
 def _forget() -> None:
     """Delete what the commands know of a platform that was stopped."""
-    _STATE.unlink()
+    _STATE.unlink(missing_ok=True)
     _CONNECTION.unlink(missing_ok=True)
     engine.discard(HOME)
 
@@ -205,8 +217,11 @@ def _running_platform() -> platform.Platform | None:
     if not _STATE.exists():
         return None
     saved = platform.Platform.load(_STATE)
-    if all(process.alive() for process in saved.processes):
+    ended = [process for process in saved.processes if not process.alive()]
+    if not ended:
         return saved
+    names, logs = ", ".join(process.name for process in ended), ", ".join(str(process.log) for process in ended)
+    print(f"fabric: the platform was stopped, because these processes have ended: {names} ({logs})", file=sys.stderr)
     saved.stop()
     _forget()
     return None
@@ -214,18 +229,52 @@ def _running_platform() -> platform.Platform | None:
 
 @contextmanager
 def _exclusive() -> Iterator[None]:
-    """Lock out other ``up`` and ``down`` commands.
+    """Lock out all other commands: the platform starts or stops.
 
     Raises:
         AlreadyRunningError: another command holds the lock.
     """
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / "lock").open("w") as lock:
+    with _lock("lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield
+
+
+@contextmanager
+def _no_up_or_down(*, wait: bool = False) -> Iterator[None]:
+    """Lock out ``up`` and ``down`` commands, but no others.
+
+    Args:
+        wait: wait until a running ``up`` or ``down`` has ended.
+
+    Raises:
+        AlreadyRunningError: ``up`` or ``down`` runs, and the command does not wait.
+    """
+    with _lock("lock", fcntl.LOCK_SH | (0 if wait else fcntl.LOCK_NB)):
+        yield
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait until no other command reads or completes the platform that runs."""
+    with _lock("lock-ready", fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _lock(file: str, operation: int) -> Iterator[None]:
+    try:
+        HOME.mkdir(parents=True, exist_ok=True)
+        lock = (HOME / file).open("w")
+    except OSError as error:
+        raise HomeError(
+            f"{HOME} cannot keep the platform's state ({error.strerror}): "
+            "set FABRIC_HOME to a folder that can be written"
+        ) from None
+    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, operation)
         except BlockingIOError:
             raise AlreadyRunningError(
-                "another fabric local up or down is running; wait until the other command has ended"
+                "another fabric local command is at work on the platform; wait until the other command has ended"
             ) from None
         yield
 

@@ -80,7 +80,7 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.PlatformProce
     proxy += ["--certificate", folder / "server.pem", "--key", folder / "server.key"]
     try:
         return [server, processes.start("PostgreSQL TLS", proxy, log=log, ready=lambda: _accepts(folder, port))]
-    except processes.ProcessFailedError:
+    except BaseException:
         processes.stop([server])
         raise
 

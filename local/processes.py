@@ -67,7 +67,8 @@ def start(
         user: user and group ID of the process; this process's user if None.
 
     Raises:
-        ProcessFailedError: the process ended, or was not ready within ``within_s`` seconds and was stopped.
+        ProcessFailedError: the process ended, or was not ready within ``within_s`` seconds and was stopped. An
+            interruption stops the process, too.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     identity: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
@@ -82,13 +83,18 @@ def start(
             **identity,
         )
     started, deadline = PlatformProcess(name, process.pid, log), time.monotonic() + within_s
-    while not ready():
-        if process.poll() is not None:
-            raise ProcessFailedError(f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}")
-        if time.monotonic() > deadline:
-            stop([started])
-            raise ProcessFailedError(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
-        time.sleep(_POLL_S)
+    try:
+        while not ready():
+            if process.poll() is not None:
+                raise ProcessFailedError(
+                    f"{name} ended with code {process.returncode} before it was ready. {_tail(log)}"
+                )
+            if time.monotonic() > deadline:
+                raise ProcessFailedError(f"{name} was not ready within {within_s:.0f} s. {_tail(log)}")
+            time.sleep(_POLL_S)
+    except BaseException:  # by Ctrl-C as well: the caller does not know the process yet
+        stop([started])
+        raise
     return started
 
 

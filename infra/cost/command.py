@@ -22,6 +22,7 @@ from infra.settings import stackfile
 EXPECTED = (
     pulumi.RunError,
     stackfile.NoStackError,
+    stackfile.BadStackFileError,
     stackfile.BadSettingError,
     BadAssumptionError,
     BadDocumentError,

@@ -16,26 +16,31 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests" / "stacks"
 # Folder of the stack files that commands read, such as those of a change that is only rehearsed.
 FOLDER = Path(os.environ.get("FABRIC_STACK_FILES") or ROOT)
+_SETTINGS = "infrafabric:settings"
 
 
 class NoStackError(Exception):
     """No stack file exists for the requested stack."""
 
 
+class BadStackFileError(Exception):
+    """Stack file that is not YAML, or has no settings."""
+
+
 class BadSettingError(Exception):
     """Text after ``--set`` that is not KEY=VALUE."""
 
 
-def check(stack: str) -> None:
-    """Check that there is a stack file for ``stack``.
+def check(stack: str, folder: Path = FOLDER) -> None:
+    """Check that ``folder`` has a stack file for ``stack``.
 
     Raises:
         NoStackError: the file is missing; the message lists the existing stacks.
     """
-    known = sorted(path.name.split(".")[1] for path in FOLDER.glob("Pulumi.*.yaml"))
+    known = sorted(path.name.split(".")[1] for path in folder.glob("Pulumi.*.yaml"))
     if stack not in known:
-        folder = "this checkout" if FOLDER == ROOT else str(FOLDER)
-        raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of {folder} are {', '.join(known) or 'none'}")
+        place = "this checkout" if folder == ROOT else str(folder)
+        raise NoStackError(f"there is no Pulumi.{stack}.yaml: stacks of {place} are {', '.join(known) or 'none'}")
 
 
 def are_reference(stacks: Iterable[str]) -> bool:
@@ -74,18 +79,50 @@ def read(stack: str, changes: Mapping[str, Any] | None = None, folder: Path = FO
             ``pulumi config set --path`` would set them.
 
     Raises:
-        FileNotFoundError: the stack file is missing.
+        NoStackError: the stack file is missing.
+        BadStackFileError: the stack file is not YAML, or has no settings.
     """
-    config = deepcopy(yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text())["config"])
-    for path, value in (changes or {}).items():
+    check(stack, folder)
+    config = with_changes(_config(folder / f"Pulumi.{stack}.yaml"), changes or {})
+    return {key: _text(value) for key, value in config.items() if not _encrypted(value)}
+
+
+def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with changed settings.
+
+    Args:
+        changes: values by dotted path below ``infrafabric:settings``.
+    """
+    changed = deepcopy(dict(config))
+    for path, value in changes.items():
         *above, last = path.split(".")
-        node = config["infrafabric:settings"]
+        node = changed[_SETTINGS]
         for key in above:
             if not isinstance(node.get(key), dict):
                 node[key] = {}  # validation of the settings decides whether a section is allowed here
             node = node[key]
         node[last] = deepcopy(value)
-    return {key: _text(value) for key, value in config.items() if not _encrypted(value)}
+    return changed
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """Return the configuration in a stack file.
+
+    Raises:
+        BadStackFileError: the file is not YAML, or has no settings.
+    """
+    try:
+        document = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise BadStackFileError(f"{file}{place}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    config = document.get("config") if isinstance(document, dict) else None
+    if not (isinstance(config, dict) and isinstance(config.get(_SETTINGS), dict)):
+        raise BadStackFileError(
+            f"{file}: has no settings; they belong below config, {_SETTINGS}: see docs/configuration.md"
+        )
+    return config
 
 
 def _encrypted(value: Any) -> bool:

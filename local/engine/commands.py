@@ -103,7 +103,6 @@ def run_pulumi(
     """
     chosen = rehearsal.find(rehearsals.stack_in(words) or stack_name)
     rehearsal.write_settings(platform, {chosen.name: settings})
-    rehearsal.save()
     return rehearsal.cli(chosen.name).show(*words)
 
 

@@ -21,6 +21,8 @@ import yaml
 from infra.foundation import packages
 from infra.settings import stackfile
 
+_ABSENT = object()
+
 
 @dataclass(frozen=True)
 class Project:
@@ -29,16 +31,17 @@ class Project:
     folder: Path  # Pulumi.yaml, stack files, links to the program
     state: Path  # Pulumi's backend
     passphrase: Path  # file with the passphrase of the secrets in the state; only its owner can read it
+    sources: Path  # per stack, the configuration from which its file was last written
     program: Path = stackfile.ROOT  # checkout that the links lead to
 
     @classmethod
     def below(cls, home: Path) -> Project:
         """Return the project in ``home``, which may not exist yet."""
-        return cls(home / "project", home / "state", home / "passphrase")
+        return cls(home / "project", home / "state", home / "passphrase", home / "sources")
 
     def create(self) -> None:
         """Create the folders, links and passphrase; state and stack files from an earlier run are deleted."""
-        for folder in (self.folder, self.state):
+        for folder in (self.folder, self.state, self.sources):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         shutil.copy(self.program / "Pulumi.yaml", self.folder)
@@ -51,20 +54,28 @@ class Project:
     def running(self, program: Path) -> Project:
         """Return the same project and state with the program of another checkout."""
         self._link(program)
-        return Project(self.folder, self.state, self.passphrase, program)
+        return Project(self.folder, self.state, self.passphrase, self.sources, program)
 
-    def write_stack(self, stack: str, settings: Mapping[str, Any], source: Path) -> None:
-        """Write the project's stack file: the file in ``source`` with changed settings.
+    def write_stack(
+        self, stack: str, settings: Mapping[str, Any], source: Path, changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the project's stack file: the file in ``source`` with the settings of this machine.
 
-        Configuration that only the project's file has stays, such as secrets and the salt that encrypts them.
+        What ``pulumi config`` or ``changes`` altered in the project's file stays: settings, secrets, the secrets' salt.
 
         Args:
-            settings: settings by dotted path, as for :func:`infra.settings.stackfile.read`.
+            settings: settings of this machine by dotted path, as for :func:`infra.settings.stackfile.read`.
+            changes: settings by dotted path to alter in the project's file.
         """
-        file = self.folder / f"Pulumi.{stack}.yaml"
-        own = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
-        config = {key: _value(text) for key, text in stackfile.read(stack, settings, source).items()}
-        file.write_text(yaml.safe_dump({**own, "config": {**own.get("config", {}), **config}}))
+        file, written = self.folder / f"Pulumi.{stack}.yaml", self.sources / f"{stack}.json"
+        own, before = {}, {}
+        if file.exists():  # pulumi stack rm deletes it
+            own = yaml.safe_load(file.read_text()) or {}
+            before = json.loads(written.read_text()) if written.exists() else {}
+        now = {key: _value(text) for key, text in stackfile.read(stack, settings, source).items()}
+        config = stackfile.with_changes(_merge(before, own.get("config", {}), now), changes or {})
+        file.write_text(yaml.safe_dump({**own, "config": config}))
+        written.write_text(json.dumps(now))
 
     def environment(self, provider_port: int, package_folder: Path) -> dict[str, str]:
         """Return the environment variables with which ``pulumi`` uses this project and the emulator's provider."""
@@ -89,6 +100,17 @@ class Project:
         for linked in ("infra", "policy"):
             (self.folder / linked).unlink(missing_ok=True)
             (self.folder / linked).symlink_to(program / linked, target_is_directory=True)
+
+
+def _merge(before: Any, own: Any, now: Any) -> Any:
+    """Return ``now`` with the differences between ``before`` and ``own``, key by key in nested objects."""
+    if not (isinstance(own, dict) and isinstance(now, dict)):
+        return now if own == before else own
+    old = before if isinstance(before, dict) else {}
+    merged = {
+        key: _merge(old.get(key, _ABSENT), own.get(key, _ABSENT), now.get(key, _ABSENT)) for key in {**now, **own}
+    }
+    return {key: value for key, value in merged.items() if value is not _ABSENT}
 
 
 def _value(text: str) -> Any:

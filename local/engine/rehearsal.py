@@ -17,7 +17,7 @@ from local import processes, stack
 from local.engine import cli
 from local.engine.cli import EngineError, PulumiCli
 from local.engine.project import Project
-from local.platform import ACCOUNT, Platform
+from local.platform import ACCOUNT, REGION, Platform
 
 _FILE = "rehearsal.json"
 _PASSWORD = "infrafabric:databasePassword"  # noqa: S105  the name of the secret
@@ -38,7 +38,6 @@ class Rehearsal:
 
     home: Path
     stacks: list[EngineStack] = field(default_factory=list)  # a primary before its standby
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)  # by stack: settings by dotted path
 
     @property
     def project(self) -> Project:
@@ -68,7 +67,10 @@ class Rehearsal:
         """Return the environment variables with which ``pulumi`` works on a stack."""
         found = self.find(name)
         package = packager.build(packager.Target.here())
-        return self.project.environment(found.provider_port, package.code.parent)
+        return {
+            **self.project.environment(found.provider_port, package.code.parent),
+            "PULUMI_STACK": found.name,  # a provider serves one stack, so both are chosen together
+        }
 
     def cli(self, name: str | None = None) -> PulumiCli:
         """Return the CLI for a stack, with packages of the present sources.
@@ -77,20 +79,21 @@ class Rehearsal:
             EngineError: there is no usable CLI, or no such stack.
             packager.PackagingError: a package could not be built.
         """
-        variables = {**self.environment(name), "PULUMI_STACK": self.find(name).name}
-        return PulumiCli(cli.find(), self.project.folder, {**os.environ, **variables})
+        return PulumiCli(cli.find(), self.project.folder, {**os.environ, **self.environment(name)})
 
     def outputs(self, name: str | None = None) -> dict[str, Any]:
-        """Return the outputs of a stack, secrets in clear; empty for a stack that is not deployed."""
-        return json.loads(self.cli(name).read("stack", "output", "--json", "--show-secrets", "--non-interactive"))
+        """Return the outputs of a stack, secrets in clear; empty for a stack that is not deployed, or was removed."""
+        pulumi = self.cli(name)
+        stacks = json.loads(pulumi.read("stack", "ls", "--json"))
+        if all(known["name"].rpartition("/")[2] != self.find(name).name for known in stacks):
+            return {}
+        return json.loads(pulumi.read("stack", "output", "--json", "--show-secrets", "--non-interactive"))
 
     def write_settings(self, platform: Platform, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take changed settings in (by stack), and write the project's stack files from the checkout's."""
-        for name, settings in changes.items():
-            self.overrides[name] = {**self.overrides.get(name, {}), **settings}
+        """Write the project's stack files from the checkout's, with changed settings (by stack), which stay."""
+        settings = stack.local_settings(platform)
         for one in self.stacks:
-            settings = {**stack.local_settings(platform), **self.overrides.get(one.name, {})}
-            self.project.write_stack(one.name, settings, stackfile.FOLDER)
+            self.project.write_stack(one.name, settings, stackfile.FOLDER, changes.get(one.name))
 
     def deploy(self, *, stdout: IO[Any] | None = None) -> bool:
         """Run ``pulumi up`` for each stack, a primary first, until one fails. Return whether all succeeded."""
@@ -99,7 +102,7 @@ class Rehearsal:
 
     def save(self) -> None:
         """Write the rehearsal for :meth:`load`."""
-        document = {"stacks": [asdict(one) for one in self.stacks], "overrides": self.overrides}
+        document = {"stacks": [asdict(one) for one in self.stacks]}
         (self.home / _FILE).write_text(json.dumps(document))
 
     @classmethod
@@ -108,7 +111,7 @@ class Rehearsal:
         if not (home / _FILE).exists():
             return None
         document = json.loads((home / _FILE).read_text())
-        return cls(home, [EngineStack(**one) for one in document["stacks"]], document["overrides"])
+        return cls(home, [EngineStack(**one) for one in document["stacks"]])
 
 
 def start(platform: Platform, stack_name: str, overrides: Mapping[str, Any], home: Path) -> Rehearsal:
@@ -127,14 +130,15 @@ def start(platform: Platform, stack_name: str, overrides: Mapping[str, Any], hom
     rehearsal.project.create()
     for name, tree in reversed(list(_with_primaries(stack_name, overrides))):
         port = processes.free_port()
-        platform.processes.append(_start_provider(platform, name, tree["region"], port))
-        rehearsal.stacks.append(EngineStack(name, tree["region"], port))
+        region = str(tree.get("region") or REGION)  # the program refuses settings without one
+        platform.processes.append(_start_provider(platform, name, region, port))
+        rehearsal.stacks.append(EngineStack(name, region, port))
     rehearsal.write_settings(platform, {stack_name: overrides})
     for one in rehearsal.stacks:
         pulumi = rehearsal.cli(one.name)
         pulumi.read("stack", "init", one.name, "--no-select", "--non-interactive")
-        if (_tree(one.name, {}).get("database") or {}).get("password") == "secret":
-            pulumi.read("config", "set", "--secret", _PASSWORD, "--non-interactive", stdin=secrets.token_urlsafe(24))
+        # Also for a stack that does not need one: a setting can change that later.
+        pulumi.read("config", "set", "--secret", _PASSWORD, "--non-interactive", stdin=secrets.token_urlsafe(24))
     rehearsal.save()
     return rehearsal
 
@@ -147,6 +151,8 @@ def stack_in(words: Iterable[str]) -> str | None:
             return following
         if word.startswith("--stack="):
             return word.removeprefix("--stack=")
+        if word.startswith("-s"):  # -sprod, -s=prod
+            return word.removeprefix("-s").removeprefix("=")
     return None
 
 
@@ -154,8 +160,8 @@ def _with_primaries(name: str, overrides: Mapping[str, Any]) -> Iterable[tuple[s
     """Yield a stack, its primary, and so on, each with its settings."""
     tree = _tree(name, overrides)
     yield name, tree
-    if tree.get("primary"):
-        yield from _with_primaries(tree["primary"]["stack"].rpartition("/")[2], {})
+    if isinstance(primary := tree.get("primary"), dict) and primary.get("stack"):
+        yield from _with_primaries(str(primary["stack"]).rpartition("/")[2], {})
 
 
 def _tree(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,8 @@ class ApiKey(ResourceType):
 class ApiUsagePlan(ResourceType):
     """Usage plan with throttling and quota."""
 
-    reads: ClassVar = {"apiStages": [], "name": None, "quotaSettings": {}, "throttleSettings": {}}
+    # Without apiStages: the emulator makes text of the list when a stage is added or removed.
+    reads: ClassVar = {"name": None, "quotaSettings": {}, "throttleSettings": {}}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         stages = [{"apiId": s["apiId"], "stage": s["stage"]} for s in request.inputs.get("apiStages") or []]
@@ -190,9 +191,13 @@ class ApiUsagePlan(ResourceType):
             "/throttle/burstLimit": "burstLimit",
             "/quota/limit": "limit",
             "/quota/period": "period",
+            "/quota/offset": "offset",
         }
+        # A section that changes is removed first, because a member of it can be unset.
+        sections = {"throttleSettings": "/throttle", "quotaSettings": "/quota"}
+        removals = [{"op": "remove", "path": path} for name, path in sections.items() if name in resource.changed]
         resource.client("apigateway").update_usage_plan(
-            usagePlanId=resource.id, patchOperations=patch_operations(inputs, paths)
+            usagePlanId=resource.id, patchOperations=[*removals, *patch_operations(inputs, paths)]
         )
 
     def remove(self, resource: ExistingResource) -> None:

@@ -45,7 +45,8 @@ class IamRole(ResourceType):
             else:
                 iam.delete_role_permissions_boundary(RoleName=resource.id)
         if "description" in resource.changed:
-            iam.update_role(RoleName=resource.id, Description=resource.inputs.get("description") or "")
+            # UpdateRole of the emulator keeps the description if the new one is empty.
+            iam.update_role_description(RoleName=resource.id, Description=resource.inputs.get("description") or "")
 
     def remove(self, resource: ExistingResource) -> None:
         iam = resource.client("iam")

@@ -215,6 +215,15 @@ def _role_boundary(world: World) -> Case:
     )
 
 
+def _role_description(world: World) -> Case:
+    return Case(
+        {"name": world.name("seen"), "assumeRolePolicy": _trust("lambda")},
+        lambda client, name: client("iam").update_role(RoleName=name, Description="by hand"),
+        "description",
+        "by hand",
+    )
+
+
 def _role_policy(world: World) -> Case:
     after, role = _document("s3:*"), world.role().id
     return Case(
@@ -292,6 +301,18 @@ def _usage_plan(world: World) -> Case:
     )
 
 
+def _usage_plan_unset(world: World) -> Case:
+    operations = [
+        {"op": "replace", "path": f"/quota/{key}", "value": value} for key, value in (("limit", "1"), ("period", "DAY"))
+    ]
+    return Case(
+        {"name": world.name("seen"), "throttleSettings": {"rateLimit": 50, "burstLimit": 100}},
+        lambda client, plan: client("apigateway").update_usage_plan(usagePlanId=plan, patchOperations=operations),
+        "quotaSettings",
+        {"limit": 1, "period": "DAY"},
+    )
+
+
 def _method_settings(world: World) -> Case:
     api, stage = world.stage()
     settings = {"metricsEnabled": True, "loggingLevel": "ERROR", "throttlingRateLimit": 50, "throttlingBurstLimit": 100}
@@ -322,10 +343,10 @@ def _rule(direction: str) -> Callable[[World], Case]:
 
 CASES: dict[str, list[Callable[[World], Case]]] = {
     "aws:apigateway/methodSettings:MethodSettings": [_method_settings],
-    "aws:apigateway/usagePlan:UsagePlan": [_usage_plan],
+    "aws:apigateway/usagePlan:UsagePlan": [_usage_plan, _usage_plan_unset],
     "aws:cloudwatch/logGroup:LogGroup": [_log_group],
     "aws:cloudwatch/metricAlarm:MetricAlarm": [_alarm],
-    "aws:iam/role:Role": [_role, _role_boundary],
+    "aws:iam/role:Role": [_role, _role_boundary, _role_description],
     "aws:iam/rolePolicy:RolePolicy": [_role_policy],
     "aws:lambda/alias:Alias": [_alias],
     "aws:lambda/eventSourceMapping:EventSourceMapping": [_event_source],

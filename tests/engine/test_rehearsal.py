@@ -101,6 +101,9 @@ def test_a_failed_update_leaves_the_platform_to_go_on_with(home: Path) -> None:
         1,
         "fabric: there is no stack nowhere on the platform: it has dev\n",
     )
+    removed = _fabric(home, "local", "pulumi", "--", "stack", "rm", "--yes", "--force")
+    assert (removed.returncode, removed.stdout) == (0, "Stack 'dev' has been removed!\n"), removed.stderr
+    assert "export PULUMI_STACK=dev\n" in _fabric(home, "local", "env").stdout
 
 
 def test_an_interrupted_update_leaves_no_process_and_no_state(home: Path) -> None:

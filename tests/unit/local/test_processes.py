@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
-from local.processes import PlatformProcess, still_running, stop
+from local.processes import PlatformProcess, start, still_running, stop
 
 NEGLECTFUL = """
 import subprocess, sys, time
@@ -36,3 +37,18 @@ def test_a_part_is_stopped_with_what_it_started() -> None:
         family = [psutil.Process(parent.pid), psutil.Process(int(parent.stdout.readline()))]
         stop([PlatformProcess("neglectful", parent.pid, Path("unused"))])
         assert still_running(family, 0) == []
+
+
+def test_a_start_that_is_interrupted_leaves_no_process(tmp_path: Path) -> None:
+    started: list[psutil.Process] = []
+
+    def interrupted() -> bool:
+        started.extend(psutil.Process().children())
+        raise KeyboardInterrupt
+
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(KeyboardInterrupt):
+        start("sleeper", sleeper, log=tmp_path / "log", ready=interrupted)
+
+    assert len(started) == 1
+    assert still_running(started, 0) == []
