@@ -87,7 +87,8 @@ def pulumi_command(args: argparse.Namespace) -> int:
         return 2
     settings = stackfile.changes_of(args.settings)
     running, rehearsal = _rehearsing()
-    status = engine.run_pulumi(running, rehearsal, words, stack_name=args.stack, settings=settings)
+    with _no_up_or_down():  # a platform that stopped meanwhile would leave Pulumi's state behind
+        status = engine.run_pulumi(running, rehearsal, words, stack_name=args.stack, settings=settings)
     with _no_up_or_down(wait=True), _one_at_a_time():
         running = _running_platform()  # another command may have stopped it meanwhile
         rehearsal = Rehearsal.load(_PULUMI)

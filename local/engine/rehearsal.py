@@ -157,11 +157,13 @@ def stack_in(words: Iterable[str]) -> str | None:
 
 
 def _with_primaries(name: str, overrides: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield a stack, its primary, and so on, each with its settings."""
+    """Yield a stack and its primary, each with its settings."""
     tree = _tree(name, overrides)
     yield name, tree
     if isinstance(primary := tree.get("primary"), dict) and primary.get("stack"):
-        yield from _with_primaries(str(primary["stack"]).rpartition("/")[2], {})
+        of_primary = str(primary["stack"]).rpartition("/")[2]
+        # A primary has no primary of its own, which the program checks; without this two stacks could name each other.
+        yield of_primary, _tree(of_primary, {})
 
 
 def _tree(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
