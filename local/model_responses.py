@@ -94,6 +94,6 @@ class _PromptContent:
         if name.startswith("tasks."):
             return f"{LABEL} part {name.partition('.')[2]}: {self.topic}"
         if name == "summary" and "findings" in self._sections:
-            count = len(self._sections["findings"].splitlines())
+            count = sum(len(task["findings"]) for task in json.loads(self._sections["findings"])["tasks"])
             return f"{LABEL} No model read these {count} findings, so there is no summary. Goal: {self.topic}"
         return f"{LABEL} No model was asked. A finding about: {self.topic}"

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from infrafabric.bus.claim_check import check_out
 from infrafabric.bus.refusal import Reason, Refused, quoted_value
 
+MAX_RESULT_BYTES = 1024 * 1024  # of an agent's result
 _READERS = 16  # concurrent reads; the client's connection pool is twice as large
 # S3's codes for a missing key. Without the right to list the bucket, which no function of ours has, S3 denies the key.
 _MISSING = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
@@ -40,22 +41,23 @@ class S3Objects:
         body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
         return body.read(limit_bytes) if limit_bytes else body.read()
 
-    def find(self, key: str) -> bytes | None:
-        """Return an object's bytes, or None if the object does not exist."""
+    def find(self, key: str, limit_bytes: int | None = None) -> bytes | None:
+        """Return an object's bytes, cut off after ``limit_bytes``, or None if the object does not exist."""
         try:
-            return self.get(key)
+            return self.get(key, limit_bytes)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None
             raise
 
     def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the objects in the order of ``keys``, None for a missing one.
+        """Return the objects in the order of ``keys``, None for a missing one, cut off after ``MAX_RESULT_BYTES``.
 
+        The rest of a larger object is not read, since agents write these objects: its hash does not fit then.
         Concurrent, because a thousand reads in sequence take many seconds.
         """
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            return list(pool.map(self.find, keys))
+            return list(pool.map(lambda key: self.find(key, MAX_RESULT_BYTES), keys))
 
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return a message's content, fetched from S3 if the message holds a claim-check reference.

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infrafabric.money import usd
 from infrafabric.swarm.assignment import task_id
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
+from infrafabric.swarm.limits import MAX_FINDINGS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
 
 DIGEST_CHARS = 60_000  # of the findings in the summary's prompt: about 15,000 tokens, whatever the session's size
+_LEAST_TEXT_CHARS = 300  # of a finding in the digest, however many tasks there are
+_TASK_CHARS = 200  # of a task's text in the digest
+_FAILED_TASKS = 20  # that the digest names; it counts the others
 
 
 def texts_by_id(texts: Sequence[str]) -> dict[str, str]:
@@ -57,13 +61,17 @@ def _document(result: TaskResult, stored: bytes | None) -> dict[str, Any] | None
     except (ValueError, RecursionError):
         return None
     findings = document.get("findings") if isinstance(document, dict) else None
-    return document if isinstance(findings, list) and all(map(_is_finding, findings)) else None
+    if not isinstance(findings, list) or len(findings) > MAX_FINDINGS:
+        return None
+    return document if all(map(_is_finding, findings)) else None
 
 
 def _is_finding(value: object) -> bool:
     if not isinstance(value, dict) or type(value.get("text")) is not str:
         return False
-    confidence = value.get("confidence")
+    confidence, sources = value.get("confidence"), value.get("sources")
+    if not (isinstance(sources, list) and all(type(source) is str for source in sources)):
+        return False
     return isinstance(confidence, int | float) and 0 <= confidence <= 1
 
 
@@ -75,6 +83,7 @@ class SessionReport:
     findings: list[dict[str, Any]]
     results: list[dict[str, Any]]
     summary: str = ""
+    by_task: list[list[dict[str, Any]]] = field(default_factory=list)  # findings of each row of ``results``
 
     @classmethod
     def of(
@@ -92,26 +101,42 @@ class SessionReport:
             documents: stored documents of done tasks by task id.
         """
         by_id = {result.task_id: result for result in results}
-        findings = [
-            {**finding, "agent": result.agent, "evidence_hash": result.evidence_hash}
-            for result in by_id.values()
-            if result.done
-            for finding in documents[result.task_id]["findings"]
-        ]
-        findings.sort(key=lambda finding: -finding["confidence"])
-        return cls(order, findings, [_row(text, by_id.get(name)) for name, text in texts.items()])
+        by_task = [_findings(by_id.get(name), documents) for name in texts]
+        findings = sorted((one for found in by_task for one in found), key=_surest_first)
+        return cls(order, findings, [_row(text, by_id.get(name)) for name, text in texts.items()], by_task=by_task)
 
     def digest(self) -> str:
-        """Return the findings as the summary's prompt lists them: by descending confidence, as many as fit."""
-        lines, size = [], 0
-        for finding in self.findings:
-            line = f"- ({finding['confidence']:.2f}, {finding['agent']}) {finding['text']}"
-            size += len(line) + 1
-            if size > DIGEST_CHARS:
-                break
-            lines.append(line)
-        left = len(self.findings) - len(lines)
-        return "\n".join([*lines, *([f"- and {left} less sure findings"] if left else [])])
+        """Return what the summary's prompt lists, as JSON: findings by task, and tasks without an answer.
+
+        Each task has a fair share of ``DIGEST_CHARS``: the surest finding of every task comes before the second one of
+        any, and a long text is cut. JSON keeps a text from imitating another agent's finding.
+        """
+        with_findings = [number for number, found in enumerate(self.by_task) if found]
+        longest = max(_LEAST_TEXT_CHARS, DIGEST_CHARS // (2 * len(with_findings) or 1))
+        listed: dict[int, dict[str, Any]] = {}
+        size = kept = 0
+        for rank in range(max(map(len, self.by_task), default=0)):
+            ranked = [number for number in with_findings if len(self.by_task[number]) > rank]
+            for number in sorted(ranked, key=lambda number: _surest_first(self.by_task[number][rank])):
+                finding = self.by_task[number][rank]
+                short = {"confidence": finding["confidence"], "text": _cut(finding["text"], longest)}
+                head = {"task": _cut(self.results[number]["task"], _TASK_CHARS), "agent": finding["agent"]}
+                more = len(_json(short)) + (0 if number in listed else len(_json(head)))
+                if size + more > DIGEST_CHARS:
+                    continue
+                size, kept = size + more, kept + 1
+                listed.setdefault(number, {**head, "findings": []})["findings"].append(short)
+        without = [row for row in self.results if row["status"] != TaskStatus.DONE]
+        document = {
+            "tasks": [listed[number] for number in sorted(listed)],
+            "findings_left_out": len(self.findings) - kept,
+            "tasks_without_answer": len(without),
+            "without_answer": [
+                {"task": _cut(row["task"], _TASK_CHARS), "status": row["status"], "reason": row.get("reason", "")}
+                for row in without[:_FAILED_TASKS]
+            ],
+        }
+        return _json(document)
 
     def document(self, *, status: str, cost_usd: float, model: str) -> dict[str, Any]:
         """Return the response body of ``GET /sessions/{id}/report``."""
@@ -125,6 +150,35 @@ class SessionReport:
             "cost_usd": cost_usd,
             "model": model,
         }
+
+
+def _findings(result: TaskResult | None, documents: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the findings of a done task, surest first, with the members of a finding and no others."""
+    if result is None or not result.done:
+        return []
+    found = [
+        {
+            "text": finding["text"],
+            "confidence": finding["confidence"],
+            "sources": finding["sources"],
+            "agent": result.agent,
+            "evidence_hash": result.evidence_hash,
+        }
+        for finding in documents[result.task_id]["findings"]
+    ]
+    return sorted(found, key=_surest_first)
+
+
+def _surest_first(finding: Mapping[str, Any]) -> float:
+    return -finding["confidence"]
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _row(text: str, result: TaskResult | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, THROTTLED
 from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, OverBudgetError, SessionOverError
-from infrafabric.swarm.limits import MAX_TOKENS
+from infrafabric.swarm.limits import MAX_FINDINGS, MAX_TOKENS
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.swarm.shapes.task import Task
 from infrafabric.swarm.status import TaskStatus
@@ -195,7 +195,7 @@ class TaskWorker:
             "status": TaskStatus.DONE,
             "model": completion.model_id,
             "offline": completion.offline,
-            "findings": [finding.model_dump() for finding in completion.value.findings],
+            "findings": [finding.model_dump() for finding in completion.value.findings[:MAX_FINDINGS]],
             "summary": completion.value.summary,
             "tokens": asdict(completion.usage),
             "cost_usd": usd(cost_nusd),

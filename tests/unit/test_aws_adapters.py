@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.executions import CoordinatorExecutions, execution_name
 from infrafabric.aws_adapters.key_registry import KeyRegistry
-from infrafabric.aws_adapters.objects import S3Objects
+from infrafabric.aws_adapters.objects import MAX_RESULT_BYTES, S3Objects
 from infrafabric.aws_adapters.queues import SqsDeadLetters
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
@@ -89,6 +89,13 @@ def test_many_objects_are_read_side_by_side_and_come_in_order() -> None:
             return body(request["Key"].encode())
 
     assert S3Objects(S3(), "results").find_all(["a", "b", "c", "d"]) == [b"a", b"b", b"c", b"d"]
+
+
+def test_no_more_is_read_of_a_result_than_a_result_may_hold() -> None:
+    s3, answers = stubbed("s3")
+    answers.add_response("get_object", body(b"x" * (MAX_RESULT_BYTES + 5)))
+    (found,) = S3Objects(s3, "results").find_all(["a"])
+    assert found == b"x" * MAX_RESULT_BYTES
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])

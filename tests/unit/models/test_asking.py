@@ -49,7 +49,7 @@ def test_a_plan_has_as_many_tasks_as_were_asked_for(model: Model, wanted: int) -
 
 
 def test_a_report_has_a_summary(model: Model) -> None:
-    prompt = prompts.report(goal="Know the boats", findings="- one\n- two")
+    prompt = prompts.report(goal="Know the boats", findings='{"tasks": [{"findings": [{}, {}]}]}')
     assert "2 findings" in model.ask(prompt, prompts.report_answer(), max_tokens=1000, timeout_s=10).value.summary
 
 

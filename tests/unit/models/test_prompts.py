@@ -15,7 +15,7 @@ from infrafabric.models import prompts
 PINNED = {
     "agent/1": "231cc721e47a1bf7",
     "plan/1": "1a63cba4a875a737",
-    "report/1": "d9a32b0220f89566",
+    "report/2": "507d832903f772ea",
 }
 EXAMPLES = [
     prompts.agent(agent="h01", session_id="s", goal="g", task="t"),

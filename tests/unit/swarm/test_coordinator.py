@@ -37,7 +37,7 @@ def test_a_goal_is_planned_and_paid_once_however_often_the_execution_resumes() -
     world = World(later)
     world.run(an_order(goal="know the boats", tasks=()))
     assert world.invocations > 1
-    assert world.prompts == ["plan/1", "report/1"]
+    assert world.prompts == ["plan/1", "report/2"]
     assert world.committed == 2 * COST
     assert sorted(draft["content"]["text"] for draft in world.published) == ["one", "two"]
 
@@ -223,7 +223,7 @@ def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> Non
 
     world = Interrupted(does)
     assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
-    assert world.prompts == ["report/1"]
+    assert world.prompts == ["report/2"]
     assert world.report()["summary"] == "all is known"
     assert len(world.records) == 1
 

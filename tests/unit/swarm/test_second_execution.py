@@ -19,13 +19,13 @@ def test_an_execution_that_goes_on_after_another_does_what_is_not_done() -> None
     assert second.run(an_order(goal="g", tasks=()), mode=ExecutionMode.RESUME)["status"] == "COMPLETE"
     assert second.assignments() == [("t0002", "h02")]
     assert [row["task"] for row in second.report()["results"]] == ["one", "two", "three"]
-    assert second.prompts == ["report/1"], "the plan was made by the first"
+    assert second.prompts == ["report/2"], "the plan was made by the first"
 
 
 def test_a_session_whose_first_execution_broke_off_before_its_plan_is_planned_by_the_second() -> None:
     world = World(does)
     assert world.run(an_order(goal="g", tasks=()), mode=ExecutionMode.RESUME)["status"] == "COMPLETE"
-    assert (world.prompts, world.planned) == (["plan/1", "report/1"], ["one", "two"])
+    assert (world.prompts, world.planned) == (["plan/1", "report/2"], ["one", "two"])
 
 
 def test_the_parts_of_a_big_session_know_that_another_execution_began() -> None:
