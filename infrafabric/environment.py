@@ -130,6 +130,7 @@ class AgentEnvironment(ModelEnvironment):
 class CoordinatorEnvironment(ModelEnvironment):
     """Variables of the coordinator, the durable function that plans, dispatches and reports."""
 
+    stack: str = Field(min_length=1)  # a dimension of its metrics
     agents: int = Field(ge=1, le=99)
     at_once: int = Field(ge=1, le=100_000)  # tasks that one agent processes concurrently; bounds the timeouts
     signing_key_arn: str

@@ -89,6 +89,13 @@ def _swarm(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterato
         metrics=[Metric(namespace=NAMESPACE, name="SessionsLost", stat="Sum", dimensions=dimensions)],
         threshold=0,
     )
+    yield Alarm(
+        label="model-cost",
+        description=f"Calls of models cost more than {limits.model_usd_per_day:g} USD in a day, all sessions together",
+        metrics=[Metric(namespace=NAMESPACE, name="CostUsd", stat="Sum", dimensions=dimensions, period_s=86_400)],
+        threshold=limits.model_usd_per_day,
+        degrades=False,
+    )
     for number, names in _numbered_groups(watched.services.values(), METRICS_PER_ALARM // 2):
         calls = [_function("Invocations", name) for name in names]
         yield Alarm(

@@ -18,6 +18,7 @@ class AlarmThresholdSettings(Section):
 
     error_rate_percent: float = Field(default=5, gt=0, le=100)  # of tasks, and of function invocations, in five minutes
     stuck_minutes: int = Field(default=30, ge=10, le=1440)  # a running session without a sign of progress
+    model_usd_per_day: float = Field(default=25, gt=0)  # of all sessions together, whatever their budgets
     queue_age_s: int = Field(default=900, ge=60, le=1_209_600)
     latency_p95_ms: int = Field(default=3000, ge=100, le=29_000)
     server_error_percent: float = Field(default=1, gt=0, le=100)  # of the API's responses

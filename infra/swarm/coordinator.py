@@ -111,6 +111,7 @@ class Coordinator(ComponentResource):
     def _function_args(self, role: Role, args: CoordinatorArgs, dlq: DeadLetterQueue) -> FunctionArgs:
         environment = CoordinatorEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.coordinator_id),
+            stack=args.foundation.context.stack,
             agents=args.swarm.fleet.size,
             at_once=args.swarm.fleet.batch_size * args.swarm.fleet.max_concurrency,
             signing_key_arn=args.foundation.keys.signing_arns[PRINCIPAL],

@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from infrafabric.models import Completion, Prompt, errors
+from infrafabric.money import usd
 from infrafabric.swarm.deps import CoordinatorDeps
 from infrafabric.swarm.limits import MAX_TOKENS
 from infrafabric.swarm.shapes.order import Order
@@ -39,4 +40,5 @@ def ask_within_budget(
         raise
     finally:
         deps.store.settle(order.session_id, reserved_nusd=reserved_nusd, spent_nusd=spent_nusd)
+        deps.measure({"CostUsd": usd(spent_nusd)})
     return completion

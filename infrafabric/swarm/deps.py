@@ -176,6 +176,7 @@ class CoordinatorDeps:
     publisher: Publisher
     objects: ReportObjects
     warm_model: Callable[[], None]  # starts loading the model's SDK concurrently
+    measure: Callable[[Mapping[str, float]], None]
     log: Log
     self_name: str  # function name and version, which child executions invoke
     heartbeat_timeout_s: int

@@ -21,7 +21,7 @@ from infrafabric.bus.uris import COORDINATOR
 from infrafabric.environment import CoordinatorEnvironment
 from infrafabric.swarm.coordinator import SessionExecution
 from infrafabric.swarm.deps import CoordinatorDeps
-from infrafabric.telemetry import EventLog
+from infrafabric.telemetry import EventLog, meter
 
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
@@ -50,6 +50,7 @@ def aws_deps() -> CoordinatorDeps:
         objects=objects,
         # The SDK's import takes a second: meanwhile requests are signed and published, or results read.
         warm_model=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
+        measure=meter(env.stack),
         log=log,
         self_name=f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']}:{os.environ['AWS_LAMBDA_FUNCTION_VERSION']}",
         heartbeat_timeout_s=env.heartbeat_timeout_s,

@@ -69,6 +69,7 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     },
     CoordinatorEnvironment: {
         **_SWARM,
+        "stack": WORDS,
         "agents": st.integers(1, 99),
         "at_once": st.integers(1, 100_000),
         "heartbeat_timeout_s": st.integers(2, 86_400),

@@ -47,6 +47,7 @@ ENVIRONMENTS = {
         **SWARM,
         "AGENTS": "10",
         "AT_ONCE": "100",
+        "STACK": "dev",
         "HEARTBEAT_TIMEOUT_S": "90",
         "REASSIGNMENTS": "2",
     },

@@ -45,6 +45,7 @@ class World:
     published: list[Mapping[str, Any]] = field(default_factory=list)  # drafts
     records: list[dict[str, Any]] = field(default_factory=list)  # contents
     prompts: list[str] = field(default_factory=list)  # names of the prompts that the model received
+    measured: list[dict[str, float]] = field(default_factory=list)
     warmed: list[int] = field(default_factory=list)  # invocations in which the model was warmed
     late: list[dict[str, Any]] = field(default_factory=list)
     committed: int = 0
@@ -102,6 +103,7 @@ class World:
             publisher=_Publisher(self),
             objects=_Objects(self),
             warm_model=lambda: self.warmed.append(self.invocations),
+            measure=lambda values: self.measured.append(dict(values)),
             log=_Log(),
             self_name="coordinator:1",
             heartbeat_timeout_s=self.heartbeat_timeout_s,

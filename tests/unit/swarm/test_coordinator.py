@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infrafabric.models import Prompt, errors
+from infrafabric.money import usd
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
 from infrafabric.swarm.shapes.coordinator_event import TaskSlice
 from infrafabric.swarm.shapes.result import TaskResult
@@ -39,6 +40,7 @@ def test_a_goal_is_planned_and_paid_once_however_often_the_execution_resumes() -
     assert world.invocations > 1
     assert world.prompts == ["plan/1", "report/2"]
     assert world.committed == 2 * COST
+    assert world.measured == [{"CostUsd": usd(COST)}] * 2, "the coordinator's own calls count, too"
     assert sorted(draft["content"]["text"] for draft in world.published) == ["one", "two"]
 
 
