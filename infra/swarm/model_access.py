@@ -16,6 +16,10 @@ from infra.foundation.keys import Keys
 from infra.iam.grants import Role
 from infra.naming.context import DataClass, StackContext
 
+SPEND_LIMIT = (
+    "whoever holds the role of a function that asks models can read the model key and spend outside the budgets of "
+    "sessions: use a key of a workspace of its own, per region, with the provider's spend limit (docs/models.md)"
+)
 # Id of a cross-region inference profile: the geography in which AWS processes requests, then the model id.
 _PROFILE = re.compile(r"^(?P<geography>[a-z]+(?:-[a-z]+)*)\.(?P<model>anthropic\..+)$")
 
@@ -45,6 +49,7 @@ class ModelAccess(ComponentResource):
         self.agent_id, self.coordinator_id = args.settings.agent_id, args.settings.coordinator_id
         self.api_key_secret_arn = None
         if args.settings.provider == "anthropic":
+            pulumi.log.info(SPEND_LIMIT, self)
             self.api_key_secret_arn = (
                 _require_secret(args.replica_arn) if args.replica_arn else self._secret(name, args)
             )
