@@ -1,4 +1,4 @@
-"""Addresses that never leave this machine, to which a key may be sent in clear."""
+"""Loopback addresses: a key may be sent in clear only within this machine."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Rehearsal:
 
     @property
     def last(self) -> EngineStack:
-        """Stack that was asked for; the others are its primaries."""
+        """Requested stack; the other stacks are primaries."""
         return self.stacks[-1]
 
     def find(self, name: str | None) -> EngineStack:

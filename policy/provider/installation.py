@@ -1,4 +1,4 @@
-"""Terraform and its AWS provider on this machine; nothing is downloaded."""
+"""Detection of Terraform and the AWS provider on this machine, without downloads."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Terraform:
             raise
 
     def stop(self) -> None:
-        """Interrupt all commands, so that each ends its provider and releases its folder; start no further one."""
+        """Interrupt the running commands, which end their provider processes, and start no further command."""
         with self._lock:
             self._stopped = True
             for process in self._running:

@@ -23,7 +23,7 @@ GITHUB = "token.actions.githubusercontent.com"
 
 
 def _granted(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Mapping[str, Any]]]:
-    """Yield the Allow statements of all policies that grant. A permissions boundary grants nothing, so is left out."""
+    """Yield the Allow statements of granting policies. A permissions boundary grants nothing and is left out."""
     boundaries = {
         resource.props["permissionsBoundary"] for resource in _roles(subjects) if resource.has("permissionsBoundary")
     }

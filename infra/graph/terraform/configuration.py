@@ -110,5 +110,5 @@ def _outputs(urns: frozenset[str], by_urn: Mapping[str, Resource]) -> dict[Any, 
 
 
 def _literal(leaf: Any) -> Any:
-    """Return a scalar so that Terraform reads no template in it."""
+    """Return a scalar with Terraform's template marks escaped."""
     return leaf.replace("${", "$${").replace("%{", "%%{") if isinstance(leaf, str) else leaf
