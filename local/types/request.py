@@ -45,7 +45,7 @@ class ResourceRequest:
         return dict(self.inputs.get("tags") or {})
 
     def exists_as(self, id: str, outputs: Mapping[str, Any] | None = None) -> None:
-        """Note that the resource exists before the creation's further calls; a failed call then removes the resource."""
+        """Note that the resource exists; if a further call of the creation fails, the resource is removed."""
         self.made.append(CreatedResource(id, outputs or {}))
 
     def physical_name(self, key: str = "name") -> str:
