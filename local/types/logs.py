@@ -11,9 +11,9 @@ from local.types.request import CreatedResource, ExistingResource, FoundResource
 
 @resource("aws:cloudwatch/logGroup:LogGroup", replaced_by=("name", "namePrefix"))
 class LogGroup(ResourceType):
-    """Log group with its retention."""
+    """Log group with its retention. The emulator cannot change the key of an existing group."""
 
-    reads: ClassVar = {"kmsKeyId": "", "retentionInDays": 0}
+    reads: ClassVar = {"retentionInDays": 0}
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         name, logs = request.physical_name(), request.client("logs")
@@ -31,10 +31,6 @@ class LogGroup(ResourceType):
             logs.put_retention_policy(logGroupName=resource.id, retentionInDays=int(days))
         else:
             logs.delete_retention_policy(logGroupName=resource.id)
-        if "kmsKeyId" in resource.changed and resource.inputs.get("kmsKeyId"):
-            logs.associate_kms_key(logGroupName=resource.id, kmsKeyId=resource.inputs["kmsKeyId"])
-        elif "kmsKeyId" in resource.changed:
-            logs.disassociate_kms_key(logGroupName=resource.id)
 
     def remove(self, resource: ExistingResource) -> None:
         resource.client("logs").delete_log_group(logGroupName=resource.id)

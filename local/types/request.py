@@ -63,7 +63,7 @@ class CreatedResource:
 
 @dataclass(frozen=True)
 class FoundResource:
-    """What the emulator has of a resource: inputs as the program would set them (unset ones left out), and outputs."""
+    """Inputs and outputs of a resource as the emulator has them; inputs that are not set are left out."""
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
