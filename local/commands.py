@@ -116,7 +116,8 @@ def env(args: argparse.Namespace) -> int:
                 notes.append("# the stack is not deployed, so it has no API: fabric local pulumi -- up")
             of_stack = _exports(stack.connection(running, deployed)) if deployed else _aws_exports(running, region)
             variables = {**of_stack, **rehearsal.environment(args.stack)}
-            notes.append(f"# pulumi -C {shlex.quote(str(rehearsal.project.folder))} works on the platform's stacks")
+            folder, name = shlex.quote(str(rehearsal.project.folder)), rehearsal.find(args.stack).name
+            notes.append(f"# on the platform's stack: pulumi -C {folder} preview --stack {name}")
     _print(variables, args.json, "\n".join([*notes, *_export_lines(variables)]))
     return 0
 

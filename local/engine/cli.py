@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,21 +25,18 @@ def find() -> Path:
     Raises:
         EngineError: no CLI is on the PATH, or one that is older than ``MINIMUM``.
     """
-    minimum = ".".join(map(str, MINIMUM))
+    remedy = (
+        f"install {'.'.join(map(str, MINIMUM))} or newer (https://www.pulumi.com/docs/install/), "
+        "or leave out --engine pulumi"
+    )
     found = shutil.which("pulumi")
     if found is None:
-        raise EngineError(
-            f"pulumi is not on the PATH: install {minimum} or newer (https://www.pulumi.com/docs/install/), "
-            "or leave out --engine pulumi"
-        )
+        raise EngineError(f"pulumi is not on the PATH: {remedy}")
     done = subprocess.run([found, "version"], capture_output=True, text=True, check=False)  # noqa: S603
     version = re.match(r"v?(\d+)\.(\d+)\.", done.stdout)
     if version is None or tuple(map(int, version.groups())) < MINIMUM:
         text = done.stdout.strip() or "no version"
-        raise EngineError(
-            f"{found} is {text}: install {minimum} or newer (https://www.pulumi.com/docs/install/), "
-            "or leave out --engine pulumi"
-        )
+        raise EngineError(f"{found} is {text}: {remedy}")
     return Path(found)
 
 
@@ -83,7 +80,7 @@ class PulumiCli:
             process = subprocess.Popen(  # noqa: S603
                 [self.path, *words], cwd=self.folder, env=dict(self.environment), stdout=stdout
             )
-            interruptions.processes.append(process)
+            interruptions.process = process
             status = process.wait()
         if interruptions.seen:
             raise KeyboardInterrupt
@@ -94,7 +91,7 @@ class PulumiCli:
 class _Interruptions:
     """Handling of SIGINT and SIGTERM while Pulumi runs, which needs time to write down what it has created."""
 
-    processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+    process: subprocess.Popen[Any] | None = None
     seen: bool = False
 
     @classmethod
@@ -120,5 +117,5 @@ class _Interruptions:
 
     def _pass_on(self, *_: object) -> None:
         self.seen = True
-        for process in self.processes:
-            process.send_signal(signal.SIGINT)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)

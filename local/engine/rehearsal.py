@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +40,14 @@ class Rehearsal:
     home: Path
     stacks: list[EngineStack] = field(default_factory=list)  # a primary before its standby
 
+    @cached_property
+    def _pulumi(self) -> Path:
+        return cli.find()
+
+    @cached_property
+    def _packages(self) -> Path:
+        return packager.build(packager.Target.here()).code.parent
+
     @property
     def project(self) -> Project:
         """Pulumi project of the stacks."""
@@ -64,13 +73,11 @@ class Rehearsal:
         raise EngineError(f"there is no stack {name} on the platform: it has {names}")
 
     def environment(self, name: str | None = None) -> dict[str, str]:
-        """Return the environment variables with which ``pulumi`` works on a stack."""
-        found = self.find(name)
-        package = packager.build(packager.Target.here())
-        return {
-            **self.project.environment(found.provider_port, package.code.parent),
-            "PULUMI_STACK": found.name,  # a provider serves one stack, so both are chosen together
-        }
+        """Return the environment variables with which ``pulumi`` works on a stack, for a shell.
+
+        They do not choose the stack: in the checkout's root Pulumi would take it up, and write into its stack file.
+        """
+        return self.project.environment(self.find(name).provider_port, self._packages)
 
     def cli(self, name: str | None = None) -> PulumiCli:
         """Return the CLI for a stack, with packages of the present sources.
@@ -79,7 +86,8 @@ class Rehearsal:
             EngineError: there is no usable CLI, or no such stack.
             packager.PackagingError: a package could not be built.
         """
-        return PulumiCli(cli.find(), self.project.folder, {**os.environ, **self.environment(name)})
+        variables = {**self.environment(name), "PULUMI_STACK": self.find(name).name}
+        return PulumiCli(self._pulumi, self.project.folder, {**os.environ, **variables})
 
     def outputs(self, name: str | None = None) -> dict[str, Any]:
         """Return the outputs of a stack, secrets in clear; empty for a stack that is not deployed, or was removed."""
@@ -125,7 +133,6 @@ def start(platform: Platform, stack_name: str, overrides: Mapping[str, Any], hom
         EngineError: there is no usable CLI, or it refused a stack.
         processes.ProcessFailedError: a provider did not start.
     """
-    cli.find()
     rehearsal = Rehearsal(home)
     rehearsal.project.create()
     for name, tree in reversed(list(_with_primaries(stack_name, overrides))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -96,6 +97,13 @@ def test_a_failed_update_leaves_the_platform_to_go_on_with(home: Path) -> None:
     assert secret.returncode == 0, secret.stderr
     preview = _fabric(home, "local", "pulumi", "--", "preview")
     assert preview.returncode == 0, preview.stderr
+    shell = {**_environment(home), **json.loads(_fabric(home, "local", "env", "--json").stdout)}
+    project = ["-C", str(home / "pulumi" / "project")]
+    for words, status in ((["config", "--stack", "dev", *project], 0), (["config"], 1)):
+        done = subprocess.run(
+            ["pulumi", *words], cwd=stackfile.ROOT, env=shell, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, "in the checkout's root no stack is chosen, whose file Pulumi would change"
     unknown = _fabric(home, "local", "pulumi", "--", "preview", "--stack", "nowhere")
     assert (unknown.returncode, unknown.stderr) == (
         1,
@@ -103,7 +111,9 @@ def test_a_failed_update_leaves_the_platform_to_go_on_with(home: Path) -> None:
     )
     removed = _fabric(home, "local", "pulumi", "--", "stack", "rm", "--yes", "--force")
     assert (removed.returncode, removed.stdout) == (0, "Stack 'dev' has been removed!\n"), removed.stderr
-    assert "export PULUMI_STACK=dev\n" in _fabric(home, "local", "env").stdout
+    printed = _fabric(home, "local", "env").stdout
+    assert f"# on the platform's stack: pulumi -C {home / 'pulumi' / 'project'} preview --stack dev\n" in printed
+    assert "PULUMI_STACK" not in printed
 
 
 def test_an_interrupted_update_leaves_no_process_and_no_state(home: Path) -> None:
