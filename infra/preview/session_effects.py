@@ -1,4 +1,4 @@
-"""What running sessions notice of an update."""
+"""Effects of an update on running sessions."""
 
 from __future__ import annotations
 
