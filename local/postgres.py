@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from cryptography import x509
@@ -56,16 +55,14 @@ def start(folder: Path, *, port: int, log: Path) -> list[processes.PlatformProce
             os.chown(path, user, user)
     (folder / "server.key").chmod(0o600)
     log.parent.mkdir(parents=True, exist_ok=True)
-    identity: dict[str, Any] = {} if user is None else {"user": user, "group": user}
     with log.open("ab") as out:
         initdb_options = ["-U", "rdsadmin", "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C"]
         initdb = subprocess.run(  # noqa: S603
-            [binaries / "initdb", "-D", data, *initdb_options, "--no-sync"],
+            processes.as_user(user, [binaries / "initdb", "-D", data, *initdb_options, "--no-sync"]),
             stdout=out,
             stderr=subprocess.STDOUT,
             check=False,
             cwd=folder,
-            **identity,
         )
     if initdb.returncode:
         raise processes.ProcessFailedError(f"PostgreSQL's initdb failed with code {initdb.returncode}; see {log}")

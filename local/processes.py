@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from local import run_as_user
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.02
@@ -48,6 +50,15 @@ class PlatformProcess:
             return False
 
 
+def as_user(user: int | None, command: Sequence[str | Path]) -> list[str]:
+    """Return the command that runs ``command`` with user and group ID ``user``; None: unchanged.
+
+    The first word of ``command`` is an absolute path.
+    """
+    words = [str(word) for word in command]
+    return words if user is None else [sys.executable, "-I", run_as_user.__file__, str(user), *words]
+
+
 def start(
     name: str,
     command: Sequence[str | Path],
@@ -71,16 +82,14 @@ def start(
             interruption stops the process, too.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    identity: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603
-            [str(word) for word in command],
+            as_user(user, command),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             env=dict(os.environ if env is None else env),
             start_new_session=True,
-            **identity,
         )
     started, deadline = PlatformProcess(name, process.pid, log), time.monotonic() + within_s
     try:

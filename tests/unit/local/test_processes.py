@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -52,3 +54,32 @@ def test_a_start_that_is_interrupted_leaves_no_process(tmp_path: Path) -> None:
 
     assert len(started) == 1
     assert still_running(started, 0) == []
+
+
+WITH_A_FORK_HANDLER = """
+import ctypes, sys
+from pathlib import Path
+from local.processes import start
+forks = []
+handler = ctypes.CFUNCTYPE(None)(lambda: forks.append(1))
+ctypes.CDLL(None)["__register_atfork"](handler, None, None, None)  # what a library's pthread_atfork calls
+folder = Path(sys.argv[1])
+command = ["/bin/sh", "-c", f"id -u; id -g; id -G; touch {folder}/started; exec sleep 600"]
+process = start("sleeper", command, log=folder / "log", ready=(folder / "started").exists, user=65534)
+print(process.pid, len(forks))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can start as another user")
+def test_a_start_as_another_user_runs_no_fork_handler() -> None:
+    """gRPC's handlers, in a process that talked to Pulumi's engine, let the child crash before its command starts."""
+    root = Path(start.__code__.co_filename).parents[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        script = [sys.executable, "-c", WITH_A_FORK_HANDLER, name]
+        result = subprocess.run(script, capture_output=True, text=True, check=True, cwd=root)
+        pid, forks = map(int, result.stdout.split())
+        stop([PlatformProcess("sleeper", pid, folder / "log")])
+        assert forks == 0
+        assert (folder / "log").read_text().split() == ["65534"] * 3
