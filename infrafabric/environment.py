@@ -117,12 +117,10 @@ class AgentEnvironment(ModelEnvironment):
     agent: str = Field(pattern=r"^h\d{2}$")
     signing_key_arn: str
     registry_uri: str = Field(pattern=r"^s3://")  # principal → public key, written by the deployment alone
-    topic_arn: str
     queue_url: str
     dlq_url: str
-    record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str
-    sessions_table: str
+    leases_table: str  # of this agent alone
     heartbeat_s: int = Field(ge=1, le=3600)  # interval of heartbeats during a model call
     batch_size: int = Field(ge=1, le=100)  # messages that one invocation processes concurrently
 
@@ -136,9 +134,10 @@ class CoordinatorEnvironment(ModelEnvironment):
     signing_key_arn: str
     registry_uri: str = Field(pattern=r"^s3://")
     topic_arn: str
-    record_queue_url: str | None = None
+    record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str
     sessions_table: str
+    agent_model_id: str = Field(min_length=1)  # model that agents ask: its prices bound their allowances
     heartbeat_timeout_s: int = Field(ge=2, le=86_400)  # after a longer silence the task goes to another agent
     reassignments: int = Field(ge=0, le=10)
 

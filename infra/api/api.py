@@ -46,6 +46,7 @@ class Api(ComponentResource):
         tags = args.foundation.context.tags("api", DataClass.NONE, "api")
         role = Role(name, tags, child, service="lambda.amazonaws.com")
         args.coordinator.grant_start(role)
+        args.coordinator.grant_wake(role)
         args.swarm.sessions.grant_serve_api(role)
         args.foundation.storage.grant_read_results(role)
         args.swarm.model.grant_describe_api_key(role)

@@ -119,15 +119,16 @@ class Storage(ComponentResource):
         role.allow("ReadRegistry", "s3:GetObject", on=_object_arn(self._state.arn, REGISTRY_KEY))
         self._keys.grant_use(role, "s3")
 
-    def grant_write_agent_results(self, role: Role, agent: str) -> None:
-        """Grant writing results as ``agent``, in every session."""
+    def grant_own_agent_results(self, role: Role, agent: str) -> None:
+        """Grant writing results as ``agent``, in every session, and reading them again."""
         own = _object_arn(self._results.arn, f"sessions/*/agents/{agent}/*")
-        role.allow("WriteOwnResults", "s3:PutObject", on=own)
+        role.allow("OwnResults", "s3:GetObject", "s3:PutObject", on=own)
         self._keys.grant_use(role, "s3")
 
-    def grant_write_report(self, role: Role) -> None:
-        """Grant writing a session's report."""
-        role.allow("WriteReport", "s3:PutObject", on=_object_arn(self._results.arn, "sessions/*/report.json"))
+    def grant_write_session(self, role: Role) -> None:
+        """Grant writing what the coordinator believes of a session: findings of each round, and the report."""
+        objects = [_object_arn(self._results.arn, f"sessions/*/{name}") for name in ("report.json", "rounds/*")]
+        role.allow("WriteReport", "s3:PutObject", on=objects)
         self._keys.grant_use(role, "s3")
 
     def grant_read_results(self, role: Role) -> None:

@@ -1,4 +1,4 @@
-"""Agent fleet: one function per agent, from one package, each with its own role, log group and signing key."""
+"""Agent fleet: one function per agent, from one package; each has its own role, log group, key and lease table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
 from infra.swarm.coordinator import Coordinator
+from infra.swarm.lease_table import LeaseTable, LeaseTableArgs
 from infra.swarm.parts import SwarmParts
 from infrafabric.environment import AgentEnvironment
 
@@ -39,8 +40,13 @@ class AgentFleet(ComponentResource):
         args, child = self._args, ResourceOptions(parent=self)
         tags = args.foundation.context.tags("agents", DataClass.NONE, agent)
         role = Role(name, tags, child, service="lambda.amazonaws.com")
-        self._grant(role, agent)
-        function = Function(name, self._function_args(role, agent), child)
+        leases = LeaseTable(
+            f"{name}-leases",
+            LeaseTableArgs(context=args.foundation.context, keys=args.foundation.keys, agent=agent),
+            child,
+        )
+        self._grant(role, agent, leases)
+        function = Function(name, self._function_args(role, agent, leases), child)
         # An agent puts a throttled message back into its own queue until the message's deadline. Lambda takes that for
         # a recursive loop, and would stop the 16th invocation (Lambda Developer Guide, "Use Lambda recursive loop
         # detection to prevent infinite loops").
@@ -60,25 +66,21 @@ class AgentFleet(ComponentResource):
         )
         return function
 
-    def _grant(self, role: Role, agent: str) -> None:
+    def _grant(self, role: Role, agent: str, leases: LeaseTable) -> None:
         args = self._args
         args.swarm.bus.grant_consume(role, agent)
-        args.swarm.bus.grant_publish(role)
         args.swarm.bus.grant_put_back(role, agent)
         args.swarm.bus.grant_redeliver(role, agent)
         args.swarm.bus.grant_dead_letter(role, agent)
         args.foundation.keys.grant_sign(role, agent)
         args.swarm.model.grant_invoke(role, args.swarm.model.agent_id)
-        args.swarm.sessions.grant_process_tasks(role)
+        leases.grant_lease(role)
         args.foundation.storage.grant_read_registry(role)
-        args.foundation.storage.grant_write_agent_results(role, agent)
-        args.foundation.storage.grant_store_claims(role)
+        args.foundation.storage.grant_own_agent_results(role, agent)
         args.foundation.storage.grant_fetch_claims(role)
         args.coordinator.grant_complete_callbacks(role)
-        if args.swarm.recorder:
-            args.swarm.recorder.grant_record(role)
 
-    def _function_args(self, role: Role, agent: str) -> FunctionArgs:
+    def _function_args(self, role: Role, agent: str, leases: LeaseTable) -> FunctionArgs:
         args, inbox = self._args, self._args.swarm.bus.inboxes[agent]
         environment = AgentEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.agent_id),
@@ -86,12 +88,10 @@ class AgentFleet(ComponentResource):
             agent=agent,
             signing_key_arn=args.foundation.keys.signing_arns[agent],
             registry_uri=args.foundation.storage.registry_uri,
-            topic_arn=args.swarm.bus.topic_arn,
             queue_url=inbox.url,
             dlq_url=inbox.dlq.url,
-            record_queue_url=args.swarm.record_queue_url,
             results_bucket=args.foundation.storage.results_bucket,
-            sessions_table=args.swarm.sessions.table_name,
+            leases_table=leases.table_name,
             heartbeat_s=args.swarm.fleet.heartbeat_s,
             batch_size=args.swarm.fleet.batch_size,
         )

@@ -69,6 +69,10 @@ class Coordinator(ComponentResource):
         """Grant reading the state of a session's execution."""
         role.allow("SeeExecutions", "lambda:GetDurableExecution", on=self._any_version)
 
+    def grant_wake(self, role: Role) -> None:
+        """Grant ending the waiting of a session's executions, for a session that a client cancels."""
+        role.allow("WakeSession", "lambda:SendDurableExecutionCallbackSuccess", on=self._any_version)
+
     def grant_complete_callbacks(self, role: Role) -> None:
         """Grant completing a task's callback, and sending heartbeats.
 
@@ -103,7 +107,7 @@ class Coordinator(ComponentResource):
         args.swarm.sessions.grant_coordinate(role)
         args.foundation.storage.grant_read_registry(role)
         args.foundation.storage.grant_read_results(role)
-        args.foundation.storage.grant_write_report(role)
+        args.foundation.storage.grant_write_session(role)
         args.foundation.storage.grant_store_claims(role)
         if args.swarm.recorder:
             args.swarm.recorder.grant_record(role)
@@ -120,6 +124,7 @@ class Coordinator(ComponentResource):
             record_queue_url=args.swarm.record_queue_url,
             results_bucket=args.foundation.storage.results_bucket,
             sessions_table=args.swarm.sessions.table_name,
+            agent_model_id=args.swarm.model.agent_id,
             heartbeat_timeout_s=args.swarm.fleet.heartbeat_timeout_s,
             reassignments=args.swarm.fleet.reassignments,
         )

@@ -19,7 +19,6 @@ from infrafabric.money import nano_usd
 from infrafabric.swarm.shapes.labels import LABEL_PATTERN, LABEL_RULE, MAX_LABELS, Label
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.table_keys import (
-    INDEX_PARTITION,
     INDEX_PARTITION_KEY,
     INDEX_SORT_KEY,
     PARTITION_KEY,
@@ -35,9 +34,9 @@ _LABEL = re.compile(LABEL_PATTERN)
 _QUERY = ("limit", "cursor", "label")
 # What DynamoDB takes as a place in the list; it refuses every other key as "invalid".
 _CURSOR = {
-    PARTITION_KEY: SESSION_ID,
+    PARTITION_KEY: re.compile(r"[a-z0-9#.-]{1,128}"),
     SORT_KEY: re.compile(re.escape(SESSION)),
-    INDEX_PARTITION_KEY: re.compile(re.escape(INDEX_PARTITION)),
+    INDEX_PARTITION_KEY: re.compile(r"[a-z0-9#-]{1,64}"),
     INDEX_SORT_KEY: re.compile(r"[a-z0-9#-]{1,100}"),
 }
 _MAX_ERRORS = 20  # of one response: a thousand tasks may have a thousand errors
@@ -70,7 +69,7 @@ class NewSession(BaseModel):
             raise ValueError("give either goal (a text) or tasks (a list of texts), not both and not neither")
         return self
 
-    def order(self, *, now_ms: int, fleet: int) -> Order:
+    def order(self, *, now_ms: int, fleet: int, home: str) -> Order:
         """Return the order, with defaults for the members that the request leaves out.
 
         Raises:
@@ -84,6 +83,7 @@ class NewSession(BaseModel):
             raise bad_request([{"field": "budget_usd", "detail": "must be at least 0.000000001"}])
         return Order(
             session_id=self.session_id or str(uuid.uuid4()),
+            home=home,
             goal=self.goal,
             tasks=tuple(self.tasks or ()),
             agents=self.agents or fleet,

@@ -1,9 +1,8 @@
-"""Callbacks of durable executions: how an agent answers the coordinator."""
+"""Callbacks of durable executions: how an agent answers the coordinator, and how the API wakes it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,15 +17,10 @@ class DurableCallbacks:
         """``on_closed`` receives the error code of a callback that is closed or of a heartbeat that got lost."""
         self._lambda, self._on_closed = lambda_client, on_closed
 
-    def succeed(self, callback_id: str, result: Mapping[str, Any]) -> None:
-        """Complete a callback with a task's result."""
-        body = json.dumps(result).encode()
-        self._send(self._lambda.send_durable_execution_callback_success, CallbackId=callback_id, Result=body)
-
-    def fail(self, callback_id: str, reason: str, detail: str) -> None:
-        """Complete a callback with a failure; ``reason`` is a slug, ``detail`` a line, cut to 1,000 characters."""
-        error = {"ErrorMessage": reason, "ErrorType": reason, "ErrorData": detail[:1000]}
-        self._send(self._lambda.send_durable_execution_callback_failure, CallbackId=callback_id, Error=error)
+    def succeed(self, callback_id: str, answer: str) -> None:
+        """Complete a callback with a signed message."""
+        send = self._lambda.send_durable_execution_callback_success
+        self._send(send, CallbackId=callback_id, Result=answer.encode())
 
     def send_heartbeat(self, callback_id: str) -> None:
         """Send a heartbeat. A lost heartbeat is not an error, for the next one follows soon."""

@@ -126,11 +126,15 @@ def encoded(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(item: Mapping[str, Any]) -> Item:
-    """Return DynamoDB's typed values as plain values; whole numbers become ``int``."""
+    """Return DynamoDB's typed values as plain values; whole numbers become ``int``, also in lists and maps."""
     return {name: _whole_numbers(_decode(value)) for name, value in item.items()}
 
 
 def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole_numbers(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _whole_numbers(inner) for name, inner in value.items()}
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infrafabric.aws_adapters.callbacks import DurableCallbacks
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
 from infrafabric.swarm.shapes.order import Order
 
@@ -45,23 +48,29 @@ class CoordinatorExecutions:
             return True
         return execution["Status"] in _ENDED
 
+    def wake(self, callback_ids: Sequence[str]) -> None:
+        """End the waiting of executions early. A callback that is closed already is not an error."""
+        callbacks = DurableCallbacks(self.lambda_client, on_closed=lambda _code: None)
+        for callback_id in callback_ids:
+            callbacks.succeed(callback_id, "cancelled")
+
     def _start(self, order: Order, mode: ExecutionMode) -> str:
         event = CoordinatorEvent(order=order, mode=mode).as_event()
         response = self.lambda_client.invoke(
             FunctionName=self.coordinator_arn,
             InvocationType="Event",
-            DurableExecutionName=execution_name(self.coordinator_arn, order.session_id, mode),
+            DurableExecutionName=execution_name(self.coordinator_arn, order.key, mode),
             Payload=json.dumps(event, ensure_ascii=False).encode(),  # escapes could triple the size
         )
         return response["DurableExecutionArn"]
 
 
-def execution_name(coordinator_arn: str, session_id: str, mode: ExecutionMode = ExecutionMode.START) -> str:
+def execution_name(coordinator_arn: str, key: SessionKey, mode: ExecutionMode = ExecutionMode.START) -> str:
     """Return the name of a session's execution, at most 64 characters.
 
     A name is unique per account and region, not only per function (Lambda Developer Guide, "Execution names"): without
     the function's ARN in the name, a session of dev could keep a session of prod from starting.
     """
     purpose = "" if mode is ExecutionMode.START else mode.value
-    digest = hashlib.sha256(f"{coordinator_arn} {purpose} {session_id}".encode()).hexdigest()
-    return f"{session_id[:40]}_{digest[:20]}"
+    digest = hashlib.sha256(f"{coordinator_arn} {purpose} {key.partition}".encode()).hexdigest()
+    return f"{key.session_id[:40].replace('.', '_')}_{digest[:20]}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infrafabric.bus.claim_check import check_out
 from infrafabric.bus.refusal import Reason, Refused, quoted_value
+from infrafabric.swarm.limits import MAX_RESULT_BYTES
 
-MAX_RESULT_BYTES = 1024 * 1024  # of an agent's result
 _READERS = 16  # concurrent reads; the client's connection pool is twice as large
 # S3's codes for a missing key. Without the right to list the bucket, which no function of ours has, S3 denies the key.
 _MISSING = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
@@ -36,6 +37,16 @@ class S3Objects:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
         return f"s3://{self.bucket}/{key}"
 
+    def put_new(self, key: str, body: bytes) -> bool:
+        """Store a JSON document, unless an object with this key exists. Returns whether it was stored."""
+        try:
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            return False
+        return True
+
     def get(self, key: str, limit_bytes: int | None = None) -> bytes:
         """Return an object's bytes, cut off after ``limit_bytes``."""
         body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
@@ -53,11 +64,13 @@ class S3Objects:
     def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the objects in the order of ``keys``, None for a missing one, cut off after ``MAX_RESULT_BYTES``.
 
-        The rest of a larger object is not read, since agents write these objects: its hash does not fit then.
-        Concurrent, because a thousand reads in sequence take many seconds.
+        One byte more than that is read, so that a larger object is told from one of just this size. Concurrent, because
+        fifty reads in sequence take seconds.
         """
+        if not keys:
+            return []
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            return list(pool.map(lambda key: self.find(key, MAX_RESULT_BYTES), keys))
+            return list(pool.map(lambda key: self.find(key, MAX_RESULT_BYTES + 1), keys))
 
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return a message's content, fetched from S3 if the message holds a claim-check reference.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,9 @@ from infrafabric.bus.claim_check import check_in
 from infrafabric.bus.envelope import sign
 from infrafabric.bus.signing import Signer
 from infrafabric.bus.uris import last_segment
-from infrafabric.swarm.deps import SignedMessage
+from infrafabric.swarm.deps import HistoryRecord, SignedMessage
 
+_MOST, _MOST_BYTES = 10, 200_000  # of one call to SQS
 _ATTRIBUTES_BYTES = 200  # of the attributes that travel beside a body
 
 
@@ -43,10 +45,14 @@ class BusPublisher:
         """Publish a message to its receiver."""
         self._publications.send(message)
 
-    def record(self, message: SignedMessage) -> None:
-        """Send a message to the recorder, if the stack has one."""
-        if self.record_queue_url:
-            self._records.send(message)
+    def record(self, records: Sequence[HistoryRecord]) -> None:
+        """Send records to the recorder in order, if the stack has one; ten to a call, by size."""
+        if not self.record_queue_url:
+            return
+        for batch in _batches(records):
+            for error in self._record_batch(batch):
+                if error is not None:
+                    raise error
 
     def _put(self, key: str, body: bytes) -> None:
         self.objects.put(key, body)
@@ -54,10 +60,6 @@ class BusPublisher:
     @cached_property
     def _publications(self) -> Coalescer[SignedMessage]:
         return Coalescer(self._publish_batch, size_of=_size_bytes, wait_s=self.wait_s)
-
-    @cached_property
-    def _records(self) -> Coalescer[SignedMessage]:
-        return Coalescer(self._record_batch, size_of=_size_bytes)
 
     def _publish_batch(self, messages: Sequence[SignedMessage]) -> list[Exception | None]:
         batch = [
@@ -67,18 +69,36 @@ class BusPublisher:
         response = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=batch)
         return _errors_by_index(len(batch), response.get("Failed") or [], "published")
 
-    def _record_batch(self, messages: Sequence[SignedMessage]) -> list[Exception | None]:
+    def _record_batch(self, records: Sequence[HistoryRecord]) -> list[Exception | None]:
         batch = [
             {
                 "Id": str(index),
-                "MessageBody": message.body,
-                "MessageGroupId": last_segment(message.draft["conversation_id"]),  # keeps a session's order
-                "MessageDeduplicationId": last_segment(message.draft["message_id"]),
+                "MessageBody": record_body(record),
+                "MessageGroupId": last_segment(record.record.draft["conversation_id"]),  # keeps a session's order
+                "MessageDeduplicationId": last_segment(record.record.draft["message_id"]),
             }
-            for index, message in enumerate(messages)
+            for index, record in enumerate(records)
         ]
         response = self.sqs.send_message_batch(QueueUrl=self.record_queue_url, Entries=batch)
         return _errors_by_index(len(batch), response.get("Failed") or [], "recorded")
+
+
+def record_body(record: HistoryRecord) -> str:
+    """Return a record as it lies in the recorder's queue: the coordinator's message, then the agents' answers."""
+    return json.dumps([record.record.body, *record.answers], ensure_ascii=False)
+
+
+def _batches(records: Sequence[HistoryRecord]) -> list[list[HistoryRecord]]:
+    batches: list[list[HistoryRecord]] = []
+    size_bytes = 0
+    for record in records:
+        own_bytes = len(record_body(record).encode())
+        if not batches or len(batches[-1]) == _MOST or size_bytes + own_bytes > _MOST_BYTES:
+            batches.append([])
+            size_bytes = 0
+        batches[-1].append(record)
+        size_bytes += own_bytes
+    return batches
 
 
 def _attributes(draft: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,31 +1,44 @@
-"""Sessions, their orders and their tasks in the sessions table."""
+"""Sessions, their orders, rounds and the coordinator's model calls, in the table that no agent's role reaches."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
-from infrafabric.aws_adapters.lease_store import LeaseStore
-from infrafabric.aws_adapters.sessions_table import IS_LIVE, LIVE, STATUS_NAME
+from infrafabric.aws_adapters.dynamodb_table import DynamoTable, Item, encoded, plain
 from infrafabric.swarm import table_keys as keys
-from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.shapes.session_item import SessionItem
-from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
-from infrafabric.swarm.status import SessionStatus, TaskStatus
+from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.session_item import KEEP_S, SessionItem
+from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable, Shape
+from infrafabric.swarm.status import SessionStatus
+
+S = TypeVar("S", bound=Shape)
 
 _LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
 _PAGES_PER_LIST = 20  # pages that one filtered list reads at most before it returns a cursor
 _PAGE = 100  # items per page of a filtered list
 _INDEX_KEY = (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_PARTITION_KEY, keys.INDEX_SORT_KEY)
+# Condition values and names: DynamoDB reserves the word "status".
+_LIVE = {":pending": SessionStatus.PENDING, ":running": SessionStatus.RUNNING}
+_IS_LIVE = "#status IN (:pending, :running)"
+_GOES_ON = f"{_IS_LIVE} AND attribute_not_exists(cancelled_ms)"
+_STATUS_NAME = {"#status": "status"}
 
 
-class SessionStore(LeaseStore):
+@dataclass(frozen=True, kw_only=True)
+class SessionStore(DynamoTable):
     """What the API, the coordinator and the watchdog read and write of sessions."""
+
+    home: str  # region whose sessions are listed
+    on_unreadable: OnUnreadable  # is told of each round or call that does not parse
+
+    # -- the session ---------------------------------------------------------------------------------------------------
 
     def create(self, order: Order, *, digest: str, model: str) -> SessionItem:
         """Write a session and its order. The session id is the idempotency key.
@@ -36,7 +49,7 @@ class SessionStore(LeaseStore):
         session = SessionItem.of(order, digest=digest, model=model)
         item = session.as_item()
         stored_order = {
-            keys.PARTITION_KEY: keys.order_partition(order.session_id),
+            keys.PARTITION_KEY: order.key.partition,
             keys.SORT_KEY: keys.ORDER,
             "event": json.dumps(order.as_event(), ensure_ascii=False),
             "expires_at": item["expires_at"],
@@ -48,26 +61,122 @@ class SessionStore(LeaseStore):
             raise SessionExistsError(SessionItem.read(failures[0]))
         return session
 
-    def get(self, session_id: str) -> SessionItem | None:
-        """Return a session's item, or None if the session does not exist."""
-        item = self.find(session_id, keys.SESSION)
+    def get(self, key: SessionKey) -> SessionItem | None:
+        """Return a session's item, or None if the session does not exist.
+
+        Raises:
+            BadShapeError: the item does not have the shape of a session.
+        """
+        item = self.find(key.partition, keys.SESSION)
         return SessionItem.read(item) if item else None
 
-    def order(self, session_id: str) -> Order:
+    def order(self, key: SessionKey) -> Order:
         """Return a session's order.
 
         Raises:
             NoOrderError: the session has no order; the API did not create the session.
             BadShapeError: the order is from a release with another version of orders, or is no order.
         """
-        item = self.find(keys.order_partition(session_id), keys.ORDER)
+        item = self.find(key.partition, keys.ORDER)
         if item is None:
-            raise NoOrderError(session_id)
+            raise NoOrderError(key.session_id)
         try:
             event = json.loads(item["event"])
         except (KeyError, TypeError, ValueError):
             raise BadShapeError("Order", "event is not JSON") from None
         return Order.from_event(event)
+
+    def begin(self, key: SessionKey, *, tasks: int, planned: Sequence[str] = ()) -> bool:
+        """Set a session RUNNING with this number of tasks. Returns False if the session has ended or was cancelled.
+
+        Args:
+            planned: texts of the tasks if the order has none: a second execution could not plan the same ones.
+        """
+        plan = {
+            keys.PARTITION_KEY: key.partition,
+            keys.SORT_KEY: keys.PLAN,
+            "texts": list(planned),
+            **self._write_times(),
+        }
+        return self._update(
+            key,
+            "SET #status = :now, tasks_total = :tasks, updated_ms = :moved",
+            {":now": SessionStatus.RUNNING, ":tasks": tasks, ":moved": self.now_ms()},
+            _GOES_ON,
+            *([self.put_request(plan)] if planned else []),
+        )
+
+    def task_texts(self, order: Order) -> list[str]:
+        """Return the texts of the order's tasks, or of the plan's; an empty list before the plan was made."""
+        plan = None if order.tasks else self.find(order.key.partition, keys.PLAN)
+        return list(plan["texts"]) if plan else list(order.tasks)
+
+    def advance(self, key: SessionKey, *, spent: int, committed: int, done: int, failed: int) -> bool:
+        """Store where a session stands before its next round. Returns False if it has ended or was cancelled."""
+        values = {":spent": spent, ":committed": committed, ":done": done, ":failed": failed}
+        return self._update(
+            key,
+            "SET spent_nusd = :spent, committed_nusd = :committed, tasks_done = :done, tasks_failed = :failed, "
+            "progress = :none, updated_ms = :now",
+            {**values, ":none": {}, ":now": self.now_ms()},
+            _GOES_ON,
+        )
+
+    def note_progress(self, key: SessionKey, part: int, *, done: int, spent: int) -> None:
+        """Store what a part of the running round has brought so far."""
+        expression = "SET progress.#part = :progress, updated_ms = :now"
+        values = {":progress": {"done": done, "spent_nusd": spent}, ":now": self.now_ms()}
+        self._update(key, expression, values, _IS_LIVE, names={"#part": f"p{part}"})
+
+    def cancel(self, key: SessionKey) -> bool:
+        """Note that a client cancelled a session; the coordinator ends it. Returns False if the session has ended."""
+        return self._update(
+            key, "SET cancelled_ms = if_not_exists(cancelled_ms, :now)", {":now": self.now_ms()}, _IS_LIVE
+        )
+
+    def end(self, session: SessionItem) -> bool:
+        """End a session with its final status and numbers. Returns False if it has ended before, which then stays."""
+        final = (
+            "status",
+            "reason",
+            "ended_ms",
+            "spent_nusd",
+            "committed_nusd",
+            "tasks_done",
+            "tasks_failed",
+            "progress",
+        )
+        written = session.write()
+        names = {f"#{name}": name for name in final}
+        values = {f":{name}": written[name] for name in final}
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in final)
+        return self._update(session.key, expression, values, _IS_LIVE, names=names)
+
+    def note_execution(self, key: SessionKey, execution_arn: str) -> None:
+        """Store the ARN of the durable execution that serves a session."""
+        self._update(key, "SET execution_arn = :arn", {":arn": execution_arn}, "attribute_exists(pk)")
+
+    # -- rounds and model calls ----------------------------------------------------------------------------------------
+
+    def put_round(self, key: SessionKey, part: RoundPart) -> None:
+        """Store a part of a round; a repeat stores the same."""
+        self._put(part.as_item(key, now_ms=self.now_ms()))
+
+    def rounds(self, key: SessionKey) -> list[RoundPart]:
+        """Return the parts of a session's rounds, in order. A part that does not parse is left out and reported."""
+        return list(self._readable(self._items(key, keys.ROUND_PREFIX), RoundPart.from_item))
+
+    def put_call(self, key: SessionKey, call: ModelCall) -> None:
+        """Store a model call of the coordinator, before the call and again with its cost."""
+        item = {name: value for name, value in call.write().items() if value is not None}
+        place = {keys.PARTITION_KEY: key.partition, keys.SORT_KEY: keys.call_sort_key(call.name, call.number)}
+        self._put({**item, **place, **self._write_times()})
+
+    def calls(self, key: SessionKey, name: str) -> list[ModelCall]:
+        """Return the coordinator's model calls of one name, in order."""
+        return list(self._readable(self._items(key, f"{keys.CALL_PREFIX}{name}#"), ModelCall.read))
+
+    # -- lists ---------------------------------------------------------------------------------------------------------
 
     def list_sessions(
         self, *, limit: int, after: Item | None, unreadable: OnUnreadable, label: str | None = None
@@ -84,7 +193,7 @@ class SessionStore(LeaseStore):
             items, after = self._page(limit, after)
         else:
             items, after = self._labelled(label, limit, after)
-        return list(_readable(items, unreadable)), after
+        return list(_sessions(items, unreadable)), after
 
     def live_sessions(self, unreadable: OnUnreadable) -> Iterator[SessionItem]:
         """Yield the sessions that have not ended; call ``unreadable`` for each item without the shape of a session."""
@@ -93,80 +202,12 @@ class SessionStore(LeaseStore):
             TableName=self.table,
             IndexName=keys.INDEX,
             KeyConditionExpression="listing = :all AND created > :since",
-            FilterExpression=IS_LIVE,
-            ExpressionAttributeNames=STATUS_NAME,
-            ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, ":since": since, **LIVE}),
+            FilterExpression=_IS_LIVE,
+            ExpressionAttributeNames=_STATUS_NAME,
+            ExpressionAttributeValues=encoded({":all": keys.index_partition(self.home), ":since": since, **_LIVE}),
         )
         for page in pages:
-            yield from _readable(map(plain, page["Items"]), unreadable)
-
-    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
-        """Set a session RUNNING with this number of tasks. Returns False if the session has ended (was cancelled).
-
-        Args:
-            planned: texts of the tasks if the order has none: a second execution could not plan the same ones.
-        """
-        plan = {
-            keys.PARTITION_KEY: keys.order_partition(session_id),
-            keys.SORT_KEY: keys.PLAN,
-            "texts": list(planned),
-            **self.write_times(),
-        }
-        return self._update_live(
-            session_id,
-            "SET #status = :now, tasks_total = :tasks, updated_ms = :moved",
-            {":now": SessionStatus.RUNNING, ":tasks": tasks, ":moved": self.now_ms()},
-            *([self.put_request(plan)] if planned else []),
-        )
-
-    def task_texts(self, order: Order) -> list[str]:
-        """Return the texts of the order's tasks, or of the plan's; an empty list before the plan was made."""
-        plan = None if order.tasks else self.find(keys.order_partition(order.session_id), keys.PLAN)
-        return list(plan["texts"]) if plan else list(order.tasks)
-
-    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
-        """Set a session's final status. Returns False if the session has a final status already, which then stays."""
-        return self._update_live(
-            session_id,
-            "SET #status = :status, reason = :reason, ended_ms = :now",
-            {":status": status, ":reason": reason, ":now": self.now_ms()},
-        )
-
-    def note_execution(self, session_id: str, execution_arn: str) -> None:
-        """Store the ARN of the durable execution that serves a session."""
-        values = {":arn": execution_arn}
-        expression, condition = "SET execution_arn = :arn", "attribute_exists(pk)"
-        self.transact([self.update_request(session_id, keys.SESSION, expression, values, condition=condition)])
-
-    def record_failed_task(self, session_id: str, result: TaskResult) -> None:
-        """Store and count a task that no agent could do; a repeat changes nothing, and a done task stays done."""
-        row = {
-            keys.PARTITION_KEY: session_id,
-            keys.SORT_KEY: keys.task_sort_key(result.task_id),
-            **result.write(),
-            **self.write_times(),
-        }
-        put = self.put_request(row, condition="attribute_not_exists(sk)")
-        self.transact([put, self.add_request(session_id, {"tasks_failed": 1})])
-
-    def task(self, session_id: str, task_id: str) -> TaskResult | None:
-        """Return the result of an ended task, otherwise None; a row without a result's shape as ``tasks`` does."""
-        item = self.find(session_id, keys.task_sort_key(task_id))
-        return _result(item) if item else None
-
-    def tasks(self, session_id: str) -> Iterator[TaskResult]:
-        """Yield the results of tasks that have ended, in the order of their ids.
-
-        Agents write rows. A row without the shape of a result proves nothing, so its task failed: ``bad-evidence``.
-        """
-        pages = self.dynamodb.get_paginator("query").paginate(
-            TableName=self.table,
-            KeyConditionExpression="pk = :id AND begins_with(sk, :task)",
-            ExpressionAttributeValues=encoded({":id": session_id, ":task": keys.TASK_PREFIX}),
-            ConsistentRead=True,  # a task that was answered a moment ago belongs in the report
-        )
-        for page in pages:
-            yield from (_result(plain(item)) for item in page["Items"])
+            yield from _sessions(map(plain, page["Items"]), unreadable)
 
     def _labelled(self, label: str, limit: int, after: Item | None) -> tuple[list[Item], Item | None]:
         """Return up to ``limit`` items with this label. DynamoDB filters after it has counted, so pages are large."""
@@ -182,11 +223,12 @@ class SessionStore(LeaseStore):
 
     def _page(self, limit: int, after: Item | None, label: str | None = None) -> tuple[list[Item], Item | None]:
         filtered = {"FilterExpression": "contains(labels, :label)"} if label else {}
+        values = {":all": keys.index_partition(self.home), **({":label": label} if label else {})}
         response = self.dynamodb.query(
             TableName=self.table,
             IndexName=keys.INDEX,
             KeyConditionExpression="listing = :all",
-            ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, **({":label": label} if label else {})}),
+            ExpressionAttributeValues=encoded(values),
             ScanIndexForward=False,
             Limit=limit,
             **filtered,
@@ -195,15 +237,62 @@ class SessionStore(LeaseStore):
         last = response.get("LastEvaluatedKey")
         return [plain(item) for item in response["Items"]], plain(last) if last else None
 
-    def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any], *more: dict[str, Any]) -> bool:
-        """Update a session that has not ended, together with ``more``. Returns False if it has, or does not exist."""
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def _update(
+        self,
+        key: SessionKey,
+        expression: str,
+        values: Mapping[str, Any],
+        condition: str,
+        *more: dict[str, Any],
+        names: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Update a session's item, together with ``more``. Returns False if the condition does not hold."""
+        of_status = "#status" in condition
         update = self.update_request(
-            session_id, keys.SESSION, expression, {**values, **LIVE}, condition=IS_LIVE, names=STATUS_NAME
+            key.partition,
+            keys.SESSION,
+            expression,
+            {**values, **(_LIVE if of_status else {})},
+            condition=condition,
+            names={**(names or {}), **(_STATUS_NAME if of_status else {})} or None,
         )
-        return self.transact([update, *more]) is None
+        if more:
+            return self.transact([update, *more]) is None
+        try:
+            self.retry_on_contention(lambda: self.dynamodb.update_item(**update["Update"]))
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _put(self, item: Item) -> None:
+        self.retry_on_contention(lambda: self.dynamodb.put_item(TableName=self.table, Item=encoded(item)))
+
+    def _items(self, key: SessionKey, prefix: str) -> Iterator[Item]:
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :id AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues=encoded({":id": key.partition, ":prefix": prefix}),
+            ConsistentRead=True,  # what was settled a moment ago belongs in the report
+        )
+        for page in pages:
+            yield from map(plain, page["Items"])
+
+    def _readable(self, items: Iterable[Item], read: Callable[[Item], S]) -> Iterator[S]:
+        for item in items:
+            try:
+                yield read(item)
+            except BadShapeError as error:
+                self.on_unreadable(f"{item[keys.PARTITION_KEY]} {item[keys.SORT_KEY]}", error)
+
+    def _write_times(self) -> dict[str, Any]:
+        """Return the time of a write, and the time (in seconds) at which the table may drop the item."""
+        now_ms = self.now_ms()
+        return {"at_ms": now_ms, "expires_at": now_ms // 1000 + KEEP_S}
 
 
-def _readable(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:
+def _sessions(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:
     for item in items:
         try:
             session = SessionItem.read(item)
@@ -211,11 +300,3 @@ def _readable(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[Sessi
             unreadable(str(item[keys.PARTITION_KEY]), error)
         else:
             yield session
-
-
-def _result(row: Item) -> TaskResult:
-    try:
-        return TaskResult.read(row)
-    except BadShapeError:
-        task_id = str(row[keys.SORT_KEY]).removeprefix(keys.TASK_PREFIX)
-        return TaskResult(task_id=task_id, agent="", attempt=0, status=TaskStatus.FAILED, reason=BAD_EVIDENCE)

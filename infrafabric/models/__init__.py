@@ -9,11 +9,9 @@ Importing this package does not import the SDK, whose 3,000 modules are most of 
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from infrafabric.environment import ModelEnvironment, Provider
 from infrafabric.models import errors
 from infrafabric.models.prices import Prices
+from infrafabric.models.pricing import SCHEMA_BYTES, PricedModel
 from infrafabric.models.prompts import Prompt
 from infrafabric.models.usage import Usage
 
@@ -33,12 +32,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="BaseModel")
 
-SCHEMA_BYTES = 1_024  # largest schema of an answer, see worst_nusd
-_HIDDEN_TOKENS = 1_500  # tokens that the API adds for turns and structured output; a generous bound
 _CACHE_FROM_CHARS = 2_048  # 512 tokens, the least that Haiku 5.5 caches, at four characters a token
 _LONGEST_CALL_S = 600.0
 _SHORTEST_CALL_S = 0.1
-__all__ = ["Completion", "Model", "Prompt", "Usage", "errors", "open_model"]
+__all__ = ["SCHEMA_BYTES", "Completion", "Model", "PricedModel", "Prompt", "Usage", "errors", "open_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ class Completion(Generic[T]):
     offline: bool
 
 
-class Model:
+class Model(PricedModel):
     """Thread-safe client of a model."""
 
     def __init__(
@@ -64,8 +61,8 @@ class Model:
         Raises:
             BadPricesError: the model has no price.
         """
-        prices.of(model_id)
-        self.provider, self._asked, self._prices = provider, model_id, prices
+        super().__init__(model_id, prices)
+        self.provider, self._asked = provider, model_id
         self._api_key, self._base_url = api_key, base_url
         self._lock = threading.Lock()
         self._client: Client | None = None
@@ -121,18 +118,6 @@ class Model:
         usage = calling.usage_of(message)
         value = calling.read(message, output, usage, max_tokens)
         return Completion(value=value, usage=usage, model_id=self.model_id, offline=self.provider == "offline")
-
-    def cost_nusd(self, usage: Usage) -> int:
-        """Return the cost of ``usage`` in nano-USD."""
-        return self._prices.cost_nusd(self._asked, usage)
-
-    def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int:
-        """Return an upper bound of a call's cost in nano-USD.
-
-        A token covers at least one byte, so the bytes sent bound the tokens billed; a constant bounds the tokens that
-        the API adds.
-        """
-        return self._prices.worst_nusd(self._asked, _bound(prompt), max_tokens)
 
     def _ready(self) -> Client:
         with self._lock:
@@ -201,10 +186,3 @@ def _system(prompt: Prompt) -> list[TextBlockParam]:
     if len(prompt.system) >= _CACHE_FROM_CHARS:
         block["cache_control"] = {"type": "ephemeral"}
     return [block]
-
-
-def _bound(prompt: Prompt) -> int:
-    """Return an upper bound of a prompt's tokens; a tokenizer may normalize first, and some characters grow."""
-    sent = json.dumps([prompt.system, prompt.user], ensure_ascii=False)
-    longest = max(len(text.encode()) for text in (sent, unicodedata.normalize("NFKC", sent)))
-    return longest + SCHEMA_BYTES + _HIDDEN_TOKENS

@@ -1,36 +1,45 @@
-"""Recorder: writes one row of history per verified message; a repeated delivery writes nothing (idempotency)."""
+"""Recorder: writes history from the coordinator's verified records; a repeated delivery writes nothing (idempotency).
+
+A message of the queue is a JSON array: the coordinator's signed record, then the agents' signed answers that the record
+is about. Rows hold what the coordinator believed, and each answer as the agent signed it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from infrafabric.bus.envelope import Envelope
+from infrafabric.bus.envelope import Envelope, parse
 from infrafabric.bus.refusal import Reason, Refused
-from infrafabric.bus.uris import COORDINATOR, agent_uri
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.uris import COORDINATOR, agent_uri, last_segment
 from infrafabric.bus.verify import verify
 from infrafabric.money import NANO
 from infrafabric.swarm.deps import DeadLetters, RegistrySource
-from infrafabric.swarm.shapes.records import SessionRecord, TaskRecord
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.records import AttemptRow, AttemptsRecord, SessionRecord
 from infrafabric.swarm.shapes.shape import BadShapeError
 
 _TASK = """
-INSERT INTO task_results (session_id, task_id, attempt, agent, status, reason, s3_key, evidence_hash, tokens_in,
-                          tokens_out, cost_usd, model, message_id, recorded_at)
-VALUES (%(session_id)s, %(task_id)s, %(attempt)s, %(agent)s, %(status)s, %(reason)s, %(s3_key)s, %(evidence_hash)s,
-        %(tokens_in)s, %(tokens_out)s, %(cost_usd)s, %(model)s, %(message_id)s, to_timestamp(%(at_ms)s / 1e3))
+INSERT INTO task_results (session_id, home, epoch, task_id, attempt, agent, status, reason, s3_key, evidence_hash,
+                          tokens_in, tokens_out, cost_usd, model, message_id, recorded_at, answer)
+VALUES (%(session_id)s, %(home)s, %(epoch)s, %(task_id)s, %(attempt)s, %(agent)s, %(status)s, %(reason)s, %(s3_key)s,
+        %(evidence_hash)s, %(tokens_in)s, %(tokens_out)s, %(cost_usd)s, %(model)s, %(message_id)s,
+        to_timestamp(%(at_ms)s / 1e3), %(answer)s)
 ON CONFLICT DO NOTHING
 """
 _SESSION = """
-INSERT INTO sessions (session_id, status, reason, created_at, ended_at, budget_usd, cost_usd, tasks, model, report_key,
-                      labels)
-VALUES (%(session_id)s, %(status)s, %(reason)s, to_timestamp(%(created_ms)s / 1e3), to_timestamp(%(ended_ms)s / 1e3),
-        %(budget_usd)s, %(spent_usd)s, %(tasks)s, %(model)s, %(s3_key)s, %(labels)s)
-ON CONFLICT (session_id) DO NOTHING
+INSERT INTO sessions (session_id, home, epoch, owner, status, reason, created_at, ended_at, budget_usd, cost_usd,
+                      committed_usd, tasks, model, report_key, labels)
+VALUES (%(session_id)s, %(home)s, %(epoch)s, %(owner)s, %(status)s, %(reason)s, to_timestamp(%(created_ms)s / 1e3),
+        to_timestamp(%(ended_ms)s / 1e3), %(budget_usd)s, %(spent_usd)s, %(committed_usd)s, %(tasks)s, %(model)s,
+        %(s3_key)s, %(labels)s)
+ON CONFLICT DO NOTHING
 """
-_STATEMENTS = {"task": _TASK, "session": _SESSION}
 
 
 class BadRowError(Exception):
@@ -48,7 +57,7 @@ class RecorderDeps:
 
 
 class _BadRecordError(Exception):
-    """Trusted message that is not a record of the sender's own work."""
+    """Trusted message that is not a record of the coordinator."""
 
 
 class HistoryRecorder:
@@ -64,16 +73,74 @@ class HistoryRecorder:
         """
         deps = self._deps
         try:
-            envelope = verify(body, registry=deps.registry(), now_ms=deps.now_ms())
+            record_body, *answers = _parts(body)
+            registry = deps.registry()
+            envelope = verify(record_body, registry=registry, now_ms=deps.now_ms())
+            record = _record_of(envelope)
+            if isinstance(record, SessionRecord):
+                deps.execute(_SESSION, _with_exact_usd(record.write()))
+            else:
+                self._write_attempts(record, envelope, _verified(answers, registry))
         except Refused as refused:
             deps.dead_letters.dead_letter(body, str(refused.reason), refused.detail)
-            return
-        try:
-            record = _record_of(envelope)
-            row = {**_with_exact_usd(record.write()), "message_id": envelope.message_id}
-            deps.execute(_STATEMENTS[record.kind], row)
         except (_BadRecordError, BadRowError) as error:
             deps.dead_letters.dead_letter(body, Reason.BAD_CONTENT, str(error))
+
+    def _write_attempts(self, record: AttemptsRecord, envelope: Envelope, answers: Mapping[str, _Answer]) -> None:
+        """Write a row for each attempt, with the answer that the agent signed if the coordinator got one."""
+        key = SessionKey(record.session_id, record.home, record.epoch)
+        for row in record.attempts:
+            answer = answers.get(row.answer_id)
+            if row.answer_id and (answer is None or answer.sender != agent_uri(row.agent)):
+                raise _BadRecordError(f"attempt {row.task_id}.{row.attempt}: its answer is not that of {row.agent}")
+            values = {
+                **_with_exact_usd(row.write()),
+                **key._asdict(),
+                "s3_key": _place(key, row),
+                "message_id": f"if://message/{row.answer_id}" if answer else envelope.message_id,
+                "answer": answer.body if answer else None,
+            }
+            self._deps.execute(_TASK, values)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Verified answer of an agent, as it travelled."""
+
+    sender: str
+    body: str
+
+
+def _parts(body: str) -> list[str]:
+    """Return the messages of a queue's message.
+
+    Raises:
+        _BadRecordError: the body is not an array of texts.
+    """
+    try:
+        parts = json.loads(body)
+    except (ValueError, RecursionError):
+        parts = None
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, str) for part in parts):
+        raise _BadRecordError("the body is not a JSON array of signed messages, the coordinator's first")
+    return parts
+
+
+def _verified(answers: list[str], registry: Registry) -> dict[str, _Answer]:
+    """Return the answers by the UUID of their message id.
+
+    Raises:
+        Refused: an answer is not signed by a trusted principal. Its age was judged by the coordinator.
+    """
+    found: dict[str, _Answer] = {}
+    for body in answers:
+        envelope = verify(body, registry=registry, now_ms=parse(body).timestamp, receiver=COORDINATOR)
+        found[last_segment(envelope.message_id)] = _Answer(envelope.sender, body)
+    return found
+
+
+def _place(key: SessionKey, row: AttemptRow) -> str:
+    return result_key(key, row.agent, row.task_id, row.attempt) if row.evidence_hash else ""
 
 
 def _with_exact_usd(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,20 +155,15 @@ def _with_exact_usd(members: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _record_of(envelope: Envelope) -> TaskRecord | SessionRecord:
+def _record_of(envelope: Envelope) -> AttemptsRecord | SessionRecord:
+    if envelope.sender != COORDINATOR:
+        raise _BadRecordError(f"{envelope.sender} signed it: only {COORDINATOR} writes history")
     kind = envelope.content.get("kind")
     try:
-        if kind == "task":
-            record = TaskRecord.read(envelope.content)
-        elif kind == "session":
-            record = SessionRecord.read(envelope.content)
-        else:
-            raise _BadRecordError(f"content.kind = {kind!r:.40}: must be task or session")
+        if kind == "attempts":
+            return AttemptsRecord.read(envelope.content)
+        if kind == "session":
+            return SessionRecord.read(envelope.content)
     except BadShapeError as error:
         raise _BadRecordError(f"content.{error.problem}") from None
-    if isinstance(record, TaskRecord) and envelope.sender != agent_uri(record.agent):
-        text = f"content.agent = {record.agent!r:.40} but {envelope.sender} signed it"
-        raise _BadRecordError(f"{text}: an agent reports on itself only")
-    if isinstance(record, SessionRecord) and envelope.sender != COORDINATOR:
-        raise _BadRecordError(f"{envelope.sender} signed it: only {COORDINATOR} reports on sessions")
-    return record
+    raise _BadRecordError(f"content.kind = {kind!r:.40}: must be attempts or session")

@@ -1,8 +1,9 @@
-"""Coordinator: plan, dispatch, quorum or deadline or budget, report, as one durable execution.
+"""Coordinator: plan, rounds of attempts, quorum or deadline or budget, report, as one durable execution.
 
 Every side effect happens in a step whose result is checkpointed: after a crash the execution replays the finished steps
-from their results and continues behind them. A replay is quadratic in an execution's operations, so a session of more
-than ``TASKS_PER_EXECUTION`` tasks is split into child executions of the same function (task_slices.py).
+from their results and continues behind them. What is decided between steps is plain code over those results, so that a
+replay decides the same. A replay is quadratic in an execution's operations, so a round of more than
+``TASKS_PER_EXECUTION`` attempts runs in child executions of the same function.
 """
 
 from __future__ import annotations
@@ -10,23 +11,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_durable_execution_sdk_python.config import Duration, StepConfig
+from aws_durable_execution_sdk_python.config import (
+    CompletionConfig,
+    Duration,
+    MapConfig,
+    NestingType,
+    StepConfig,
+)
 from aws_durable_execution_sdk_python.context import DurableContext
 from aws_durable_execution_sdk_python.exceptions import DurableOperationError
 from aws_durable_execution_sdk_python.retries import RetryStrategyConfig, create_retry_strategy
 
 from infrafabric.models import errors, prompts
-from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
-from infrafabric.swarm.budgeted_call import ask_within_budget
+from infrafabric.swarm import own_calls
+from infrafabric.swarm.assignment import SECOND_EXECUTION
 from infrafabric.swarm.deps import CoordinatorDeps
-from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED
-from infrafabric.swarm.leases import OverBudgetError, SessionOverError
-from infrafabric.swarm.lost_sessions import LOST_REASON, end_lost, is_lost
-from infrafabric.swarm.session_end import SessionEnd, short_reason
-from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode, TaskSlice
+from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, NOT_NEEDED, SILENT
+from infrafabric.swarm.ledger import Ledger
+from infrafabric.swarm.lost_sessions import LOST_REASON, is_lost
+from infrafabric.swarm.quorum import required_tasks
+from infrafabric.swarm.recovery import Recovery
+from infrafabric.swarm.round_plan import next_attempts, report_reserve, round_orders
+from infrafabric.swarm.round_run import RoundRun
+from infrafabric.swarm.round_settlement import RoundOutcome
+from infrafabric.swarm.session_end import SessionEnd, report_costs, short_reason
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode, RoundOrder
 from infrafabric.swarm.status import SessionStatus
-from infrafabric.swarm.task_dispatch import TaskDispatcher
-from infrafabric.swarm.task_slices import SliceRunner
+from infrafabric.swarm.task_board import TaskBoard
 
 _MAX_ATTEMPTS = 4  # of the steps that call a model
 _RETRY = StepConfig(
@@ -34,10 +46,12 @@ _RETRY = StepConfig(
         RetryStrategyConfig(max_attempts=_MAX_ATTEMPTS, initial_delay=Duration(2), max_delay=Duration(30))
     )
 )
+_LONGEST_LOOK_S = 60  # between two looks for the results of agents that still work
+_USUAL_TASK = "x" * 200  # text of a task, before the plan is made
 
 
 class SessionExecution:
-    """One durable execution: a session, one slice of a large session, or a session whose first execution ended."""
+    """One durable execution: a session, one part of a large round, or a session whose first execution ended."""
 
     def __init__(self, event: Mapping[str, Any], context: DurableContext, deps: CoordinatorDeps) -> None:
         """Read the event.
@@ -46,78 +60,101 @@ class SessionExecution:
             BadShapeError: the event is not one of this release's shapes.
         """
         parsed = CoordinatorEvent.from_event(event)
-        self._order, self._mode, self._task_slice = parsed.order, parsed.mode, parsed.task_slice
+        self._order, self._mode, self._round_order = parsed.order, parsed.mode, parsed.round_order
         self._context, self._deps = context, deps
         self._end = SessionEnd(parsed.order, deps)
+        self._recovery = Recovery(parsed.order, deps)
+        self._ledger = Ledger(parsed.order.budget_nusd)
+        self._open: dict[str, Attempt] = {}  # attempts without a believed answer, by message id
 
     def run(self) -> dict[str, Any]:
         """Run the execution. Returns its outcome, small enough for a checkpoint."""
-        if self._task_slice is not None:
-            return {"given_up": TaskDispatcher(self._order, self._task_slice, self._deps).run(self._context)}
+        if self._round_order is not None:
+            return RoundRun(self._order, self._round_order, self._deps).run(self._context).write()
         if self._mode is ExecutionMode.WRAP_UP:
             return self._wrap_up()
         return self._run_session()
 
     def _run_session(self) -> dict[str, Any]:
         order, context = self._order, self._context
-        texts, given_up, stop = list(order.tasks), {}, ""
+        texts, stop, board = list(order.tasks), "", None
         if not context.is_replaying():  # a resumed execution calls no model before its report, which warms by itself
             self._deps.warm_model()
         try:
-            plan = context.step(lambda _: self._plan(), name="plan", config=_RETRY)
+            before = self._recover() if self._mode is ExecutionMode.RESUME else None
+            plan = self._planned(list(before["texts"]) if before else [])
             texts, stop = texts or plan["tasks"], plan["stop"]
+            board = self._board(texts, before)
             if not stop:
-                given_up = self._run_tasks(texts)
+                stop = self._run_rounds(board, plan["secret"], first=before["rounds"] if before else 0)
         except DurableOperationError as error:
             stop = f"{error.error_type}: {error.message}"  # the report still covers the tasks that were done
-        return self._conclude(texts, given_up, stop)
+        return self._conclude(board or self._board(texts, None), stop)
 
     def _wrap_up(self) -> dict[str, Any]:
         """End and report on a lost session."""
         order, context = self._order, self._context
         if not context.step(lambda _: self._is_lost(), name="lost"):
             return {"status": "not lost"}
-        planned = [] if order.tasks else context.step(lambda _: self._deps.store.task_texts(order), name="planned")
-        return self._conclude(order.tasks or planned, {}, "")
+        before = self._recover()
+        self._book(before["plan_calls"], own_calls.PLAN)
+        board = self._board(order.tasks or before["texts"], before)
+        return self._conclude(board, LOST_REASON, may_pay=False)
 
     def _is_lost(self) -> bool:
-        """Tell whether the session is lost; end a lost session that is still live."""
-        store, session_id = self._deps.store, self._order.session_id
-        session = store.get(session_id)
+        """Tell whether the session is lost, and not reported on yet."""
+        session = self._deps.store.get(self._order.key)
         if session is None:
             return False
-        if is_lost(session, now_ms=self._deps.now_ms()):
-            end_lost(session, store)
-            session = store.get(session_id) or session
-        return session.reason == LOST_REASON
+        return is_lost(session, now_ms=self._deps.now_ms()) or session.reason == LOST_REASON
 
-    def _run_tasks(self, texts: Sequence[str]) -> dict[str, str]:
-        """Run all tasks. Returns the reason per task that was given up."""
-        again = self._mode is ExecutionMode.RESUME
-        session_slice = TaskSlice(texts=tuple(texts), of=len(texts), again=again)
-        if len(texts) <= TASKS_PER_EXECUTION:
-            return TaskDispatcher(self._order, session_slice, self._deps).run(self._context)
-        return SliceRunner(self._order, self._context, self._deps).run(session_slice)
+    # -- an earlier execution ------------------------------------------------------------------------------------------
 
-    def _conclude(self, texts: Sequence[str], given_up: Mapping[str, str], stop: str) -> dict[str, Any]:
-        """Report and end the session. Returns the outcome."""
-        context = self._context
-        try:
-            outcome = context.step(
-                lambda step: self._end.report(texts, given_up, stop, may_wait=step.attempt < _MAX_ATTEMPTS),
-                name="report",
-                config=_RETRY,
-            )
-            return context.step(lambda _: self._end.close(outcome), name="end")
-        except DurableOperationError as error:
-            problem = short_reason(f"{error.error_type}: {error.message}")
-            context.step(lambda _: self._end.fail(texts, problem), name="failed")
-            self._deps.log.warning("session failed", session_id=self._order.session_id, reason=problem)
-            return {"status": str(SessionStatus.FAILED), "reason": problem}
+    def _recover(self) -> dict[str, Any]:
+        """Take over what an earlier execution did, spent and committed. Its plan's calls are not in these sums."""
+        before = self._context.step(lambda _: self._recovery.run(), name="recover")
+        attempts = [Attempt.read(attempt) for attempt in before["open"]]
+        self._open = {attempt.message_id: attempt for attempt in attempts}
+        committed = {attempt.message_id: attempt.allowance_nusd for attempt in attempts}
+        self._ledger.book(spent=before["spent"], committed=committed)
+        return before
+
+    def _board(self, texts: Sequence[str], before: Mapping[str, Any] | None) -> TaskBoard:
+        most, first = self._deps.reassignments + 1, SECOND_EXECUTION if before is not None else 0
+        board = TaskBoard(texts, self._order.agents, most, first)
+        for index, tries in enumerate(before["tries"] if before else []):
+            board.states[index].tries = tries
+        for index in before["done"] if before else []:
+            board.ended(index, done=True)
+        return board
 
     # -- plan ----------------------------------------------------------------------------------------------------------
 
-    def _plan(self) -> dict[str, Any]:
+    def _planned(self, known: list[str]) -> dict[str, Any]:
+        """Plan the tasks and set the session RUNNING. Returns tasks, secret, and the reason to stop here, if any."""
+        room = self._plan_room()
+        try:
+            plan = self._context.step(lambda step: self._plan(known, room, step.attempt), name="plan", config=_RETRY)
+        except DurableOperationError:
+            self._book(self._context.step(lambda _: self._calls(own_calls.PLAN), name="plan-cost"), own_calls.PLAN)
+            raise
+        self._book(plan["calls"], own_calls.PLAN)
+        return plan
+
+    def _plan_room(self) -> int:
+        """Return the money that the plan may cost: tasks and report need some, too."""
+        least, _ = report_costs(self._order, self._deps.model)
+        rest = least + self._usual_allowance()
+        free = self._ledger.free
+        return free - rest if free > 2 * rest else free
+
+    def _usual_allowance(self) -> int:
+        order = self._order
+        return self._deps.allowances.full(
+            agent="h01", session_id=order.session_id, goal=order.goal or "", text=_USUAL_TASK
+        )
+
+    def _plan(self, known: list[str], room: int, attempt: int) -> dict[str, Any]:
         """Plan the tasks if the order has none and set the session RUNNING, or return why the session stops here.
 
         Explicit tasks are not returned: the event has them, and a checkpoint is limited in size.
@@ -126,32 +163,199 @@ class SessionExecution:
             errors.Throttled: the step is retried.
         """
         order, store = self._order, self._deps.store
-        try:
-            planned = self._planned_tasks()
-        except OverBudgetError as error:
-            return {"tasks": [], "stop": f"{BUDGET}: {error}"}
-        except SessionOverError:
-            return {"tasks": [], "stop": CANCELLED}
-        except errors.Throttled:
-            raise
-        except errors.ModelError as error:
-            return {"tasks": [], "stop": f"{error.slug}: the plan could not be made: {error}"}
+        planned, stop = known, ""
+        if not order.tasks and not known:
+            planned, stop = self._ask_for_tasks(room, attempt)
         count = len(order.tasks) or len(planned)
-        if not count:
-            return {"tasks": [], "stop": "the plan has no tasks: say more about the goal, or give tasks"}
-        if not store.begin(order.session_id, tasks=count, planned=planned):
-            return {"tasks": planned, "stop": CANCELLED}
-        self._deps.log.info("session planned", session_id=order.session_id, tasks=count)
-        return {"tasks": planned, "stop": ""}
+        if not stop and not count:
+            stop = "the plan has no tasks: say more about the goal, or give tasks"
+        if not stop and not store.begin(order.key, tasks=count, planned=() if known else planned):
+            stop = CANCELLED
+        if not stop:
+            self._deps.log.info("session planned", session_id=order.session_id, tasks=count)
+        calls = [0, 0] if order.tasks else self._calls(own_calls.PLAN)
+        return {"tasks": planned, "stop": stop, "secret": self._deps.new_secret(), "calls": calls}
 
-    def _planned_tasks(self) -> list[str]:
+    def _ask_for_tasks(self, room: int, attempt: int) -> tuple[list[str], str]:
         order = self._order
-        if order.tasks:
-            return []
-        if self._mode is ExecutionMode.RESUME and (planned := self._deps.store.task_texts(order)):
-            return planned
         prompt = prompts.plan(goal=order.goal or "", tasks=order.agents)
-        completion = ask_within_budget(
-            order, prompt, prompts.plan_answer(), until_ms=order.tasks_deadline_ms, deps=self._deps
-        )
-        return [text for text in completion.value.tasks if text.strip()][: order.agents]
+        try:
+            completion = own_calls.ask(
+                order,
+                own_calls.PLAN,
+                prompt,
+                prompts.plan_answer(),
+                room_nusd=room,
+                until_ms=order.tasks_deadline_ms,
+                deps=self._deps,
+            )
+        except own_calls.OverBudgetError as error:
+            return [], f"{BUDGET}: {error}"
+        except errors.ModelError as error:
+            if isinstance(error, errors.Throttled) and attempt < _MAX_ATTEMPTS:
+                raise
+            return [], f"{error.slug}: the plan could not be made: {error}"
+        return [text for text in completion.value.tasks if text.strip()][: order.agents], ""
+
+    def _calls(self, name: str) -> list[int]:
+        return list(own_calls.totals(self._order, name, self._deps))
+
+    def _book(self, calls: Sequence[int], name: str) -> None:
+        spent, committed = calls
+        self._ledger.book(spent=spent, committed={name: committed} if committed else {})
+
+    # -- rounds --------------------------------------------------------------------------------------------------------
+
+    def _run_rounds(self, board: TaskBoard, secret: str, *, first: int) -> str:
+        """Run rounds until the quorum is reached or nothing more can be tried. Returns the reason to stop, if any."""
+        order, deps = self._order, self._deps
+        required = required_tasks(order.quorum, len(board.texts))
+        least, full = report_costs(order, deps.model)
+        reserve = report_reserve(self._ledger.free, least=least, full=full, one_task=self._usual_allowance())
+        number = first
+        while board.done < required and board.open():
+            attempts = next_attempts(board, order, deps.allowances, free=self._ledger.free - reserve, secret=secret)
+            if not attempts:
+                return BUDGET
+            for attempt in attempts:
+                self._ledger.allow(attempt.message_id, attempt.allowance_nusd)
+            why = self._advance(board, number)
+            if why:
+                self._unsent(attempts)
+                return why
+            orders = round_orders(
+                number,
+                attempts,
+                board.texts,
+                missing=required - board.done,
+                heartbeat_timeout_s=deps.heartbeat_timeout_s,
+                agents=order.agents,
+                tasks_at_once=deps.tasks_at_once,
+            )
+            running = False
+            for round_order, outcome in zip(orders, self._run_parts(orders), strict=True):
+                self._take(board, round_order.attempts, outcome)
+                running = running or NOT_NEEDED in outcome.unheard.values()
+            if running and board.done < required:
+                self._wait_for_running(board, required, number, orders[0].silence_s)
+            number += 1
+        return ""
+
+    def _advance(self, board: TaskBoard, number: int) -> str:
+        """Store where the session stands. Returns why no round is sent, if so."""
+        order, deps, ledger = self._order, self._deps, self._ledger
+        numbers = {"spent": ledger.spent, "committed": ledger.committed, "done": board.done, "failed": board.failed}
+
+        def advance() -> str:
+            if deps.now_ms() >= order.tasks_deadline_ms:
+                return DEADLINE
+            return "" if deps.store.advance(order.key, **numbers) else CANCELLED
+
+        return self._context.step(lambda _: advance(), name=f"round-{number}")
+
+    def _run_parts(self, orders: Sequence[RoundOrder]) -> list[RoundOutcome]:
+        """Run the parts of a round: a single part in this execution, several in child executions."""
+        if len(orders) == 1:
+            return [RoundRun(self._order, orders[0], self._deps).run(self._context)]
+        children = self._order.model_copy(update={"tasks": ()})  # a part has its texts
+
+        def run_child(branch: DurableContext, part: int, _index: int, _parts: Sequence[int]) -> dict[str, Any]:
+            payload = CoordinatorEvent(order=children, round_order=orders[part]).as_event()
+            return branch.invoke(self._deps.self_name, payload, name=f"part-{orders[part].number}.{part}")
+
+        config = MapConfig(completion_config=CompletionConfig.all_completed(), nesting_type=NestingType.FLAT)
+        batch = self._context.map(range(len(orders)), run_child, name=f"parts-{orders[0].number}", config=config)
+        outcomes = []
+        for item in batch.all:
+            if item.result is not None:
+                outcomes.append(RoundOutcome.read(item.result))
+                continue
+            why = item.error.message if item.error else "it did not end"
+            reason = f"its part of the session failed: {why}"
+            unheard = {attempt.name: reason for attempt in orders[item.index].attempts}
+            outcomes.append(RoundOutcome(unheard=unheard))
+        return outcomes
+
+    def _take(self, board: TaskBoard, attempts: Sequence[Attempt], outcome: RoundOutcome) -> None:
+        """Take the outcome of a part over into board and ledger."""
+        if not outcome.sent:
+            self._unsent(attempts)
+            return
+        for attempt in attempts:
+            name, index = attempt.name, attempt.index
+            if attempt.message_id not in self._open:
+                board.tried(index)
+                self._open[attempt.message_id] = attempt
+            if name in outcome.done or name in outcome.failed:
+                reason, cost = outcome.failed.get(name, ("", outcome.done.get(name, 0)))
+                self._ledger.pay(attempt.message_id, cost)
+                del self._open[attempt.message_id]
+                board.ended(index, done=name in outcome.done, reason=reason)
+            else:
+                board.ended(index, done=False, reason=outcome.unheard.get(name, SILENT))
+
+    def _unsent(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self._ledger.pay(attempt.message_id, 0)
+
+    def _wait_for_running(self, board: TaskBoard, required: int, number: int, silence_s: int) -> None:
+        """Wait for attempts of parts that reached their own share of the quorum, while another part missed its own."""
+        waited_s = looks = 0
+        why = ""
+        while board.done < required and self._open and not why:
+            why = self._look(board, f"look-{number}.{looks}")
+            if why or board.done >= required:
+                break
+            wait_s = min(2**looks, _LONGEST_LOOK_S)
+            self._context.wait(Duration(wait_s), name=f"wait-{number}.{looks}")
+            waited_s, looks = waited_s + wait_s, looks + 1
+            why = SILENT if waited_s >= silence_s else ""
+        for index, state in enumerate(board.states):
+            if state.reason == NOT_NEEDED and why not in ("", CANCELLED):
+                board.ended(index, done=False, reason=why)
+
+    def _look(self, board: TaskBoard, name: str) -> str:
+        """Look into the places of all attempts without a believed answer. Returns why waiting cannot help, if so."""
+        found = self._context.step(lambda _: self._recovery.look(), name=name)
+        outcome = RoundOutcome.read(found["outcome"])
+        answered = {*outcome.done, *outcome.failed}
+        self._take(board, [attempt for attempt in self._open.values() if attempt.name in answered], outcome)
+        return found["over"]
+
+    # -- end -----------------------------------------------------------------------------------------------------------
+
+    def _conclude(self, board: TaskBoard, stop: str, *, may_pay: bool = True) -> dict[str, Any]:
+        """Report and end the session. Returns the outcome."""
+        context = self._context
+        try:
+            if self._open:
+                self._look(board, "last-look")
+            if self._open:
+                open_attempts = list(self._open.values())
+                context.step(lambda _: self._end.take_back(open_attempts), name="take-back")
+            missing = {} if board.done == len(board.texts) else board.missing()
+            ledger = self._ledger
+            room = ledger.free if may_pay else 0
+            outcome = context.step(
+                lambda step: self._end.report(
+                    board.texts,
+                    missing,
+                    stop,
+                    spent=ledger.spent,
+                    committed=ledger.committed,
+                    room=room,
+                    may_wait=step.attempt < _MAX_ATTEMPTS,
+                ),
+                name="report",
+                config=_RETRY,
+            )
+            return context.step(lambda _: self._end.close(outcome), name="end")
+        except DurableOperationError as error:
+            problem = short_reason(f"{error.error_type}: {error.message}")
+            ledger = self._ledger
+            context.step(
+                lambda _: self._end.fail(len(board.texts), problem, spent=ledger.spent, committed=ledger.committed),
+                name="failed",
+            )
+            self._deps.log.warning("session failed", session_id=self._order.session_id, reason=problem)
+            return {"status": str(SessionStatus.FAILED), "reason": problem}

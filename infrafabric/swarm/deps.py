@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from infrafabric.models import Completion, Prompt, Usage
-    from infrafabric.swarm.leases import AlreadyDoneError, Lease
+    from infrafabric.swarm.allowances import Allowances
+    from infrafabric.swarm.leases import Lease
+    from infrafabric.swarm.progress import ProgressClock
+    from infrafabric.swarm.session_key import SessionKey
+    from infrafabric.swarm.shapes.model_call import ModelCall
     from infrafabric.swarm.shapes.order import Order
-    from infrafabric.swarm.shapes.result import TaskResult
+    from infrafabric.swarm.shapes.round import RoundPart
     from infrafabric.swarm.shapes.session_item import SessionItem
-    from infrafabric.swarm.status import SessionStatus
 
     T = TypeVar("T", bound=BaseModel)
 
@@ -31,6 +34,14 @@ class SignedMessage:
     body: str
 
 
+@dataclass(frozen=True)
+class HistoryRecord:
+    """Signed record of the coordinator, with the signed answers that it is about, as they travelled."""
+
+    record: SignedMessage
+    answers: Sequence[str] = ()
+
+
 class Log(Protocol):
     """Structured log: the name of an event and its fields, never content or secrets."""
 
@@ -38,14 +49,20 @@ class Log(Protocol):
     def warning(self, event: str, **fields: Any) -> None: ...
 
 
-class ModelClient(Protocol):
+class ModelPrices(Protocol):
+    """Prices of a model."""
+
+    def cost_nusd(self, usage: Usage) -> int: ...
+    def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int: ...
+    def affordable_tokens(self, prompt: Prompt, nusd: int) -> int: ...
+
+
+class ModelClient(ModelPrices, Protocol):
     """Model client with prices."""
 
     @property
     def model_id(self) -> str: ...
     def ask(self, prompt: Prompt, output: type[T], *, max_tokens: int, timeout_s: float) -> Completion[T]: ...
-    def cost_nusd(self, usage: Usage) -> int: ...
-    def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int: ...
 
 
 class RegistrySource(Protocol):
@@ -55,39 +72,27 @@ class RegistrySource(Protocol):
 
 
 class MessageLeases(Protocol):
-    """Leases of messages, and the money reserved with them. Errors: infrafabric/swarm/leases.py."""
+    """Leases of an agent's messages."""
 
-    def lease(
-        self,
-        session_id: str,
-        message_id: str,
-        *,
-        reserve_nusd: int,
-        budget_nusd: int,
-        lease_ms: int,
-        token: str,
-        sqs_message_id: str,
-    ) -> Lease: ...
-    def finished_work(self, session_id: str, message_id: str) -> AlreadyDoneError | None: ...
-    def finish(self, lease: Lease, result: TaskResult, *, spent_nusd: int) -> None: ...
-    def release(self, lease: Lease) -> None: ...
+    def take(self, message_id: str, *, lease_ms: int, sqs_message_id: str) -> Lease: ...
+    def put_back(self, message_id: str, *, spent_nusd: int, sqs_message_id: str) -> None: ...
+    def cancel(self, message_id: str) -> None: ...
 
 
 class TaskCallbacks(Protocol):
-    """Callbacks on which the coordinator waits for a task. A closed callback is not an error."""
+    """Callbacks on which the coordinator waits for an answer. A closed callback is not an error."""
 
-    def succeed(self, callback_id: str, result: Mapping[str, Any]) -> None: ...
-    def fail(self, callback_id: str, reason: str, detail: str) -> None: ...
+    def succeed(self, callback_id: str, answer: str) -> None: ...
     def send_heartbeat(self, callback_id: str) -> None: ...
 
 
 class Publisher(Protocol):
-    """IF.bus publisher of a principal."""
+    """IF.bus publisher of the coordinator."""
 
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage: ...
     def publish(self, message: SignedMessage) -> None: ...
-    def record(self, message: SignedMessage) -> None:
-        """Send a message to the recorder, if the stack keeps history."""
+    def record(self, records: Sequence[HistoryRecord]) -> None:
+        """Send records to the recorder in order, if the stack keeps history."""
 
 
 class AgentQueue(Protocol):
@@ -104,9 +109,10 @@ class DeadLetters(Protocol):
 
 
 class ResultObjects(Protocol):
-    """Objects written by an agent, and claim-checked contents read by an agent."""
+    """Objects in an agent's own places, and claim-checked contents read by an agent."""
 
-    def put(self, key: str, body: bytes) -> str: ...
+    def put_new(self, key: str, body: bytes) -> bool: ...
+    def find(self, key: str) -> bytes | None: ...
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]: ...
 
 
@@ -121,23 +127,24 @@ class ReportObjects(Protocol):
 
 
 class LostSessionStore(Protocol):
-    """What ending a lost session reads and writes."""
+    """What ending a session reads and writes."""
 
-    def order(self, session_id: str) -> Order: ...
-    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool: ...
+    def order(self, key: SessionKey) -> Order: ...
+    def end(self, session: SessionItem) -> bool: ...
 
 
 class CoordinatorStore(LostSessionStore, Protocol):
-    """Sessions as the coordinator reads and writes them. Errors: infrafabric/swarm/leases.py."""
+    """Sessions as the coordinator reads and writes them."""
 
-    def get(self, session_id: str) -> SessionItem | None: ...
-    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool: ...
+    def get(self, key: SessionKey) -> SessionItem | None: ...
+    def begin(self, key: SessionKey, *, tasks: int, planned: Sequence[str] = ()) -> bool: ...
     def task_texts(self, order: Order) -> list[str]: ...
-    def task(self, session_id: str, task_id: str) -> TaskResult | None: ...
-    def tasks(self, session_id: str) -> Iterable[TaskResult]: ...
-    def record_failed_task(self, session_id: str, result: TaskResult) -> None: ...
-    def reserve(self, session_id: str, nusd: int, *, budget_nusd: int) -> None: ...
-    def settle(self, session_id: str, *, reserved_nusd: int, spent_nusd: int) -> None: ...
+    def advance(self, key: SessionKey, *, spent: int, committed: int, done: int, failed: int) -> bool: ...
+    def note_progress(self, key: SessionKey, part: int, *, done: int, spent: int) -> None: ...
+    def calls(self, key: SessionKey, name: str) -> list[ModelCall]: ...
+    def put_call(self, key: SessionKey, call: ModelCall) -> None: ...
+    def rounds(self, key: SessionKey) -> list[RoundPart]: ...
+    def put_round(self, key: SessionKey, part: RoundPart) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +154,12 @@ class AgentDeps:
     agent: str  # short name, such as h01
     now_ms: Callable[[], int]
     random_unit: Callable[[], float]  # uniform in [0, 1)
-    new_token: Callable[[], str]
     registry: RegistrySource
     leases: MessageLeases
     model: ModelClient
     objects: ResultObjects
     callbacks: TaskCallbacks
-    publisher: Publisher
+    sign: Callable[[Mapping[str, Any]], str]  # IF.bus message of a draft, signed as the agent
     queue: AgentQueue
     dead_letters: DeadLetters
     run_concurrently: RunConcurrently
@@ -171,10 +177,14 @@ class CoordinatorDeps:
     """Side effects of the coordinator."""
 
     now_ms: Callable[[], int]
+    new_secret: Callable[[], str]
     store: CoordinatorStore
+    registry: RegistrySource
     model: ModelClient
+    allowances: Allowances
     publisher: Publisher
     objects: ReportObjects
+    progress: ProgressClock
     warm_model: Callable[[], None]  # starts loading the model's SDK concurrently
     measure: Callable[[Mapping[str, float]], None]
     log: Log

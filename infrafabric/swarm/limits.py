@@ -3,4 +3,6 @@
 from __future__ import annotations
 
 MAX_TOKENS = 4096  # of one answer
+LEAST_TOKENS = 1024  # of one answer: with less room, most answers would be cut off
 MAX_FINDINGS = 100  # of one result; an answer of 4,096 tokens holds fewer
+MAX_RESULT_BYTES = 1024 * 1024  # of an agent's result

@@ -6,32 +6,44 @@ Two idempotent steps: a paid summary is kept if the second step is interrupted.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infrafabric.bus.envelope import Citation, compose
 from infrafabric.bus.structure import Performative
-from infrafabric.bus.uris import COORDINATOR, conversation_uri, new_message_id, session_uri
+from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, new_message_id, session_uri
 from infrafabric.models import errors, prompts
-from infrafabric.money import nano_usd, usd
-from infrafabric.swarm.budgeted_call import ask_within_budget
-from infrafabric.swarm.deps import CoordinatorDeps
+from infrafabric.money import usd
+from infrafabric.swarm import own_calls
+from infrafabric.swarm.deps import CoordinatorDeps, HistoryRecord, ModelPrices
 from infrafabric.swarm.evidence import evidence_hash
-from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
-from infrafabric.swarm.leases import OverBudgetError, SessionOverError
+from infrafabric.swarm.failure_reasons import CANCELLED
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
+from infrafabric.swarm.lost_sessions import LOST_REASON
 from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.quorum import outcome
-from infrafabric.swarm.report import SessionReport, believed_results, texts_by_id
+from infrafabric.swarm.report import DIGEST_CHARS, SessionReport, stored_findings, texts_by_id
+from infrafabric.swarm.result_document import stored_bytes
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.cancel import Cancel
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, SessionRecord
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.status import SessionStatus
 
-# The record carries the reason, and KMS signs 4,096 bytes at most: the recorder reads no claim checks. The session item
-# holds the reason too, and every lease and every answer writes that item.
+CANCELLED_BY_CLIENT = "cancelled by a client"
+# The record carries the reason, and KMS signs 4,096 bytes at most: the recorder reads no claim checks.
 _REASON_CHARS = 500
 _WORTH_WAITING_MS = 20_000  # with less time left, findings without a summary are better than a late report
+_DIGEST_SIZES = (DIGEST_CHARS, 30_000, 15_000, 8_000, 4_000, 2_000)  # characters; the largest that the money pays
+
+
+def report_costs(order: Order, prices: ModelPrices) -> tuple[int, int]:
+    """Return what a summary costs at worst, in nano-USD: the shortest useful one, and one of all findings."""
+    least = prompts.report(goal=order.goal or "", findings="x" * _DIGEST_SIZES[-1])
+    full = prompts.report(goal=order.goal or "", findings="x" * _DIGEST_SIZES[0])
+    return prices.worst_nusd(least, LEAST_TOKENS), prices.worst_nusd(full, MAX_TOKENS)
 
 
 class SessionEnd:
@@ -40,106 +52,179 @@ class SessionEnd:
     def __init__(self, order: Order, deps: CoordinatorDeps) -> None:
         self._order, self._deps = order, deps
 
-    def report(self, texts: Sequence[str], given_up: Mapping[str, str], stop: str, *, may_wait: bool) -> dict[str, Any]:
-        """Read the results, have them summarized, store the report. Returns status and reason of the session.
+    def take_back(self, attempts: Sequence[Attempt]) -> None:
+        """Tell each agent with an open request, in one signed message, that no answer is needed any more."""
+        order, deps = self._order, self._deps
+        now_ms = deps.now_ms()
+        if now_ms >= order.tasks_deadline_ms:
+            return  # no agent begins a request behind its deadline
+        requests: dict[str, list[str]] = defaultdict(list)
+        for attempt in attempts:
+            requests[attempt.agent].append(attempt.message_id)
+        for agent, message_ids in sorted(requests.items()):
+            content = Cancel(**order.key._asdict(), requests=tuple(message_ids))
+            draft = compose(
+                performative=Performative.CANCEL,
+                sender=COORDINATOR,
+                receiver=agent_uri(agent),
+                conversation_id=conversation_uri(order.session_id),
+                message_id=new_message_id(),
+                timestamp=now_ms,
+                content=content.write(),
+                citation=Citation(session_uri(order.session_id), evidence_hash(b"")),
+                reply_by=max(order.tasks_deadline_ms, now_ms + 1),
+            )
+            deps.publisher.publish(deps.publisher.sign(draft))
+
+    def report(
+        self,
+        texts: Sequence[str],
+        missing: Mapping[str, str],
+        stop: str,
+        *,
+        spent: int,
+        committed: int,
+        room: int,
+        may_wait: bool,
+    ) -> dict[str, Any]:
+        """Have the believed results summarized and store the report. Returns how the session ends.
 
         Args:
             texts: the tasks, in order.
-            given_up: reason per task that was given up.
+            missing: reason per task that was tried and is not done.
             stop: reason for which the session stopped before its tasks, else "".
-            may_wait: the step is retried if the model, or money, becomes available a little later.
+            spent: nano-USD, without the report's own calls.
+            committed: nano-USD that unanswered attempts may still spend, without the report's own calls.
+            room: nano-USD that the report may cost.
+            may_wait: the step is retried if the model becomes available a little later.
 
         Raises:
-            errors.Throttled, OverBudgetError: only with ``may_wait``.
+            errors.Throttled: only with ``may_wait``.
         """
         order, deps = self._order, self._deps
         deps.warm_model()  # for the summary
-        results, documents = believed_results(
-            order.session_id, deps.store.tasks(order.session_id), deps.objects.find_all
+        parts = deps.store.rounds(order.key)
+        findings = stored_findings(parts, deps.objects.get)
+        report = SessionReport.of(
+            order, texts_by_id(texts), [one for part in parts for one in part.results], findings, missing
         )
-        report = SessionReport.of(order, texts_by_id(texts), results, documents)
-        session = deps.store.get(order.session_id)
-        status, reason = self._ending(session, len(texts), len(documents))
-        if status is not SessionStatus.COMPLETE and not reason:
-            bad = {result.task_id: result.reason for result in results if result.reason == BAD_EVIDENCE}
-            missing = {name: why for name, why in {**given_up, **bad}.items() if name not in documents}
+        status, reason = self._ending(deps.store.get(order.key), len(texts), report.done)
+        if not reason and (status is not SessionStatus.COMPLETE or stop == LOST_REASON):
             reason = short_reason(stop) or _reason_for_missing(len(texts), missing)
         report.summary, model = f"No task was done: {reason}.", deps.model.model_id
-        if documents:
-            report.summary, model = self._summary(report, may_wait)
-        session = deps.store.get(order.session_id) or session
-        document = report.document(status=status, cost_usd=usd(_spent_nusd(session)), model=model)
-        deps.objects.put(report_key(order.session_id), _stored(document))
-        return {"status": str(status), "reason": reason, "done": len(documents), "tasks": len(texts)}
+        if report.done:
+            report.summary, model = self._summary(report, status, room, may_wait)
+        own_spent, own_committed = own_calls.totals(order, own_calls.REPORT, deps)
+        ending = {
+            "status": str(status),
+            "reason": reason,
+            "done": report.done,
+            "failed": report.failed,
+            "tasks": len(texts),
+            "spent": spent + own_spent,
+            "committed": committed + own_committed,
+        }
+        document = report.document(
+            status=status, cost_usd=usd(ending["spent"]), committed_usd=usd(ending["committed"]), model=model
+        )
+        deps.objects.put(report_key(order.key), stored_bytes(document))
+        return ending
 
-    def close(self, outcome: Mapping[str, Any]) -> dict[str, Any]:
-        """End and record the session. A session cancelled meanwhile stays cancelled, also in the report."""
-        deps, session_id = self._deps, self._order.session_id
-        deps.store.end(session_id, SessionStatus(outcome["status"]), reason=outcome["reason"])
-        session = deps.store.get(session_id)
-        status, reason = (str(session.status), session.reason) if session else (outcome["status"], outcome["reason"])
-        key = report_key(session_id)
+    def close(self, ending: Mapping[str, Any]) -> dict[str, Any]:
+        """End and record the session. A session cancelled meanwhile is so in the report, too."""
+        deps, order = self._deps, self._order
+        session = deps.store.get(order.key)
+        status, reason = SessionStatus(ending["status"]), ending["reason"]
+        if session is not None and session.cancelled_ms is not None and not session.status.final:
+            status, reason = SessionStatus.CANCELLED, CANCELLED_BY_CLIENT
+        if session is not None:
+            deps.store.end(_ended(session, status, reason, ending, deps.now_ms()))
+            session = deps.store.get(order.key) or session
+            status, reason = session.status, session.reason
+        key = report_key(order.key)
         stored = deps.objects.get(key)
         document = json.loads(stored)
         if document["status"] != status:
             document["status"] = status
-            stored = _stored(document)
+            stored = stored_bytes(document)
             deps.objects.put(key, stored)
-        self._record(document, key, stored, reason)
-        ended = {**outcome, "status": status, "reason": reason}
-        deps.log.info("session ended", session_id=session_id, **ended)
+        self._record(ending, status, reason, model=document["model"], key=key, stored=stored)
+        ended = {"status": str(status), "reason": reason, "done": ending["done"], "tasks": ending["tasks"]}
+        deps.log.info("session ended", session_id=order.session_id, **ended)
         return ended
 
-    def fail(self, texts: Sequence[str], problem: str) -> None:
+    def fail(self, tasks: int, problem: str, *, spent: int, committed: int) -> None:
         """End and record a session without a report: history has every ended session."""
-        deps, session_id = self._deps, self._order.session_id
-        deps.store.end(session_id, SessionStatus.FAILED, reason=problem)
-        session = deps.store.get(session_id)
-        status, reason = (session.status, session.reason) if session else (SessionStatus.FAILED, problem)
-        document = {
-            "status": str(status),
-            "cost_usd": usd(_spent_nusd(session)),
-            "results": texts,
-            "model": deps.model.model_id,
-        }
-        self._record(document, "", b"", reason)
+        deps, order = self._deps, self._order
+        ending = {"done": 0, "failed": tasks, "tasks": tasks, "spent": spent, "committed": committed}
+        session = deps.store.get(order.key)
+        status, reason = SessionStatus.FAILED, problem
+        if session is not None:
+            deps.store.end(_ended(session, status, reason, ending, deps.now_ms()))
+            session = deps.store.get(order.key) or session
+            status, reason = session.status, session.reason
+        self._record(ending, status, reason, model=deps.model.model_id, key="", stored=b"")
 
     def _ending(self, session: SessionItem | None, tasks: int, done: int) -> tuple[SessionStatus, str]:
-        """Return the session's final status if set (cancelled or lost), otherwise the outcome of the tasks."""
+        """Return the session's final status if set (lost) or asked for (cancelled), else the outcome of the tasks."""
         if session and session.status.final:
             return session.status, session.reason
+        if session and session.cancelled_ms is not None:
+            return SessionStatus.CANCELLED, CANCELLED_BY_CLIENT
         return outcome(done, tasks, self._order.quorum), ""
 
-    def _summary(self, report: SessionReport, may_wait: bool) -> tuple[str, str]:
+    def _summary(self, report: SessionReport, status: SessionStatus, room: int, may_wait: bool) -> tuple[str, str]:
         """Return the model's summary and name, or the reason for a missing summary: findings are kept without one."""
         order, deps = self._order, self._deps
-        prompt = prompts.report(goal=order.goal or "", findings=report.digest())
         may_wait = may_wait and order.deadline_ms - deps.now_ms() > _WORTH_WAITING_MS
-        try:
-            completion = ask_within_budget(
-                order, prompt, prompts.report_answer(), until_ms=order.deadline_ms, deps=deps
-            )
-        except (errors.ModelError, OverBudgetError, SessionOverError) as error:
-            later = isinstance(error, errors.Throttled) or (isinstance(error, OverBudgetError) and error.later)
-            if may_wait and later:
-                raise
-            deps.log.warning("no summary", session_id=order.session_id, why=str(error))
-            return f"No summary could be written ({error}). The findings below are complete.", deps.model.model_id
-        return completion.value.summary, completion.model_id
+        why = CANCELLED if status is SessionStatus.CANCELLED else "" if room else "the session had ended"
+        if not why:
+            try:
+                completion = own_calls.ask(
+                    order,
+                    own_calls.REPORT,
+                    self._prompt(report, room),
+                    prompts.report_answer(),
+                    room_nusd=room,
+                    until_ms=order.deadline_ms,
+                    deps=deps,
+                )
+            except (errors.ModelError, own_calls.OverBudgetError) as error:
+                if may_wait and isinstance(error, errors.Throttled):
+                    raise
+                why = str(error)
+            else:
+                return completion.value.summary, completion.model_id
+        deps.log.warning("no summary", session_id=order.session_id, why=why)
+        return f"No summary could be written ({why}). The findings below are complete.", deps.model.model_id
 
-    def _record(self, document: Mapping[str, Any], key: str, stored: bytes, reason: str) -> None:
+    def _prompt(self, report: SessionReport, room: int) -> prompts.Prompt:
+        """Return the prompt with as many findings as the money pays an answer of full length for."""
+        goal = self._order.goal or ""
+        prompt = prompts.report(goal=goal, findings=report.digest())
+        for chars in _DIGEST_SIZES[1:]:
+            if self._deps.model.affordable_tokens(prompt, room) >= MAX_TOKENS:
+                break
+            prompt = prompts.report(goal=goal, findings=report.digest(chars))
+        return prompt
+
+    def _record(
+        self, ending: Mapping[str, Any], status: SessionStatus, reason: str, *, model: str, key: str, stored: bytes
+    ) -> None:
         order, deps = self._order, self._deps
         now_ms = deps.now_ms()
         record = SessionRecord(
-            session_id=order.session_id,
-            status=SessionStatus(document["status"]),
+            **order.key._asdict(),
+            owner=order.owner,
+            status=status,
             reason=reason,
             created_ms=order.created_ms,
             ended_ms=now_ms,
             budget_nusd=order.budget_nusd,
-            spent_nusd=nano_usd(document["cost_usd"]),
-            tasks=len(document["results"]),
-            model=document["model"],
+            spent_nusd=ending["spent"],
+            committed_nusd=ending["committed"],
+            tasks=ending["tasks"],
+            model=model,
             s3_key=key,
             labels=order.labels,
         )
@@ -154,7 +239,7 @@ class SessionEnd:
             citation=Citation(session_uri(order.session_id), evidence_hash(stored)),
             reply_by=now_ms + RECORD_LIFETIME_MS,
         )
-        deps.publisher.record(deps.publisher.sign(draft))
+        deps.publisher.record([HistoryRecord(deps.publisher.sign(draft))])
 
 
 def short_reason(reason: str) -> str:
@@ -162,15 +247,21 @@ def short_reason(reason: str) -> str:
     return reason if len(reason) <= _REASON_CHARS else f"{reason[: _REASON_CHARS - 3]}..."
 
 
-def _reason_for_missing(tasks: int, given_up: Mapping[str, str]) -> str:
+def _ended(
+    session: SessionItem, status: SessionStatus, reason: str, ending: Mapping[str, Any], now_ms: int
+) -> SessionItem:
+    """Return the session with its final numbers: the same in item, report and history."""
+    numbers = {
+        "spent_nusd": ending["spent"],
+        "committed_nusd": ending["committed"],
+        "tasks_done": ending["done"],
+        "tasks_failed": ending["failed"],
+        "progress": {},
+    }
+    return session.model_copy(update={"status": status, "reason": reason, "ended_ms": now_ms, **numbers})
+
+
+def _reason_for_missing(tasks: int, missing: Mapping[str, str]) -> str:
     """Return the reasons of missing tasks, most frequent first; "" if no task is missing."""
-    counts = Counter(reason or "failed" for reason in given_up.values())
+    counts = Counter(reason or "failed" for reason in missing.values())
     return short_reason(", ".join(f"{reason} ({count} of {tasks} tasks)" for reason, count in counts.most_common()))
-
-
-def _spent_nusd(session: SessionItem | None) -> int:
-    return session.spent_nusd if session else 0
-
-
-def _stored(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()

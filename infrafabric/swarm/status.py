@@ -6,10 +6,11 @@ from enum import StrEnum
 
 
 class SessionStatus(StrEnum):
-    """Status of a session. The last four are final."""
+    """Status of a session. The last four are final, and CANCELLING is shown, never stored."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"  # a client cancelled; the coordinator is ending the session
     COMPLETE = "COMPLETE"
     PARTIAL = "PARTIAL"
     FAILED = "FAILED"
@@ -17,7 +18,7 @@ class SessionStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self not in (SessionStatus.PENDING, SessionStatus.RUNNING)
+        return self not in (SessionStatus.PENDING, SessionStatus.RUNNING, SessionStatus.CANCELLING)
 
 
 FINAL_STATUSES = frozenset(status for status in SessionStatus if status.final)

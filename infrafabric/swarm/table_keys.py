@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from infrafabric.bus.uris import last_segment
-
 PARTITION_KEY, SORT_KEY = "pk", "sk"
-# An item of a session has the session's id as its partition key and one of these sort keys.
+# An item of a session has the session's key (session_key.py) as its partition and one of these sort keys.
 SESSION = "SESSION"
-TASK_PREFIX = "TASK#"
-MESSAGE_PREFIX = "MSG#"
-# A session's order and plan have a partition of their own, which agents' roles may not touch.
-ORDER_PARTITION_PREFIX = "order#"
 ORDER = "ORDER"
 PLAN = "PLAN"
-# The index over sessions, newest first.
+CALL_PREFIX = "CALL#"
+ROUND_PREFIX = "ROUND#"
+# The index over a region's sessions, newest first.
 INDEX = "by_created"
 INDEX_PARTITION_KEY, INDEX_SORT_KEY = "listing", "created"
-INDEX_PARTITION = "sessions"
 
 
-def order_partition(session_id: str) -> str:
-    """Return the partition of a session's order.
-
-    Only the API may write orders, because the watchdog starts every order.
-    """
-    return f"{ORDER_PARTITION_PREFIX}{session_id}"
+def index_partition(home: str) -> str:
+    """Return the index's partition of a region's sessions."""
+    return f"sessions#{home}"
 
 
-def task_sort_key(task_id: str) -> str:
-    """Return the sort key of a task's row."""
-    return f"{TASK_PREFIX}{task_id}"
+def call_sort_key(name: str, number: int) -> str:
+    """Return the sort key of one of the coordinator's model calls."""
+    return f"{CALL_PREFIX}{name}#{number:04}"
 
 
-def message_sort_key(message_id: str) -> str:
-    """Return the sort key of a message's lease."""
-    return f"{MESSAGE_PREFIX}{last_segment(message_id)}"
+def round_sort_key(number: int, part: int) -> str:
+    """Return the sort key of one part of a round."""
+    return f"{ROUND_PREFIX}{number:04}#{part:04}"

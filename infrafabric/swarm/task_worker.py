@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import TypeVar
 
 from infrafabric.backoff import Patience, model_call_timeout_s, redelivery_delay_s, throttle_delay_s
 from infrafabric.bus.envelope import Envelope, parse
@@ -16,13 +17,18 @@ from infrafabric.bus.verify import verify
 from infrafabric.models import errors, prompts
 from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
-from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, THROTTLED
-from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, OverBudgetError, SessionOverError
-from infrafabric.swarm.limits import MAX_FINDINGS, MAX_TOKENS
-from infrafabric.swarm.shapes.shape import BadShapeError
+from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST, THROTTLED
+from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_FINDINGS, MAX_TOKENS
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.result_document import AttemptId
+from infrafabric.swarm.shapes.cancel import Cancel
+from infrafabric.swarm.shapes.shape import BadShapeError, Shape
 from infrafabric.swarm.shapes.task import Task
 from infrafabric.swarm.status import TaskStatus
 from infrafabric.swarm.task_answers import CallOutcome, Job, TaskAnswers
+
+S = TypeVar("S", bound=Shape)
 
 POISON, POISON_RECEIVES = "poison", 3  # below the queue's own maxReceiveCount (5 or more), which stores no reason
 NOT_THE_COORDINATOR, NOT_A_REQUEST = "not-the-coordinator", "not-a-request"
@@ -51,7 +57,7 @@ class Delivery:
 
 
 class TaskWorker:
-    """Processes an agent's tasks: verify, lease, ask the model, store the result, answer."""
+    """Processes an agent's tasks: verify, take the lease, ask the model, store the result, answer."""
 
     def __init__(self, deps: AgentDeps) -> None:
         self._deps = deps
@@ -87,119 +93,134 @@ class TaskWorker:
         """
         deps = self._deps
         try:
-            job = self._job(delivery, deps.now_ms())
+            message = self._verified_message(delivery.body, deps.now_ms())
+            if message.performative is Performative.CANCEL:
+                self._cancel(message)
+                return
+            job = self._job(message, delivery)
         except (Refused, BadRequestError) as refused:
-            if refused.reason is Reason.STALE and self._answered_late_repeat(delivery):
+            if refused.reason is Reason.STALE and self._is_done_late(delivery):
                 return
             deps.log.warning("message refused", reason=str(refused.reason), detail=refused.detail)
             deps.dead_letters.dead_letter(delivery.body, str(refused.reason), refused.detail)
             return
-        task = job.task
-        try:
-            lease = deps.leases.lease(
-                task.session_id,
-                job.envelope.message_id,
-                reserve_nusd=deps.model.worst_nusd(job.prompt, MAX_TOKENS),
-                budget_nusd=task.budget_nusd,
-                lease_ms=max(1, delivery.left_ms()),
-                token=deps.new_token(),
-                sqs_message_id=delivery.sqs_message_id,
-            )
-        except AlreadyDoneError as done:
-            self._answer_repeat(job, done, delivery)
-        except SessionOverError as over:
-            deps.log.info("message dropped", session_id=task.session_id, task_id=task.task_id, why=str(over))
-            deps.callbacks.fail(task.callback_id, CANCELLED, str(over))  # in case the coordinator still waits
-        except OverBudgetError as error:
-            delay_s = self._delay_s(job) if error.later else None
-            if delay_s is None:
-                self._answers.decline(job, BUDGET, str(error))
-            else:
-                self._put_back(job, delay_s, BUDGET)
+        lease = deps.leases.take(
+            job.envelope.message_id, lease_ms=max(1, delivery.left_ms()), sqs_message_id=delivery.sqs_message_id
+        )
+        if lease.state is LeaseState.GRANTED:
+            self._work(job, lease)
         else:
-            self._ask_model(job, lease)
+            self._answer_taken(job, lease, delivery)
 
     # -- verification --------------------------------------------------------------------------------------------------
 
-    def _job(self, delivery: Delivery, now_ms: int) -> Job:
-        envelope = self._verified_request(delivery.body, now_ms)
-        try:
-            task = Task.read(self._deps.objects.resolve(envelope.content))
-        except BadShapeError as error:
-            raise BadRequestError(Reason.BAD_CONTENT, f"content.{error.problem}") from None
-        prompt = prompts.agent(agent=self._deps.agent, session_id=task.session_id, goal=task.goal, task=task.text)
-        return Job(envelope, task, prompt, delivery.body, delivery.put_backs, delivery.left_ms)
-
-    def _verified_request(self, body: str, now_ms: int) -> Envelope:
-        """Return the verified message if it is a request of the coordinator: other principals may not order work."""
+    def _verified_message(self, body: str, now_ms: int) -> Envelope:
+        """Return the verified message if it is a request or a cancel of the coordinator: others may not order work."""
         envelope = verify(body, registry=self._deps.registry(), now_ms=now_ms, receiver=self._deps.principal)
         if envelope.sender != COORDINATOR:
-            text = f"{envelope.sender} sent the request, and agents work for {COORDINATOR} only"
+            text = f"{envelope.sender} sent the message, and agents work for {COORDINATOR} only"
             raise BadRequestError(NOT_THE_COORDINATOR, text)
-        if envelope.performative is not Performative.REQUEST:
-            text = f"an agent acts on a request, and the message is of type {envelope.performative}"
+        if envelope.performative not in (Performative.REQUEST, Performative.CANCEL):
+            text = f"an agent acts on a request or a cancel, and the message is of type {envelope.performative}"
             raise BadRequestError(NOT_A_REQUEST, text)
         return envelope
 
+    def _job(self, envelope: Envelope, delivery: Delivery) -> Job:
+        task, agent = self._content(envelope, Task), self._deps.agent
+        own_place = result_key(task.key, agent, task.task_id, task.attempt)
+        if task.place != own_place:
+            raise BadRequestError(Reason.BAD_CONTENT, f"content.place: must be {own_place}, where {agent} may write")
+        attempt = AttemptId(
+            key=task.key,
+            task_id=task.task_id,
+            agent=agent,
+            attempt=task.attempt,
+            request=envelope.message_id,
+            place=task.place,
+        )
+        prompt = prompts.agent(agent=agent, session_id=task.session_id, goal=task.goal, task=task.text)
+        return Job(envelope, task, attempt, prompt, delivery.body, delivery.put_backs, delivery.left_ms)
+
+    def _content(self, envelope: Envelope, shape: type[S]) -> S:
+        try:
+            return shape.read(self._deps.objects.resolve(envelope.content))
+        except BadShapeError as error:
+            raise BadRequestError(Reason.BAD_CONTENT, f"content.{error.problem}") from None
+
+    def _cancel(self, envelope: Envelope) -> None:
+        """Note that the coordinator needs no answer to some requests; a model call that runs already is not stopped."""
+        cancel = self._content(envelope, Cancel)
+        for message_id in cancel.requests:
+            self._deps.leases.cancel(message_id)
+        self._deps.log.info("requests cancelled", session_id=cancel.session_id, requests=len(cancel.requests))
+
     # -- repeated deliveries -------------------------------------------------------------------------------------------
 
-    def _answered_late_repeat(self, delivery: Delivery) -> bool:
-        """Answer a repeated delivery of finished work past the deadline.
+    def _is_done_late(self, delivery: Delivery) -> bool:
+        """Tell whether a message past its deadline is a repeated delivery of finished work, or a cancel.
 
         If an agent dies after the work, SQS delivers the message again when the queue's visibility timeout ends, often
-        later than the session's deadline. History must still receive the result.
+        later than the session's deadline. The coordinator has looked into the attempt's place by then.
         """
         try:
-            job = self._job(delivery, parse(delivery.body).timestamp)  # verified, except for its age
+            message = self._verified_message(delivery.body, parse(delivery.body).timestamp)  # verified, except for age
+            if message.performative is Performative.CANCEL:
+                return True
+            return self._answers.stored(self._job(message, delivery)) is not None
         except (Refused, BadRequestError):
             return False
-        done = self._deps.leases.finished_work(job.task.session_id, job.envelope.message_id)
-        if done is None or done.sqs_message_id != delivery.sqs_message_id:
-            return False
-        self._answers.repeat(job, done.result)
-        return True
 
-    def _answer_repeat(self, job: Job, done: AlreadyDoneError, delivery: Delivery) -> None:
-        """Answer done work again (idempotency), and dead-letter a replayed message.
+    def _answer_taken(self, job: Job, lease: Lease, delivery: Delivery) -> None:
+        """Answer a message that was leased before, without asking the model again.
 
-        SQS may deliver a message twice. Another SQS message with the same IF.bus message id is a replay. The
-        coordinator receives the answer in both cases, since the first one may be lost; a replay is not published.
+        SQS may deliver a message twice. Another SQS message with the same IF.bus message id is a replay: it is answered
+        too, since the first answer may be lost, and dead-lettered.
+
+        Raises:
+            LeaseHeldError: another invocation works on the message.
         """
-        if delivery.sqs_message_id == done.sqs_message_id:
-            self._answers.repeat(job, done.result)
-            return
-        self._answers.call_back(job, done.result, "answered before")
-        detail = f"the work of {job.envelope.message_id} was done before"
-        self._deps.dead_letters.dead_letter(job.body, str(Reason.REPLAYED), detail)
+        earlier = self._answers.stored(job)
+        if earlier is not None:
+            self._answers.repeat(job, earlier)
+            if delivery.sqs_message_id != lease.sqs_message_id:
+                detail = f"the work of {job.envelope.message_id} was done before"
+                self._deps.dead_letters.dead_letter(job.body, str(Reason.REPLAYED), detail)
+        elif lease.state is LeaseState.HELD:
+            raise LeaseHeldError(job.envelope.message_id, until_ms=lease.until_ms)
+        elif lease.state is LeaseState.CANCELLED:
+            self._answers.decline(job, CANCELLED, "the coordinator needs no answer", spent_nusd=lease.spent_nusd)
+        else:
+            detail = "the function that worked on it ended without a result"
+            self._answers.decline(job, LOST, detail, spent_nusd=job.task.allowance_nusd)
 
     # -- the model call ------------------------------------------------------------------------------------------------
 
-    def _ask_model(self, job: Job, lease: Lease) -> None:
+    def _work(self, job: Job, lease: Lease) -> None:
+        """Ask the model, if the allowance pays an answer of useful length."""
+        left_nusd = job.task.allowance_nusd - lease.spent_nusd
+        max_tokens = min(MAX_TOKENS, self._deps.model.affordable_tokens(job.prompt, left_nusd))
+        if max_tokens < LEAST_TOKENS:
+            detail = f"{usd(max(0, left_nusd)):.6f} USD do not pay a model call with {LEAST_TOKENS} tokens of answer"
+            self._answers.decline(job, BUDGET, detail, spent_nusd=lease.spent_nusd)
+            return
+        self._ask_model(job, lease, max_tokens)
+
+    def _ask_model(self, job: Job, lease: Lease, max_tokens: int) -> None:
         deps = self._deps
         started_ms = deps.now_ms()
         timeout_s = min(model_call_timeout_s(job.left_ms() / 1000), (_deadline_ms(job) - started_ms) / 1000)
         try:
             with self._heartbeats(job.task.callback_id):
                 output = prompts.agent_answer()
-                completion = deps.model.ask(job.prompt, output, max_tokens=MAX_TOKENS, timeout_s=max(0.1, timeout_s))
+                completion = deps.model.ask(job.prompt, output, max_tokens=max_tokens, timeout_s=max(0.1, timeout_s))
         except errors.Throttled as throttled:
             self._retry_throttled(job, lease, throttled.retry_after_s)
             return
         except errors.ModelError as error:
             late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
-            self._settle_failure(job, lease, DEADLINE if late else error.slug, error, started_ms)
+            self._settle_failure(job, DEADLINE if late else error.slug, error, started_ms, lease.spent_nusd)
             return
-        cost_nusd = deps.model.cost_nusd(completion.usage)
-        document = {
-            **self._answers.heading(job, started_ms),
-            "status": TaskStatus.DONE,
-            "model": completion.model_id,
-            "offline": completion.offline,
-            "findings": [finding.model_dump() for finding in completion.value.findings[:MAX_FINDINGS]],
-            "summary": completion.value.summary,
-            "tokens": asdict(completion.usage),
-            "cost_usd": usd(cost_nusd),
-        }
+        cost_nusd = lease.spent_nusd + deps.model.cost_nusd(completion.usage)
         deps.measure(
             {
                 "ExecutionTime": deps.now_ms() - started_ms,
@@ -208,40 +229,49 @@ class TaskWorker:
                 "CompletionStatus": 0,
             }
         )
-        outcome = CallOutcome(document=document, spent_nusd=cost_nusd, usage=completion.usage)
-        self._answers.settle(job, lease, outcome)
+        members = {
+            "model": completion.model_id,
+            "offline": completion.offline,
+            "findings": [finding.model_dump() for finding in completion.value.findings[:MAX_FINDINGS]],
+            "summary": completion.value.summary,
+        }
+        outcome = CallOutcome(status=TaskStatus.DONE, members=members, spent_nusd=cost_nusd, usage=completion.usage)
+        self._answers.settle(job, outcome, started_ms)
 
     def _retry_throttled(self, job: Job, lease: Lease, retry_after_s: float) -> None:
         """Put a throttled message back, or fail it if no delay ends before the deadline."""
         delay_s = self._delay_s(job, retry_after_s)
         if delay_s is None:
-            text = f"throttled {job.put_backs + 1} times, and no wait ends before the deadline"
-            self._settle_failure(job, lease, THROTTLED, errors.Throttled(text), self._deps.now_ms())
+            error = errors.Throttled(f"throttled {job.put_backs + 1} times, and no wait ends before the deadline")
+            self._settle_failure(job, THROTTLED, error, self._deps.now_ms(), lease.spent_nusd)
             return
-        self._deps.leases.release(lease)
+        # Released first: if the function dies in between, SQS delivers the original again.
+        self._deps.leases.put_back(
+            job.envelope.message_id, spent_nusd=lease.spent_nusd, sqs_message_id=lease.sqs_message_id
+        )
         self._put_back(job, delay_s, THROTTLED)
 
-    def _settle_failure(self, job: Job, lease: Lease, reason: str, error: errors.ModelError, started_ms: int) -> None:
-        """Store, pay and answer a failed call as a successful one."""
-        spent_nusd = self._cost_of_failure(error, lease)
-        document = {
-            **self._answers.heading(job, started_ms),
-            "status": TaskStatus.FAILED,
-            "model": self._deps.model.model_id,
-            "error": {"reason": reason, "detail": str(error)},
-            "cost_usd": usd(spent_nusd),
-        }
+    def _settle_failure(
+        self, job: Job, reason: str, error: errors.ModelError, started_ms: int, before_nusd: int
+    ) -> None:
+        """Store and answer a failed call as a successful one. ``before_nusd`` was spent before this call."""
+        spent_nusd = before_nusd + self._cost_of_failure(error, job.task.allowance_nusd - before_nusd)
         self._deps.measure({"CompletionStatus": 1, "CostUsd": usd(spent_nusd)})
         outcome = CallOutcome(
-            document=document, spent_nusd=spent_nusd, usage=error.usage, reason=reason, detail=str(error)
+            status=TaskStatus.FAILED,
+            members={"model": self._deps.model.model_id, "error": {"reason": reason, "detail": str(error)}},
+            spent_nusd=spent_nusd,
+            usage=error.usage,
+            reason=reason,
+            detail=str(error),
         )
-        self._answers.settle(job, lease, outcome)
+        self._answers.settle(job, outcome, started_ms)
 
-    def _cost_of_failure(self, error: errors.ModelError, lease: Lease) -> int:
-        """Return the cost of a failed call; the whole reservation if the cost is unknown."""
+    def _cost_of_failure(self, error: errors.ModelError, left_nusd: int) -> int:
+        """Return the cost of a failed call; all that is left of the allowance if the cost is unknown."""
         if error.usage is not None:
             return self._deps.model.cost_nusd(error.usage)
-        return lease.reserved_nusd if error.billed is None else 0
+        return left_nusd if error.billed is None else 0
 
     # -- delays --------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from infrafabric.swarm.deps import Log, LostSessionStore
-from infrafabric.swarm.lost_sessions import give_up_lost, is_lost
+from infrafabric.swarm.lost_sessions import as_lost, is_lost
 from infrafabric.swarm.session_errors import NoOrderError
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
@@ -24,7 +25,7 @@ class Health(StrEnum):
 
     FINE = "fine"
     UNSTARTED = "unstarted"  # written, but the api function broke off before it started the coordinator
-    STUCK = "stuck"  # no lease and no answer for long, and the deadline is not over
+    STUCK = "stuck"  # no round and no answer for long, and the deadline is not over
     LOST = "lost"
 
 
@@ -32,7 +33,7 @@ class WatchdogStore(LostSessionStore, Protocol):
     """Sessions as the watchdog reads and writes them."""
 
     def live_sessions(self, unreadable: OnUnreadable) -> Iterable[SessionItem]: ...
-    def note_execution(self, session_id: str, execution_arn: str) -> None: ...
+    def note_execution(self, key: SessionKey, execution_arn: str) -> None: ...
 
 
 class Executions(Protocol):
@@ -57,7 +58,7 @@ class WatchdogDeps:
 
 
 def quiet_ms(session: SessionItem, *, now_ms: int) -> int:
-    """Return the time since a session's latest lease, answer or plan, in milliseconds."""
+    """Return the time since a session's latest plan, round or progress, in milliseconds."""
     return now_ms - (session.created_ms if session.updated_ms is None else session.updated_ms)
 
 
@@ -125,7 +126,7 @@ class SessionWatchdog:
     def _repair(self, session: SessionItem, state: Health) -> None:
         deps, has_order = self._deps, True
         if state is Health.LOST:
-            has_order = give_up_lost(session, deps.store, deps.executions.wrap_up)
+            has_order = self._end_lost(session)
         elif state is Health.UNSTARTED:
             has_order = self._start(session, deps.executions.start)
         elif state is Health.STUCK and session.execution_arn and deps.executions.has_ended(session.execution_arn):
@@ -135,12 +136,28 @@ class SessionWatchdog:
         if state is not Health.FINE:
             deps.log.warning(f"session {state}", session_id=session.session_id, status=str(session.status))
 
+    def _end_lost(self, session: SessionItem) -> bool:
+        """Have a second execution report on a lost session and end it.
+
+        If that execution has ended too, the session ends with the numbers of its item. Returns False for a session
+        without an order, on which nothing can report.
+        """
+        deps = self._deps
+        try:
+            execution = deps.executions.wrap_up(deps.store.order(session.key))
+        except NoOrderError:
+            deps.store.end(as_lost(session, now_ms=deps.now_ms()))
+            return False
+        if deps.executions.has_ended(execution):
+            deps.store.end(as_lost(session, now_ms=deps.now_ms()))
+        return True
+
     def _start(self, session: SessionItem, start: Callable[[Order], str]) -> bool:
         """Start an execution. Returns False for a session without an order, which will end as lost."""
         try:
-            order = self._deps.store.order(session.session_id)
+            order = self._deps.store.order(session.key)
         except NoOrderError:
             return False
         # The execution's name follows from the session, so a start whose success got lost is not repeated.
-        self._deps.store.note_execution(session.session_id, start(order))
+        self._deps.store.note_execution(session.key, start(order))
         return True

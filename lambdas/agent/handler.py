@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,12 +17,12 @@ from infrafabric import models
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
-from infrafabric.aws_adapters.lease_store import LeaseStore
+from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.aws_adapters.publisher import BusPublisher
 from infrafabric.aws_adapters.queues import PUT_BACKS, SqsDeadLetters, WorkQueue
 from infrafabric.aws_adapters.secrets import read_secret
 from infrafabric.aws_adapters.snapstart import register_snapshot_hooks
+from infrafabric.bus.envelope import sign
 from infrafabric.bus.uris import agent_uri
 from infrafabric.concurrency import run_concurrently_on
 from infrafabric.environment import AgentEnvironment
@@ -43,24 +42,17 @@ def aws_deps() -> AgentDeps:
     """Build the AWS adapters on the first event: importing this file makes no AWS call."""
     s3, sqs = client("s3"), client("sqs")
     registry, objects = KeyRegistry(s3, env.registry_uri), S3Objects(s3, env.results_bucket)
+    signer = kms_signer(agent_uri(env.agent), env.signing_key_arn, registry)
     return AgentDeps(
         agent=env.agent,
         now_ms=lambda: time.time_ns() // 1_000_000,
         random_unit=random.random,
-        new_token=lambda: uuid.uuid4().hex,
         registry=registry,
-        leases=LeaseStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        leases=LeaseTable(dynamodb=client("dynamodb"), table=env.leases_table),
         model=model,
         objects=objects,
         callbacks=DurableCallbacks(client("lambda"), lambda code: log.info("callback closed", code=code)),
-        publisher=BusPublisher(
-            sns=client("sns"),
-            sqs=sqs,
-            topic_arn=env.topic_arn,
-            record_queue_url=env.record_queue_url,
-            signer=kms_signer(agent_uri(env.agent), env.signing_key_arn, registry),
-            objects=objects,
-        ),
+        sign=lambda draft: sign(dict(draft), signer).decode(),
         queue=WorkQueue(sqs, env.queue_url),
         dead_letters=SqsDeadLetters(sqs, env.dlq_url),
         run_concurrently=run_concurrently_on(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="concurrent")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from functools import cache
 from typing import Any
@@ -31,12 +32,18 @@ def sessions() -> service.SessionService:
     """Build the service with its AWS adapters on the first event."""
     deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        store=SessionStore(
+            dynamodb=client("dynamodb"),
+            table=env.sessions_table,
+            home=os.environ["AWS_REGION"],
+            on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
+        ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         objects=S3Objects(client("s3"), env.results_bucket),
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
+        home=os.environ["AWS_REGION"],
         log=log,
     )
     return service.SessionService(deps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from functools import cache
@@ -19,13 +20,24 @@ from infrafabric.aws_adapters.secrets import read_secret
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.environment import CoordinatorEnvironment
+from infrafabric.models.prices import Prices
+from infrafabric.swarm.allowances import Allowances
 from infrafabric.swarm.coordinator import SessionExecution
 from infrafabric.swarm.deps import CoordinatorDeps
+from infrafabric.swarm.progress import ProgressClock
+from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog, meter
 
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
+measure = meter(env.stack)
 model = models.open_model(env, fetch_secret=read_secret)
+
+
+def unreadable(where: str, error: BadShapeError) -> None:
+    """Log and count a stored part of a session that does not parse."""
+    log.warning("stored row not readable", where=where, why=str(error))
+    measure({"UnreadableRows": 1})
 
 
 @cache
@@ -44,13 +56,22 @@ def aws_deps() -> CoordinatorDeps:
     )
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        new_secret=lambda: secrets.token_hex(16),
+        store=SessionStore(
+            dynamodb=client("dynamodb"),
+            table=env.sessions_table,
+            home=os.environ["AWS_REGION"],
+            on_unreadable=unreadable,
+        ),
+        registry=registry,
         model=model,
+        allowances=Allowances(models.PricedModel(env.agent_model_id, Prices.load(env.price_table))),
         publisher=publisher,
         objects=objects,
+        progress=ProgressClock(lambda: time.time_ns() // 1_000_000),
         # The SDK's import takes a second: meanwhile requests are signed and published, or results read.
         warm_model=lambda: threading.Thread(target=model.warm, name="warm", daemon=True).start(),
-        measure=meter(env.stack),
+        measure=measure,
         log=log,
         self_name=f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']}:{os.environ['AWS_LAMBDA_FUNCTION_VERSION']}",
         heartbeat_timeout_s=env.heartbeat_timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache
 from typing import Any
@@ -22,7 +23,12 @@ def aws_deps() -> WatchdogDeps:
     """Build the AWS adapters on the first event."""
     return WatchdogDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=client("dynamodb"), table=env.sessions_table),
+        store=SessionStore(
+            dynamodb=client("dynamodb"),
+            table=env.sessions_table,
+            home=os.environ["AWS_REGION"],
+            on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
+        ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         measure=meter(env.stack),
         log=log,

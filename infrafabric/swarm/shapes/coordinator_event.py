@@ -1,4 +1,4 @@
-"""Event of a coordinator's execution: a whole session, a slice of a large one, or a second execution."""
+"""Event of a coordinator's execution: a whole session, part of a round of a large one, or a second execution."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.shape import Shape
 
-_SLICE = "part"  # member of the event that holds a task slice
+_ROUND = "round"  # member of the event that holds a part of a round
 
 
 class ExecutionMode(StrEnum):
@@ -23,13 +24,15 @@ class ExecutionMode(StrEnum):
     WRAP_UP = "wrap_up"  # only report and end
 
 
-class TaskSlice(Shape):
-    """Tasks of a session for a single execution."""
+class RoundOrder(Shape):
+    """Attempts that an execution runs at the same time, with the texts of their tasks."""
 
-    texts: Annotated[tuple[str, ...], Field(strict=False)]
-    first: int = 0  # index of the first task
-    of: int  # tasks of the whole session
-    again: bool = False  # an earlier execution began with these tasks, so some may be done
+    number: int  # of the round, from 0
+    part: int = 0
+    attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
+    texts: Annotated[tuple[str, ...], Field(strict=False)]  # one for each attempt
+    required: int  # done tasks after which the others are not waited for
+    silence_s: int  # an agent that sends no heartbeat for longer is silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +41,15 @@ class CoordinatorEvent:
 
     order: Order
     mode: ExecutionMode = ExecutionMode.START
-    task_slice: TaskSlice | None = None  # set in a child execution
+    round_order: RoundOrder | None = None  # set in a child execution
 
     def as_event(self) -> dict[str, Any]:
         """Return the event as the coordinator receives it."""
         event = self.order.as_event()
         if self.mode is not ExecutionMode.START:
             event[self.mode.value] = True
-        if self.task_slice is not None:
-            event[_SLICE] = self.task_slice.write()
+        if self.round_order is not None:
+            event[_ROUND] = self.round_order.write()
         return event
 
     @classmethod
@@ -60,5 +63,5 @@ class CoordinatorEvent:
         return cls(
             order=Order.from_event(event),
             mode=next(second, ExecutionMode.START),
-            task_slice=TaskSlice.read(event[_SLICE]) if _SLICE in event else None,
+            round_order=RoundOrder.read(event[_ROUND]) if _ROUND in event else None,
         )

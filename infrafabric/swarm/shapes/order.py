@@ -7,17 +7,21 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.labels import Labels
 from infrafabric.swarm.shapes.shape import BadShapeError, Shape
 
-ORDER_VERSION = 1  # changes only when an order cannot be read by the rules of Shape any more
+ORDER_VERSION = 2  # changes only when an order cannot be read by the rules of Shape any more
 _VERSION = "order"  # member of the event that holds the version
 
 
 class Order(Shape):
     """Either ``goal`` is set or ``tasks`` is not empty."""
 
-    session_id: str
+    session_id: str  # the internal id
+    home: str  # region that writes the session's data
+    epoch: int = 1
+    owner: str = ""
     goal: str | None
     tasks: Annotated[tuple[str, ...], Field(strict=False)]
     agents: int
@@ -49,6 +53,10 @@ class Order(Shape):
                 "Order", f"version {event.get(_VERSION)!r:.20}: this release reads version {ORDER_VERSION}"
             )
         return cls.read(event)
+
+    @property
+    def key(self) -> SessionKey:
+        return SessionKey(self.session_id, self.home, self.epoch)
 
     @property
     def tasks_deadline_ms(self) -> int:

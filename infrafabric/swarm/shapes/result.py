@@ -19,6 +19,7 @@ class TaskResult(Shape):
     status: Annotated[TaskStatus, Field(strict=False)]
     s3_key: str = ""
     evidence_hash: str = ""
+    size_bytes: int = 0  # of the object
     tokens_in: int = 0
     tokens_out: int = 0
     cost_nusd: int = 0

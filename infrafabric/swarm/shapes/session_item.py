@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, field_serializer, field_validator
 
 from infrafabric.swarm import table_keys
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.labels import Labels
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.shape import EpochMs, Shape
@@ -16,13 +16,24 @@ from infrafabric.swarm.status import SessionStatus
 KEEP_S = 90 * 86_400  # time to live of the table's items; history stays in PostgreSQL and S3
 
 
+class Progress(Shape):
+    """What one part of the running round has brought so far, for clients that watch; nothing is decided on it."""
+
+    done: int = 0
+    spent_nusd: int = 0
+
+
 class SessionItem(Shape):
     """Status, money and progress of a session.
 
-    Every lease and every answer writes the whole item, and DynamoDB bills a write by the item's size: keep it small.
+    The coordinator writes the item at each round and at most every two seconds in between; DynamoDB bills a write by
+    the item's size: keep it small.
     """
 
-    session_id: str
+    session_id: str  # the internal id
+    home: str  # region that alone writes the item
+    epoch: int = 1
+    owner: str = ""
     created_ms: EpochMs
     deadline_ms: EpochMs
     status: Annotated[SessionStatus, Field(strict=False)]
@@ -31,23 +42,17 @@ class SessionItem(Shape):
     model: str = ""
     quorum: float = 1.0
     budget_nusd: int
-    committed_nusd: int = 0  # spent, plus what running model calls may still cost
     spent_nusd: int = 0
+    committed_nusd: int = 0  # what attempts without a believed answer may still spend
     tasks_total: int = 0
     tasks_done: int = 0
     tasks_failed: int = 0
+    progress: dict[str, Progress] = Field(default_factory=dict)  # of the running round, by part
     labels: Labels = ()
     execution_arn: str = ""  # "" until the coordinator was started
-    updated_ms: EpochMs | None = None  # time of the latest lease, answer or plan
+    updated_ms: EpochMs | None = None  # time of the latest plan, round or progress
+    cancelled_ms: EpochMs | None = None  # time at which a client cancelled; the coordinator then ends the session
     ended_ms: EpochMs | None = None
-
-    stored_names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "session_id": (table_keys.PARTITION_KEY,),
-        "budget_nusd": ("budget_nusd", "budget"),
-        # Two releases add to the same counters while a deployment replaces one by the other, so these names stay.
-        "committed_nusd": ("committed",),
-        "spent_nusd": ("spent",),
-    }
 
     @field_validator("quorum", mode="before")
     @classmethod
@@ -63,6 +68,8 @@ class SessionItem(Shape):
         """Return the item of a session that was ordered just now."""
         return cls(
             session_id=order.session_id,
+            home=order.home,
+            epoch=order.epoch,
             created_ms=order.created_ms,
             deadline_ms=order.deadline_ms,
             status=SessionStatus.PENDING,
@@ -74,18 +81,36 @@ class SessionItem(Shape):
             labels=order.labels,
         )
 
+    @property
+    def key(self) -> SessionKey:
+        return SessionKey(self.session_id, self.home, self.epoch)
+
+    @property
+    def shown_status(self) -> SessionStatus:
+        """Status as clients see it: a session that was cancelled and has not ended yet is CANCELLING."""
+        waiting = self.cancelled_ms is not None and not self.status.final
+        return SessionStatus.CANCELLING if waiting else self.status
+
+    @property
+    def done_so_far(self) -> int:
+        """Tasks done, those of the running round included."""
+        return self.tasks_done + sum(part.done for part in self.progress.values())
+
+    @property
+    def spent_so_far(self) -> int:
+        """Money spent, that of the running round included."""
+        return self.spent_nusd + sum(part.spent_nusd for part in self.progress.values())
+
     def as_item(self) -> dict[str, Any]:
         """Return the stored item, keys included."""
         members = {name: value for name, value in self.write().items() if value is not None}
-        for member, names in self.stored_names.items():
-            members[names[0]] = members.pop(member)
         if not self.execution_arn:
             del members["execution_arn"]
         return {
             **members,
+            table_keys.PARTITION_KEY: self.key.partition,
             table_keys.SORT_KEY: table_keys.SESSION,
-            table_keys.INDEX_PARTITION_KEY: table_keys.INDEX_PARTITION,
+            table_keys.INDEX_PARTITION_KEY: table_keys.index_partition(self.home),
             table_keys.INDEX_SORT_KEY: f"{self.created_ms:015}#{self.session_id}",
-            "budget": self.budget_nusd,  # for functions of release 0.1, after a rollback
             "expires_at": self.created_ms // 1000 + KEEP_S,
         }

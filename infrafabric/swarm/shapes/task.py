@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.shape import Shape
 
 
@@ -9,9 +10,16 @@ class Task(Shape):
     """Task with the callback for the answer."""
 
     session_id: str
+    home: str  # with epoch: which data of the session the answer belongs to (session_key.py)
+    epoch: int
     task_id: str
     attempt: int
     text: str
     goal: str  # "" if the session has explicit tasks
     callback_id: str
-    budget_nusd: int
+    allowance_nusd: int  # the most that this attempt may spend
+    place: str  # S3 key under which the agent stores the result
+
+    @property
+    def key(self) -> SessionKey:
+        return SessionKey(self.session_id, self.home, self.epoch)

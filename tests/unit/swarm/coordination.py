@@ -1,33 +1,126 @@
-"""Fakes around a coordinator: AWS's own in-process runner, and table, bucket, model and bus as plain values."""
+"""Fakes around a coordinator: AWS's own in-process runner, and table, bucket, model and bus as plain values.
+
+Keys, signatures and verification are real: an agent of a test answers with a message that its own key has signed.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from aws_durable_execution_sdk_python import DurableContext, durable_execution
-from aws_durable_execution_sdk_python.lambda_service import ErrorObject
 from aws_durable_execution_sdk_python_testing import DurableFunctionTestRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from infrafabric.bus.envelope import Citation, compose, sign
+from infrafabric.bus.pem import PemSigner
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.structure import Performative
+from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, new_message_id, task_uri
 from infrafabric.models import Completion, Prompt, Usage
 from infrafabric.models.schemas import ReportSummary, TaskPlan
+from infrafabric.money import usd
+from infrafabric.swarm.allowances import Allowances
 from infrafabric.swarm.coordinator import SessionExecution
-from infrafabric.swarm.deps import CoordinatorDeps, SignedMessage
+from infrafabric.swarm.deps import CoordinatorDeps, HistoryRecord, SignedMessage
 from infrafabric.swarm.evidence import evidence_hash
-from infrafabric.swarm.leases import OverBudgetError, SessionOverError
-from infrafabric.swarm.object_keys import report_key, result_key
+from infrafabric.swarm.limits import MAX_TOKENS
+from infrafabric.swarm.object_keys import report_key
+from infrafabric.swarm.progress import ProgressClock
+from infrafabric.swarm.result_document import SCHEMA, stored_bytes
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
+from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.status import SessionStatus, TaskStatus
-from tests.unit.swarm.orders import an_order
+from tests.unit.swarm.orders import KEY, an_order
 
 NOW = 1_000_000
-COST = 7
-Agent = Callable[["World", dict[str, Any]], None]  # conduct of an agent, given a request's content
+COST = 7  # of each call, in nano-USD
+WORST = 100  # of a call with the longest answer
+Agent = Callable[["World", "Asked"], None]  # conduct of an agent that received a request
+
+
+@cache
+def signer(principal: str) -> PemSigner:
+    """Return the signer of a principal, with a key of its own."""
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return PemSigner(pem, principal=principal)
+
+
+REGISTRY = Registry({agent_uri(f"h{n:02}"): signer(agent_uri(f"h{n:02}")).public_key for n in range(1, 10)})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Request that an agent received."""
+
+    draft: Mapping[str, Any]
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        return self.draft["content"]
+
+    @property
+    def agent(self) -> str:
+        return self.draft["receiver"].rsplit("/", 1)[-1]
+
+    def document(self, **changes: Any) -> dict[str, Any]:
+        """Return the document of the done task, with these members changed."""
+        content = self.content
+        finding = {"text": content["task_id"], "confidence": 0.5, "sources": []}
+        return {
+            "schema": SCHEMA,
+            **{name: content[name] for name in ("session_id", "home", "epoch", "task_id", "attempt")},
+            "agent": self.agent,
+            "request": self.draft["message_id"],
+            "status": "DONE",
+            "model": "test-model",
+            "findings": [finding],
+            "cost_usd": usd(COST),
+            "tokens": {"input": 1, "output": 1},
+            **changes,
+        }
+
+    def result(self, stored: bytes, **changes: Any) -> TaskResult:
+        """Return the result that a stored document proves, with these members changed."""
+        members = {
+            "task_id": self.content["task_id"],
+            "agent": self.agent,
+            "attempt": self.content["attempt"],
+            "status": TaskStatus.DONE,
+            "s3_key": self.content["place"],
+            "evidence_hash": evidence_hash(stored),
+            "size_bytes": len(stored),
+            "cost_nusd": COST,
+        }
+        return TaskResult(**{**members, **changes})
+
+    def answer(self, performative: Performative, result: TaskResult, *, sender: str = "") -> str:
+        """Return a signed answer; by the agent that was asked unless ``sender`` names another one."""
+        record = TaskRecord.of(KEY, result, model="test-model", at_ms=NOW).write()
+        principal = agent_uri(sender or self.agent)
+        draft = compose(
+            performative=performative,
+            sender=principal,
+            receiver=COORDINATOR,
+            conversation_id=conversation_uri("s1"),
+            message_id=new_message_id(),
+            timestamp=NOW,
+            content=record,
+            citation=Citation(task_uri("s1", result.task_id), result.evidence_hash or evidence_hash(b"")),
+            reply_by=NOW + RECORD_LIFETIME_MS,
+            in_reply_to=self.draft["message_id"],
+        )
+        return sign(draft, signer(principal)).decode()
 
 
 @dataclass
@@ -38,31 +131,27 @@ class World:
     now_ms: int = NOW
     status: str = "PENDING"
     reason: str = ""
+    cancelled_ms: int | None = None
     plans: list[Any] = field(default_factory=lambda: [["one", "two"]])  # plans, or errors to raise
     summaries: list[Any] = field(default_factory=lambda: ["all is known"])
-    rows: dict[str, TaskResult] = field(default_factory=dict)
+    parts: dict[tuple[int, int], RoundPart] = field(default_factory=dict)
+    calls: dict[tuple[str, int], ModelCall] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
-    published: list[Mapping[str, Any]] = field(default_factory=list)  # drafts
-    records: list[dict[str, Any]] = field(default_factory=list)  # contents
+    published: list[Mapping[str, Any]] = field(default_factory=list)  # drafts of requests
+    taken_back: list[Mapping[str, Any]] = field(default_factory=list)  # drafts of cancels
+    records: list[dict[str, Any]] = field(default_factory=list)  # contents of records of sessions
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of records of attempts
+    answers: list[str] = field(default_factory=list)  # that went to the recorder
     prompts: list[str] = field(default_factory=list)  # names of the prompts that the model received
+    lengths: list[int] = field(default_factory=list)  # max_tokens of these calls
     measured: list[dict[str, float]] = field(default_factory=list)
     warmed: list[int] = field(default_factory=list)  # invocations in which the model was warmed
-    late: list[dict[str, Any]] = field(default_factory=list)
-    committed: int = 0
+    progress: list[tuple[int, int, int]] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)  # of the session's item
     planned: list[str] = field(default_factory=list)
-    total: int = 0  # tasks that an earlier coordinator planned before it was lost
     invocations: int = 0
     heartbeat_timeout_s: int = 60
     runner: Any = None
-
-    def end(self, status: SessionStatus, reason: str) -> bool:
-        if SessionStatus(self.status).final:
-            return False
-        self.status, self.reason = str(status), reason
-        return True
-
-    def tasks(self) -> list[TaskResult]:
-        return [self.rows[name] for name in sorted(self.rows)]
 
     def ask(self, prompt: Prompt, output: Any) -> Any:
         self.prompts.append(prompt.name)
@@ -75,33 +164,58 @@ class World:
         """Return task and agent per request, in order."""
         return [(draft["content"]["task_id"], draft["receiver"][-3:]) for draft in self.published]
 
-    def done(self, content: dict[str, Any]) -> TaskResult:
-        """Do a task: store its row and its object."""
-        name = content["task_id"]
-        stored = json.dumps({"findings": [{"text": name, "confidence": 0.5, "sources": []}]}).encode()
-        key, attempt = result_key("s1", "h01", name, content["attempt"]), content["attempt"]
-        result = TaskResult(
-            task_id=name,
-            agent="h01",
-            attempt=attempt,
-            status=TaskStatus.DONE,
-            s3_key=key,
-            evidence_hash=evidence_hash(stored),
-        )
-        self.rows[name] = result
-        self.objects[key] = stored
-        return result
+    def done(self, asked: Asked, **changes: Any) -> TaskResult:
+        """Do a task: store its document in the attempt's place."""
+        stored = stored_bytes(asked.document(**changes))
+        self.objects.setdefault(asked.content["place"], stored)
+        return asked.result(stored)
+
+    def complete(self, asked: Asked, payload: str) -> None:
+        """Complete a request's callback."""
+        self.runner.send_callback_success(asked.content["callback_id"], payload.encode())
 
     def report(self) -> dict[str, Any]:
-        return json.loads(self.objects[report_key("s1")])
+        return json.loads(self.objects[report_key(KEY)])
+
+    def results(self) -> list[TaskResult]:
+        """Return the believed results of all attempts, in order."""
+        return [result for _, part in sorted(self.parts.items()) for result in part.results]
+
+    def item(self) -> SessionItem:
+        order = an_order()
+        return SessionItem(
+            **KEY._asdict(),
+            created_ms=order.created_ms,
+            deadline_ms=order.deadline_ms,
+            status=SessionStatus(self.status),
+            reason=self.reason,
+            cancelled_ms=self.cancelled_ms,
+            budget_nusd=order.budget_nusd,
+            **self.numbers,
+        )
+
+    def rounds(self) -> list[RoundPart]:
+        return [self.parts[place] for place in sorted(self.parts)]
+
+    def end(self, session: SessionItem) -> bool:
+        if SessionStatus(self.status).final:
+            return False
+        self.status, self.reason = str(session.status), session.reason
+        names = ("spent_nusd", "committed_nusd", "tasks_done", "tasks_failed")
+        self.numbers = {name: getattr(session, name) for name in names}
+        return True
 
     def deps(self, reassignments: int) -> CoordinatorDeps:
         return CoordinatorDeps(
             now_ms=lambda: self.now_ms,
+            new_secret=lambda: "secret",
             store=_Store(self),
+            registry=lambda: REGISTRY,
             model=_Model(self),
+            allowances=Allowances(_Prices()),
             publisher=_Publisher(self),
             objects=_Objects(self),
+            progress=ProgressClock(lambda: self.now_ms),
             warm_model=lambda: self.warmed.append(self.invocations),
             measure=lambda values: self.measured.append(dict(values)),
             log=_Log(),
@@ -134,67 +248,70 @@ class _Store:
 
     world: World
 
-    def order(self, session_id: str) -> Order:
-        return an_order(session_id=session_id)
+    def order(self, key: SessionKey) -> Order:
+        return an_order()
 
-    def begin(self, session_id: str, *, tasks: int, planned: Sequence[str] = ()) -> bool:
-        if SessionStatus(self.world.status).final:
+    def begin(self, key: SessionKey, *, tasks: int, planned: Sequence[str] = ()) -> bool:
+        if not self._goes_on():
             return False
-        self.world.status, self.world.planned = "RUNNING", list(planned)
+        self.world.status, self.world.planned = "RUNNING", list(planned) or self.world.planned
         return True
 
     def task_texts(self, order: Order) -> list[str]:
         return list(order.tasks) or self.world.planned
 
-    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
-        return self.world.end(status, reason)
+    def advance(self, key: SessionKey, *, spent: int, committed: int, done: int, failed: int) -> bool:
+        self.world.numbers = {
+            "spent_nusd": spent,
+            "committed_nusd": committed,
+            "tasks_done": done,
+            "tasks_failed": failed,
+        }
+        return self._goes_on()
 
-    def get(self, session_id: str) -> SessionItem:
-        order, world = an_order(), self.world
-        return SessionItem(
-            session_id=session_id,
-            created_ms=order.created_ms,
-            deadline_ms=order.deadline_ms,
-            status=SessionStatus(world.status),
-            reason=world.reason,
-            budget_nusd=order.budget_nusd,
-            spent_nusd=world.committed,
-            tasks_done=len(world.rows),
-            tasks_total=world.total,
-        )
+    def note_progress(self, key: SessionKey, part: int, *, done: int, spent: int) -> None:
+        self.world.progress.append((part, done, spent))
 
-    def task(self, session_id: str, task_id: str) -> TaskResult | None:
-        return self.world.rows.get(task_id)
+    def end(self, session: SessionItem) -> bool:
+        return self.world.end(session)
 
-    def tasks(self, session_id: str) -> list[TaskResult]:
-        return self.world.tasks()
+    def get(self, key: SessionKey) -> SessionItem:
+        return self.world.item()
 
-    def record_failed_task(self, session_id: str, result: TaskResult) -> None:
-        self.world.rows.setdefault(result.task_id, result)
+    def put_round(self, key: SessionKey, part: RoundPart) -> None:
+        self.world.parts[part.number, part.part] = RoundPart.read(part.write())
 
-    def reserve(self, session_id: str, nusd: int, *, budget_nusd: int) -> None:
-        if SessionStatus(self.world.status).final:
-            raise SessionOverError("over")
-        if self.world.committed + nusd > budget_nusd:
-            raise OverBudgetError("too dear")
-        self.world.committed += nusd
+    def rounds(self, key: SessionKey) -> list[RoundPart]:
+        return self.world.rounds()
 
-    def settle(self, session_id: str, *, reserved_nusd: int, spent_nusd: int) -> None:
-        self.world.committed += spent_nusd - reserved_nusd
+    def put_call(self, key: SessionKey, call: ModelCall) -> None:
+        self.world.calls[call.name, call.number] = call
+
+    def calls(self, key: SessionKey, name: str) -> list[ModelCall]:
+        return [call for (of, _), call in sorted(self.world.calls.items()) if of == name]
+
+    def _goes_on(self) -> bool:
+        return not SessionStatus(self.world.status).final and self.world.cancelled_ms is None
 
 
-@dataclass
-class _Model:
-    world: World
-    model_id: str = "test-model"
-
-    def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int:
-        return 100
-
+class _Prices:
     def cost_nusd(self, usage: Usage) -> int:
         return COST
 
+    def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int:
+        return -(-max_tokens * WORST // MAX_TOKENS)
+
+    def affordable_tokens(self, prompt: Prompt, nusd: int) -> int:
+        return max(0, nusd) * MAX_TOKENS // WORST
+
+
+@dataclass
+class _Model(_Prices):
+    world: World
+    model_id: str = "test-model"
+
     def ask(self, prompt: Prompt, output: type[Any], *, max_tokens: int, timeout_s: float) -> Completion[Any]:
+        self.world.lengths.append(max_tokens)
         value = self.world.ask(prompt, output)
         return Completion(
             value=value, usage=Usage(input_tokens=1, output_tokens=1), model_id="test-model", offline=False
@@ -211,11 +328,20 @@ class _Publisher:
         return SignedMessage(draft=draft, body="")
 
     def publish(self, message: SignedMessage) -> None:
+        if message.draft["performative"] == Performative.CANCEL:
+            self.world.taken_back.append(message.draft)
+            return
         self.world.published.append(message.draft)
-        self.world.agents(self.world, message.draft["content"])
+        self.world.agents(self.world, Asked(message.draft))
 
-    def record(self, message: SignedMessage) -> None:
-        self.world.records.append(message.draft["content"])
+    def record(self, records: Sequence[HistoryRecord]) -> None:
+        for record in records:
+            content = record.record.draft["content"]
+            if content["kind"] == "session":
+                self.world.records.append(content)
+            else:
+                self.world.rows += content["attempts"]
+            self.world.answers += record.answers
 
 
 @dataclass
@@ -241,30 +367,43 @@ class _Log:
     def warning(self, event: str, **fields: Any) -> None: ...
 
 
-def does(world: World, content: dict[str, Any]) -> None:
+def does(world: World, asked: Asked) -> None:
     """Do the task and answer."""
-    result = world.done(content)
-    world.runner.send_callback_success(content["callback_id"], json.dumps(result.write()).encode())
+    world.complete(asked, asked.answer(Performative.INFORM, world.done(asked)))
 
 
-def fails(reason: str) -> Agent:
-    """Return an agent that fails every task for this reason."""
+def fails(reason: str, *, cost: int = COST) -> Agent:
+    """Return an agent that fails every task for this reason, with a stored document."""
 
-    def answer(world: World, content: dict[str, Any]) -> None:
-        world.runner.send_callback_failure(content["callback_id"], ErrorObject(reason, reason, "detail", None))
+    def answer(world: World, asked: Asked) -> None:
+        members = {"status": "FAILED", "error": {"reason": reason, "detail": "detail"}, "cost_usd": usd(cost)}
+        result = world.done(asked, **members)
+        failed = result.model_copy(update={"status": TaskStatus.FAILED, "reason": reason, "cost_nusd": cost})
+        world.complete(asked, asked.answer(Performative.FAILURE, failed))
 
     return answer
 
 
-def silent(world: World, content: dict[str, Any]) -> None:
+def refuses(reason: str, *, cost: int = 0) -> Agent:
+    """Return an agent that answers every task with a refusal, without a document."""
+
+    def answer(world: World, asked: Asked) -> None:
+        nothing = {"s3_key": "", "evidence_hash": "", "size_bytes": 0}
+        result = asked.result(b"", status=TaskStatus.FAILED, reason=reason, cost_nusd=cost, **nothing)
+        world.complete(asked, asked.answer(Performative.REFUSE, result))
+
+    return answer
+
+
+def silent(world: World, asked: Asked) -> None:
     """Do nothing: an agent that died."""
 
 
 def by_task(**agents: Agent) -> Agent:
     """Return an agent with its own conduct per task, and :func:`does` for the others."""
-    return lambda world, content: agents.get(content["task_id"], does)(world, content)
+    return lambda world, asked: agents.get(asked.content["task_id"], does)(world, asked)
 
 
 def at_first(first: Agent, then: Agent = does) -> Agent:
     """Return an agent with one conduct at a task's first attempt and another one after that."""
-    return lambda world, content: (then if content["attempt"] else first)(world, content)
+    return lambda world, asked: (then if asked.content["attempt"] else first)(world, asked)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.order import Order
 
 BUDGET_NUSD = 10**9
+KEY = SessionKey("s1", "us-east-1")
 
 
 def an_order(**changes: object) -> Order:
     """Return an order of session ``s1`` with these members changed."""
     members: dict[str, object] = {
-        "session_id": "s1",
+        **KEY._asdict(),
+        "owner": "default",
         "goal": None,
         "tasks": ("a",),
         "agents": 3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from infrafabric.models import Prompt, errors
 from infrafabric.money import usd
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
-from infrafabric.swarm.shapes.coordinator_event import TaskSlice
-from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.status import SessionStatus
-from infrafabric.swarm.task_slices import SLICE_BYTES, slices_of
-from tests.unit.swarm.coordination import COST, World, at_first, by_task, does, fails, silent
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.task_board import PART_BYTES, parts_of
+from tests.unit.swarm.coordination import COST, WORST, Asked, World, at_first, by_task, does, fails, refuses, silent
 from tests.unit.swarm.orders import an_order
 
 
@@ -32,14 +33,14 @@ def test_tasks_are_handed_out_done_and_reported() -> None:
 
 
 def test_a_goal_is_planned_and_paid_once_however_often_the_execution_resumes() -> None:
-    def later(world: World, content: dict[str, Any]) -> None:
-        threading.Timer(0.05, does, (world, content)).start()  # by then the execution is suspended
+    def later(world: World, asked: Asked) -> None:
+        threading.Timer(0.05, does, (world, asked)).start()  # by then the execution is suspended
 
     world = World(later)
     world.run(an_order(goal="know the boats", tasks=()))
     assert world.invocations > 1
     assert world.prompts == ["plan/1", "report/2"]
-    assert world.committed == 2 * COST
+    assert world.numbers["spent_nusd"] == 4 * COST
     assert world.measured == [{"CostUsd": usd(COST)}] * 2, "the coordinator's own calls count, too"
     assert sorted(draft["content"]["text"] for draft in world.published) == ["one", "two"]
 
@@ -67,21 +68,21 @@ def test_a_session_without_a_plan_has_failed_and_says_why(plan: Any, reason: str
 
 def test_a_plan_that_cannot_be_paid_is_not_asked_for() -> None:
     world = World(does)
-    ended = world.run(an_order(goal="g", tasks=(), budget_nusd=99))
+    ended = world.run(an_order(goal="g", tasks=(), budget_nusd=WORST // 4 - 1))
     assert (ended["status"], world.prompts) == ("FAILED", [])
-    assert world.reason == "budget: too dear"
+    assert world.reason.startswith("budget: the plan may cost")
 
 
 def test_a_throttled_plan_is_tried_again() -> None:
     world = World(does, plans=[errors.Throttled("busy"), ["one"]])
     assert world.run(an_order(goal="g", tasks=()))["status"] == "COMPLETE"
-    assert world.committed == 2 * COST, "what was throttled costs nothing"
+    assert world.numbers["spent_nusd"] == 3 * COST, "what was throttled costs nothing"
 
 
 def test_a_call_whose_cost_nobody_knows_is_counted_in_full() -> None:
     world = World(does, plans=[errors.TimedOut("no answer")])
     world.run(an_order(goal="g", tasks=()))
-    assert world.committed == 100
+    assert world.numbers["spent_nusd"] == WORST
 
 
 def test_a_task_that_failed_is_given_to_the_next_agent() -> None:
@@ -95,13 +96,13 @@ def test_a_task_that_nobody_can_do_is_given_up_and_said_so() -> None:
     ended = world.run(an_order(tasks=("a", "b")))
     assert (ended["status"], world.reason) == ("PARTIAL", "model-refusal (1 of 2 tasks)")
     assert len([pair for pair in world.assignments() if pair[0] == "t0002"]) == 3
-    assert (world.rows["t0002"].status, world.rows["t0002"].attempt) == ("FAILED", 2)
+    assert [row["attempt"] for row in world.rows if row["task_id"] == "t0002"] == [0, 1, 2]
     assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
 
 
 @pytest.mark.parametrize("reason", ["budget", "deadline", "cancelled"])
 def test_what_another_agent_would_meet_too_is_given_to_no_other(reason: str) -> None:
-    world = World(fails(reason))
+    world = World(refuses(reason))
     assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
     assert (len(world.published), world.reason) == (1, f"{reason} (1 of 1 tasks)")
 
@@ -113,13 +114,13 @@ def test_a_task_whose_agent_falls_silent_is_given_to_the_next_one() -> None:
 
 
 def test_a_task_that_was_done_before_its_agent_fell_silent_is_not_done_again() -> None:
-    world = World(lambda world, content: world.done(content) and None, heartbeat_timeout_s=1)
+    world = World(lambda world, asked: world.done(asked) and None, heartbeat_timeout_s=1)
     assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
     assert len(world.published) == 1
 
 
 def test_silence_at_the_deadline_is_given_to_nobody() -> None:
-    def late(world: World, content: dict[str, Any]) -> None:
+    def late(world: World, asked: Asked) -> None:
         world.now_ms = an_order().tasks_deadline_ms
 
     world = World(late, heartbeat_timeout_s=1)
@@ -135,10 +136,10 @@ def test_a_quorum_ends_the_session_without_waiting_for_the_rest() -> None:
 
 
 def test_a_request_that_is_published_twice_is_one_message() -> None:
-    def interrupted(world: World, content: dict[str, Any]) -> None:
+    def interrupted(world: World, asked: Asked) -> None:
         if len(world.published) == 1:
             raise RuntimeError("the function died behind its publish")
-        does(world, content)
+        does(world, asked)
 
     world = World(interrupted)
     assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
@@ -147,38 +148,48 @@ def test_a_request_that_is_published_twice_is_one_message() -> None:
 
 
 def test_a_request_that_cannot_be_sent_fails_its_task_alone() -> None:
-    def unsent(world: World, content: dict[str, Any]) -> None:
+    def unsent(world: World, asked: Asked) -> None:
         raise RuntimeError("no topic")
 
     world = World(by_task(t0001=unsent))
     ended = world.run(an_order(tasks=("a", "b")), reassignments=0)
-    assert (ended["status"], world.reason) == ("PARTIAL", "the request could not be sent: no topic (1 of 2 tasks)")
+    assert (ended["status"], world.reason) == ("PARTIAL", "silent (1 of 2 tasks)")
+    assert world.numbers["committed_nusd"] == WORST, "it may have been sent all the same"
 
 
 def test_a_session_that_was_cancelled_first_hands_nothing_out() -> None:
-    world = World(does, status="CANCELLED", reason="cancelled by a client")
+    world = World(does, cancelled_ms=1)
     ended = world.run(an_order(tasks=("a",)))
-    assert (ended["status"], world.published) == ("CANCELLED", [])
+    assert (ended["status"], world.reason, world.published) == ("CANCELLED", "cancelled by a client", [])
     assert [content["status"] for content in world.records] == ["CANCELLED"]
     assert [row["status"] for row in world.report()["results"]] == ["SKIPPED"]
 
 
-def test_a_session_that_is_cancelled_while_it_runs_reports_what_was_done() -> None:
-    def cancels(world: World, content: dict[str, Any]) -> None:
-        world.status, world.reason = "CANCELLED", "cancelled by a client"
-        fails("cancelled")(world, content)
+def test_a_session_that_is_cancelled_while_it_runs_ends_at_once_and_reports_what_was_done() -> None:
+    """The agent at work is told that no answer is needed; what its call may still cost is said."""
+
+    def cancels(world: World, asked: Asked) -> None:
+        def cancel() -> None:
+            world.cancelled_ms = 1
+            world.runner.send_callback_success(world.parts[0, 0].wake_id, b"cancelled")
+
+        threading.Timer(0.2, cancel).start()
 
     world = World(by_task(t0002=cancels))
     ended = world.run(an_order(tasks=("a", "b")))
     assert (ended["status"], ended["reason"]) == ("CANCELLED", "cancelled by a client")
     assert (world.report()["status"], len(world.report()["findings"])) == ("CANCELLED", 1)
     assert world.prompts == [], "a cancelled session is not summed up: that would cost money"
+    (told,) = world.taken_back
+    (asked,) = [draft for draft in world.published if draft["content"]["task_id"] == "t0002"]
+    assert (told["receiver"], told["content"]["requests"]) == (asked["receiver"], [asked["message_id"]])
+    assert world.numbers == {"spent_nusd": COST, "committed_nusd": WORST, "tasks_done": 1, "tasks_failed": 0}
 
 
 def test_a_session_that_is_cancelled_while_it_is_summed_up_is_so_in_its_report_too() -> None:
     class Cancelling(World):
         def ask(self, prompt: Prompt, output: Any) -> Any:
-            self.status, self.reason = "CANCELLED", "cancelled by a client"
+            self.cancelled_ms = 1
             return super().ask(prompt, output)
 
     world = Cancelling(does)
@@ -187,19 +198,20 @@ def test_a_session_that_is_cancelled_while_it_is_summed_up_is_so_in_its_report_t
 
 
 @pytest.mark.parametrize("stored", [None, b"[]", b'{"findings": [{"text": "forged", "confidence": 1}]}'])
-def test_an_object_that_is_not_the_one_of_its_row_is_no_finding_and_takes_no_other_along(stored: bytes | None) -> None:
-    def swaps(world: World, content: dict[str, Any]) -> None:
-        does(world, content)
-        key = world.rows[content["task_id"]].s3_key
-        del world.objects[key]
+def test_an_answer_whose_object_does_not_prove_it_is_no_finding_and_takes_no_other_along(stored: bytes | None) -> None:
+    def swaps(world: World, asked: Asked) -> None:
+        does(world, asked)
+        del world.objects[asked.content["place"]]
         if stored is not None:
-            world.objects[key] = stored
+            world.objects[asked.content["place"]] = stored
 
     world = World(by_task(t0002=swaps))
     ended = world.run(an_order(tasks=("a", "b")))
     assert (ended["status"], ended["reason"]) == ("PARTIAL", "bad-evidence (1 of 2 tasks)")
+    assert len([pair for pair in world.assignments() if pair[0] == "t0002"]) == 3, "it was asked for again"
     assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
     assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
+    assert world.numbers["committed_nusd"] == 3 * WORST
 
 
 def test_a_summary_waits_for_a_throttled_model_while_there_is_time() -> None:
@@ -215,14 +227,17 @@ def test_findings_are_not_lost_for_want_of_a_summary() -> None:
     assert len(world.report()["findings"]) == 1
 
 
-def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> None:
-    class Interrupted(World):
-        def end(self, status: SessionStatus, reason: str) -> bool:
-            ended = super().end(status, reason)
-            if ended:
-                raise RuntimeError("the function died behind its write")
-            return ended
+class Interrupted(World):
+    """The function dies right behind the write that ends the session."""
 
+    def end(self, session: SessionItem) -> bool:
+        ended = super().end(session)
+        if ended:
+            raise RuntimeError("the function died behind its write")
+        return ended
+
+
+def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> None:
     world = Interrupted(does)
     assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
     assert world.prompts == ["report/2"]
@@ -230,26 +245,29 @@ def test_a_summary_is_paid_once_though_the_session_ends_in_a_second_try() -> Non
     assert len(world.records) == 1
 
 
-def test_a_session_whose_report_cannot_be_made_has_failed_and_says_why_also_in_history() -> None:
-    class Full(World):
-        def tasks(self) -> list[TaskResult]:
-            raise RuntimeError("the table is gone")
+class Full(World):
+    """No round can be read."""
 
+    problem: str = "the table is gone"
+
+    def rounds(self) -> list[RoundPart]:
+        raise RuntimeError(self.problem)
+
+
+def test_a_session_whose_report_cannot_be_made_has_failed_and_says_why_also_in_history() -> None:
     world = Full(does)
     assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
     assert world.reason == "RuntimeError: the table is gone"
     (record,) = world.records
     assert (record["status"], record["reason"], record["tasks"], record["s3_key"]) == ("FAILED", world.reason, 1, "")
+    assert (record["spent_nusd"], world.numbers["spent_nusd"]) == (COST, COST)
 
 
 def test_a_reason_fits_into_a_signed_message_and_a_small_item_however_long_an_error_is() -> None:
-    class Full(World):
-        def tasks(self) -> list[TaskResult]:
-            raise RuntimeError("the table is gone " * 1_000)
-
     planless = World(does, plans=[RuntimeError("no plan " * 1_000)] * 4)
     planless.run(an_order(goal="g", tasks=()))
     full = Full(does)
+    full.problem = "the table is gone " * 1_000
     full.run(an_order(tasks=("a",)))
     for reason in (planless.reason, planless.records[0]["reason"], full.reason):
         assert reason.startswith("RuntimeError: ")
@@ -273,37 +291,46 @@ def test_the_model_is_made_ready_at_the_start_and_for_the_report_and_by_nobody_b
     assert world.invocations > 5, "the session's, resumed, and its four parts'"
 
 
+@dataclass
+class Slow(World):
+    """Agents that are still at work when their part of the round has its share; they end between two looks."""
+
+    late: list[Asked] = field(default_factory=list)
+
+    def rounds(self) -> list[RoundPart]:
+        for asked in self.late:
+            self.done(asked)
+        return super().rounds()
+
+
 def test_parts_make_up_for_each_others_quorum() -> None:
-    class Slow(World):
-        """Agents that are still at work when the first part has its share; their rows come between two looks."""
+    """The first part has its share of the quorum and stops waiting; the second one misses its own."""
 
-        def tasks(self) -> list[TaskResult]:
-            found = super().tasks()
-            for content in self.late:
-                self.done(content)
-            return found
-
-    def conduct(world: World, content: dict[str, Any]) -> None:
-        number = int(content["task_id"][1:])
+    def conduct(world: World, asked: Asked) -> None:
+        number = int(asked.content["task_id"][1:])
         if number > TASKS_PER_EXECUTION:
-            fails("budget")(world, content)  # the second part misses its share
+            refuses("budget")(world, asked)
         elif number > 0.6 * TASKS_PER_EXECUTION:
-            world.late.append(content)
+            assert isinstance(world, Slow)
+            world.late.append(asked)
         else:
-            does(world, content)
+            does(world, asked)
 
     world = Slow(conduct)
     ended = world.run(an_order(tasks=tuple("a" * round(1.2 * TASKS_PER_EXECUTION)), quorum=0.55))
     assert (ended["status"], world.reason) == ("COMPLETE", "")
+    assert len(world.published) == round(1.2 * TASKS_PER_EXECUTION), "nothing was asked for twice"
 
 
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=30), st.sampled_from("aé🚤"), st.integers(1, 8))
-def test_parts_hold_all_tasks_in_order_and_fit_a_checkpoint(sizes: list[int], char: str, times: int) -> None:
+def test_parts_hold_all_attempts_in_order_and_fit_a_checkpoint(sizes: list[int], char: str, times: int) -> None:
     texts = [f"{index} {char * size}" for index, size in enumerate(sizes * times)]
-    slices = slices_of(TaskSlice(texts=tuple(texts), of=len(texts)))
-    assert [text for task_slice in slices for text in task_slice.texts] == texts
-    assert all(texts[task_slice.first] == task_slice.texts[0] for task_slice in slices)
-    for task_slice in slices:
-        size = len(task_slice.texts)
-        assert size <= TASKS_PER_EXECUTION
-        assert size == 1 or len(json.dumps(task_slice.texts)) <= SLICE_BYTES + 4 * size
+    attempts = [
+        Attempt(index=index, number=0, agent="h01", allowance_nusd=1, message_id="m") for index in range(len(texts))
+    ]
+    parts = parts_of(attempts, texts)
+    assert [attempt for part in parts for attempt in part] == attempts
+    for part in parts:
+        assert len(part) <= TASKS_PER_EXECUTION
+        held = [texts[attempt.index] for attempt in part]
+        assert len(part) == 1 or len(json.dumps(held)) <= PART_BYTES + 4 * len(part)

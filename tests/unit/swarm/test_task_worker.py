@@ -19,11 +19,13 @@ from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.models import Completion, Prompt, Usage, errors
 from infrafabric.models.schemas import AgentAnswer, Finding
-from infrafabric.swarm.deps import AgentDeps, SignedMessage
-from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, OverBudgetError, SessionOverError
-from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.status import TaskStatus
+from infrafabric.swarm.deps import AgentDeps
+from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
+from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.result_document import SCHEMA, stored_bytes
 from infrafabric.swarm.task_worker import POISON_RECEIVES, Delivery, TaskWorker
+from tests.unit.swarm.orders import KEY
 
 NOW = 1_800_000_000_000
 PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -33,24 +35,44 @@ USAGE = Usage(input_tokens=100, output_tokens=50)
 WORST, COST = 5_000, 1_000
 
 
-def request(signer: PemSigner = SIGNER, **changes: Any) -> str:
-    content = {
-        "session_id": "s1",
+MESSAGE = "if://message/11111111-1111-4111-8111-111111111111"
+PLACE = result_key(KEY, "h01", "t0001", 0)
+TASK: dict[str, Any] = {
+    **KEY._asdict(),
+    "task_id": "t0001",
+    "attempt": 0,
+    "text": "find out",
+    "goal": "",
+    "callback_id": "cb",
+    "allowance_nusd": WORST,
+    "place": PLACE,
+}
+DONE = stored_bytes(
+    {
+        "schema": SCHEMA,
+        **KEY._asdict(),
         "task_id": "t0001",
+        "agent": "h01",
         "attempt": 0,
-        "text": "find out",
-        "goal": "",
-        "callback_id": "cb",
-        "budget_nusd": 10**9,
+        "request": MESSAGE,
+        "status": "DONE",
+        "model": "m",
+        "findings": [],
+        "cost_usd": 1e-6,
+        "tokens": {"input": 1, "output": 1},
     }
+)
+
+
+def request(signer: PemSigner = SIGNER, **changes: Any) -> str:
     members: dict[str, Any] = {
         "performative": Performative.REQUEST,
         "sender": COORDINATOR,
         "receiver": "if://agent/h01",
         "conversation_id": "if://conversation/s1",
-        "message_id": new_message_id(),
+        "message_id": MESSAGE,
         "timestamp": NOW,
-        "content": content,
+        "content": TASK,
         "citation": Citation("if://session/s1", f"sha256:{hashlib.sha256(b'').hexdigest()}"),
         "reply_by": NOW + 600_000,
     }
@@ -61,11 +83,12 @@ def request(signer: PemSigner = SIGNER, **changes: Any) -> str:
 class World:
     """State of the fakes, and the worker's calls in order. ``lease_error`` and ``model_error`` are raised."""
 
+    lease: Lease = field(default_factory=lambda: Lease(state=LeaseState.GRANTED, sqs_message_id="sqs-1"))
     lease_error: Exception | None = None
     model_error: Exception | None = None
     unsigned: bool = False  # signing fails
     no_redelivery: bool = False  # changing a message's visibility fails
-    finished: AlreadyDoneError | None = None  # work of the message that is done already
+    stored: bytes | None = None  # what lies in the attempt's place already
     now_ms: int = NOW
     takes_ms: int = 0  # duration of the model call
     registry: Registry = field(
@@ -78,13 +101,12 @@ class World:
             agent="h01",
             now_ms=lambda: self.now_ms,
             random_unit=lambda: 0.5,
-            new_token=lambda: "token",
             registry=lambda: self.registry,
             leases=_Leases(self),
             model=_Model(self),
             objects=_Objects(self),
             callbacks=_Callbacks(self),
-            publisher=_Publisher(self),
+            sign=self.sign,
             queue=_Queue(self),
             dead_letters=_DeadLetters(self),
             run_concurrently=_run_in_order,
@@ -92,6 +114,11 @@ class World:
             log=_Log(),
             heartbeat_s=60,
         )
+
+    def sign(self, draft: Mapping[str, Any]) -> str:
+        if self.unsigned:
+            raise RuntimeError("KMS is down")
+        return json.dumps(draft)
 
     def names(self) -> list[str]:
         return [entry[0] for entry in self.did]
@@ -123,36 +150,17 @@ def _run_in_order(*jobs: Any) -> None:
 class _Leases:
     world: World
 
-    def lease(
-        self,
-        session_id: str,
-        message_id: str,
-        *,
-        reserve_nusd: int,
-        budget_nusd: int,
-        lease_ms: int,
-        token: str,
-        sqs_message_id: str,
-    ) -> Lease:
+    def take(self, message_id: str, *, lease_ms: int, sqs_message_id: str) -> Lease:
         if self.world.lease_error:
             raise self.world.lease_error
-        self.world.did.append(("lease", reserve_nusd, budget_nusd))
-        return Lease(
-            session_id=session_id,
-            message_id=message_id,
-            reserved_nusd=reserve_nusd,
-            token=token,
-            sqs_message_id=sqs_message_id,
-        )
+        self.world.did.append(("lease", message_id, lease_ms))
+        return self.world.lease
 
-    def finished_work(self, session_id: str, message_id: str) -> AlreadyDoneError | None:
-        return self.world.finished
+    def put_back(self, message_id: str, *, spent_nusd: int, sqs_message_id: str) -> None:
+        self.world.did.append(("free", message_id, spent_nusd, sqs_message_id))
 
-    def finish(self, lease: Lease, result: TaskResult, *, spent_nusd: int) -> None:
-        self.world.did.append(("finish", result.status, spent_nusd))
-
-    def release(self, lease: Lease) -> None:
-        self.world.did.append(("release",))
+    def cancel(self, message_id: str) -> None:
+        self.world.did.append(("cancel", message_id))
 
 
 @dataclass
@@ -161,13 +169,16 @@ class _Model:
     model_id: str = "test-model"
 
     def worst_nusd(self, prompt: Prompt, max_tokens: int) -> int:
-        return WORST
+        return -(-WORST * max_tokens // MAX_TOKENS)
+
+    def affordable_tokens(self, prompt: Prompt, nusd: int) -> int:
+        return nusd * MAX_TOKENS // WORST
 
     def cost_nusd(self, usage: Usage) -> int:
         return COST
 
     def ask(self, prompt: Prompt, output: type[Any], *, max_tokens: int, timeout_s: float) -> Completion[Any]:
-        self.world.did.append(("ask", prompt.user, timeout_s))
+        self.world.did.append(("ask", max_tokens, timeout_s))
         self.world.now_ms += self.world.takes_ms
         if self.world.model_error:
             raise self.world.model_error
@@ -180,9 +191,13 @@ class _Model:
 class _Objects:
     world: World
 
-    def put(self, key: str, body: bytes) -> str:
+    def put_new(self, key: str, body: bytes) -> bool:
         self.world.did.append(("put", key, body))
-        return key
+        return self.world.stored is None
+
+    def find(self, key: str) -> bytes | None:
+        assert key == PLACE
+        return self.world.stored
 
     def resolve(self, content: dict[str, Any]) -> dict[str, Any]:
         return content
@@ -192,30 +207,12 @@ class _Objects:
 class _Callbacks:
     world: World
 
-    def succeed(self, callback_id: str, result: Mapping[str, Any]) -> None:
-        self.world.did.append(("succeed", callback_id, result["evidence_hash"]))
-
-    def fail(self, callback_id: str, reason: str, detail: str) -> None:
-        self.world.did.append(("fail", callback_id, reason))
+    def succeed(self, callback_id: str, answer: str) -> None:
+        draft = json.loads(answer)
+        self.world.did.append(("answer", draft["performative"], draft["content"]))
 
     def send_heartbeat(self, callback_id: str) -> None:
         self.world.did.append(("heartbeat",))
-
-
-@dataclass
-class _Publisher:
-    world: World
-
-    def sign(self, draft: Mapping[str, Any]) -> SignedMessage:
-        if self.world.unsigned:
-            raise RuntimeError("KMS is down")
-        return SignedMessage(draft=draft, body="")
-
-    def publish(self, message: SignedMessage) -> None:
-        self.world.did.append(("publish", message.draft["performative"]))
-
-    def record(self, message: SignedMessage) -> None:
-        self.world.did.append(("record", message.draft["content"]["status"]))
 
 
 @dataclass
@@ -247,21 +244,22 @@ class _Log:
         self.info(event, **fields)
 
 
-def test_a_task_is_leased_asked_stored_settled_and_answered_in_this_order() -> None:
+def test_a_task_is_leased_asked_stored_and_answered_in_this_order() -> None:
     world = World()
     world.handle(request())
-    assert world.names() == ["lease", "ask", "measure", "put", "finish", "succeed", "publish", "record"]
-    assert world.only("lease") == (WORST, 10**9)
-    assert world.only("finish") == ("DONE", COST)
-    assert world.only("publish") == ("inform",)
+    assert world.names() == ["lease", "ask", "measure", "put", "answer"]
+    performative, content = world.only("answer")
+    assert (performative, content["status"], content["cost_nusd"]) == ("inform", "DONE", COST)
 
 
-def test_the_evidence_hash_that_travels_is_of_the_bytes_that_were_stored() -> None:
+def test_the_answer_names_place_hash_and_size_of_the_bytes_that_were_stored() -> None:
     world = World()
     world.handle(request())
     key, stored = world.only("put")
-    assert world.only("succeed")[1] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
-    assert key.endswith("/s1/agents/h01/t0001/0/result.json")
+    _, content = world.only("answer")
+    assert key == content["s3_key"] == PLACE
+    assert content["evidence_hash"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    assert content["size_bytes"] == len(stored)
     assert json.loads(stored)["findings"] == [{"text": "a fact", "confidence": 0.9, "sources": ["reasoning"]}]
 
 
@@ -272,7 +270,9 @@ def test_the_evidence_hash_that_travels_is_of_the_bytes_that_were_stored() -> No
         (request(receiver="if://agent/h02"), "wrong-receiver"),
         (request(timestamp=NOW - 700_000, reply_by=NOW - 1), "stale"),
         (request(content={"session_id": "s1"}), "bad-content"),
-        (request(performative=Performative.CANCEL), "not-a-request"),
+        (request(content={**TASK, "place": result_key(KEY, "h02", "t0001", 0)}), "bad-content"),
+        (request(performative=Performative.INFORM), "not-a-request"),
+        (request(PEER, sender="if://agent/h07", performative=Performative.CANCEL), "not-the-coordinator"),
         (request(PEER, sender="if://agent/h07"), "not-the-coordinator"),
         (request().replace("find out", "find in"), "tampered"),
     ],
@@ -290,78 +290,89 @@ def test_a_sender_that_the_registry_does_not_know_is_refused() -> None:
     assert world.only("dead_letter")[1] == "unknown-sender"
 
 
-DONE = TaskResult(
-    task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key="k", evidence_hash=f"sha256:{'0' * 64}"
-)
+def taken(state: LeaseState, **members: Any) -> Lease:
+    return Lease(state=state, sqs_message_id="sqs-1", **members)
 
 
-def test_a_repeated_delivery_is_answered_and_not_redone() -> None:
-    world = World(lease_error=AlreadyDoneError(DONE, "sqs-1"))
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.USED, LeaseState.CANCELLED])
+def test_a_repeated_delivery_of_done_work_is_answered_and_not_redone(state: LeaseState) -> None:
+    world = World(lease=taken(state), stored=DONE)
     world.handle(request(), sqs_message_id="sqs-1")
-    assert world.names() == ["succeed", "publish", "record"]
+    assert world.names() == ["lease", "answer"]
+    performative, content = world.only("answer")
+    assert (performative, content["evidence_hash"]) == ("inform", f"sha256:{hashlib.sha256(DONE).hexdigest()}")
 
 
-def test_a_replayed_message_reaches_the_coordinator_but_not_the_bus() -> None:
-    world = World(lease_error=AlreadyDoneError(DONE, "sqs-1"))
+def test_a_replayed_message_of_done_work_is_answered_and_dead_lettered() -> None:
+    world = World(lease=taken(LeaseState.USED), stored=DONE)
     world.handle(request(), sqs_message_id="sqs-2")
-    assert world.names() == ["succeed", "dead_letter"]
+    assert world.names() == ["lease", "answer", "dead_letter"]
     assert world.only("dead_letter")[1] == "replayed"
 
 
+def test_a_message_whose_holder_died_is_lost_with_its_allowance_and_never_asked_again() -> None:
+    world = World(lease=taken(LeaseState.USED))
+    world.handle(request())
+    assert world.names() == ["lease", "answer"]
+    performative, content = world.only("answer")
+    assert (performative, content["reason"], content["cost_nusd"]) == ("refuse", "lost", WORST)
+
+
 def test_a_message_that_another_invocation_holds_is_delivered_again_when_its_lease_has_ended() -> None:
-    world = World(lease_error=LeaseHeldError("if://message/m", until_ms=NOW + 41_500))
+    world = World(lease=taken(LeaseState.HELD, until_ms=NOW + 41_500))
     with pytest.raises(LeaseHeldError):
         world.handle(request(), receives=POISON_RECEIVES + 1)
-    assert world.did == [("redeliver_after", "receipt", 42)]
+    assert world.did[1:] == [("redeliver_after", "receipt", 42)]
 
 
-@pytest.mark.parametrize("sqs_message_id", ["sqs-1", "sqs-2"])
-def test_a_repeated_delivery_past_the_deadline_is_answered_when_its_work_was_done(sqs_message_id: str) -> None:
-    """The queue's visibility time-out is longer than many a session: history must not lose what was done in it."""
-    world = World(finished=AlreadyDoneError(DONE, "sqs-1"))
-    late = request(reply_by=NOW + 1)
+def test_a_place_that_is_written_already_is_what_is_answered() -> None:
+    world = World(stored=DONE)
+    world.handle(request())
+    assert world.only("answer")[1]["evidence_hash"] == f"sha256:{hashlib.sha256(DONE).hexdigest()}"
+
+
+@pytest.mark.parametrize(("stored", "did"), [(DONE, []), (None, ["dead_letter"])])
+def test_past_the_deadline_nothing_is_begun_and_done_work_is_no_loss(stored: bytes | None, letters: list[str]) -> None:
+    """The coordinator has looked into the place by then."""
+    world = World(stored=stored)
     world.now_ms = NOW + 1_800_000
-    world.handle(late, sqs_message_id=sqs_message_id)
-    if sqs_message_id == "sqs-1":
-        assert world.names() == ["succeed", "publish", "record"]
-    else:
-        assert world.only("dead_letter")[1] == "stale", "another message with this id is no repeated delivery"
+    world.handle(request(reply_by=NOW + 1))
+    assert world.names() == did
 
 
-def test_past_the_deadline_nothing_is_begun_and_nothing_of_a_stranger_answered() -> None:
-    stranger = request(PEER, sender="if://agent/h07", reply_by=NOW + 1)
-    for body, done in ((request(reply_by=NOW + 1), None), (stranger, DONE)):
-        world = World(finished=done and AlreadyDoneError(done, "sqs-1"))
-        world.now_ms = NOW + 1_800_000
-        world.handle(body)
-        assert world.names() == ["dead_letter"]
+def test_a_request_of_a_stranger_is_a_letter_past_its_deadline_too() -> None:
+    world = World(stored=DONE)
+    world.now_ms = NOW + 1_800_000
+    world.handle(request(PEER, sender="if://agent/h07", reply_by=NOW + 1))
+    assert world.names() == ["dead_letter"]
 
 
-def test_a_message_of_a_session_that_is_over_is_dropped_and_whoever_waits_hears_it() -> None:
-    world = World(lease_error=SessionOverError("session s1 is CANCELLED"))
+def test_a_cancel_is_noted_for_each_request_and_cancelled_requests_are_not_begun() -> None:
+    world = World(lease=taken(LeaseState.CANCELLED, spent_nusd=3))
+    content = {**KEY._asdict(), "requests": [MESSAGE, new_message_id()]}
+    world.handle(request(performative=Performative.CANCEL, content=content, message_id=new_message_id()))
+    assert world.names() == ["cancel", "cancel"]
     world.handle(request())
-    assert world.did == [("fail", "cb", "cancelled")]
+    performative, answer = world.only("answer")
+    assert (performative, answer["reason"], answer["cost_nusd"]) == ("refuse", "cancelled", 3)
 
 
-def test_a_task_that_the_budget_does_not_allow_is_declined_unasked() -> None:
-    world = World(lease_error=OverBudgetError("too dear"))
+def test_a_task_that_its_allowance_does_not_pay_is_declined_unasked() -> None:
+    world = World()
+    world.handle(request(content={**TASK, "allowance_nusd": WORST * LEAST_TOKENS // MAX_TOKENS - 1}))
+    performative, content = world.only("answer")
+    assert (performative, content["reason"], content["cost_nusd"]) == ("refuse", "budget", 0)
+    assert "ask" not in world.names()
+
+
+def test_an_answer_is_as_long_as_the_allowance_pays() -> None:
+    world = World()
+    world.handle(request(content={**TASK, "allowance_nusd": WORST // 2}))
+    assert world.only("ask")[0] == MAX_TOKENS // 2
+    world = World(lease=taken(LeaseState.GRANTED, spent_nusd=WORST // 4))
     world.handle(request())
-    assert world.names() == ["fail", "publish", "record"]
-    assert world.only("fail") == ("cb", "budget")
-    assert world.only("publish") == ("refuse",)
-
-
-def test_a_task_that_the_budget_will_allow_later_waits_its_turn() -> None:
-    world, body = World(lease_error=OverBudgetError("others hold it", later=True)), request()
-    world.handle(body, put_backs=1)
-    assert world.names() == ["put_back", "heartbeat"]
-    assert world.only("put_back")[:2] == (body, 2)
-
-
-def test_a_task_does_not_wait_for_money_beyond_its_deadline() -> None:
-    world = World(lease_error=OverBudgetError("others hold it", later=True))
-    world.handle(request(reply_by=NOW + 3_000))
-    assert world.only("fail") == ("cb", "budget")
+    assert world.only("ask")[0] == MAX_TOKENS * 3 // 4, "what was spent before a put-back is gone"
+    assert world.only("answer")[1]["cost_nusd"] == WORST // 4 + COST
 
 
 def test_no_wait_is_so_long_that_the_coordinator_takes_the_agent_for_dead() -> None:
@@ -374,15 +385,13 @@ def test_work_that_cannot_be_signed_for_is_kept_and_delivered_again() -> None:
     world = World(unsigned=True)
     with pytest.raises(RuntimeError, match="KMS"):
         world.handle(request())
-    assert world.names() == ["lease", "ask", "measure", "put", "finish", "redeliver_after"], (
-        "what was paid for is not lost"
-    )
+    assert world.names() == ["lease", "ask", "measure", "put", "redeliver_after"], "what was paid for is not lost"
 
 
 def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
     world, body = World(model_error=errors.Throttled("busy", retry_after_s=7)), request()
     world.handle(body, put_backs=2)
-    assert world.names() == ["lease", "ask", "release", "put_back", "heartbeat"]
+    assert world.names() == ["lease", "ask", "free", "put_back", "heartbeat"]
     copy, put_backs, delay_s = world.only("put_back")
     assert (copy, put_backs) == (body, 3)
     assert 7 <= delay_s <= 15
@@ -391,8 +400,8 @@ def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
 def test_a_throttled_task_without_time_left_fails() -> None:
     world = World(model_error=errors.Throttled("busy", retry_after_s=900))
     world.handle(request(reply_by=NOW + 30_000))
-    assert world.only("fail") == ("cb", "throttled")
-    assert world.only("finish") == ("FAILED", 0)
+    performative, content = world.only("answer")
+    assert (performative, content["reason"], content["cost_nusd"]) == ("failure", "throttled", 0)
 
 
 @pytest.mark.parametrize(
@@ -409,23 +418,23 @@ def test_a_throttled_task_without_time_left_fails() -> None:
 def test_a_failed_call_is_paid_stored_and_told(error: errors.ModelError, reason: str, spent: int) -> None:
     world = World(model_error=error)
     world.handle(request())
-    assert world.only("finish") == ("FAILED", spent)
-    assert world.only("fail") == ("cb", reason)
+    performative, content = world.only("answer")
+    assert (performative, content["reason"], content["cost_nusd"]) == ("failure", reason, spent)
     key, stored = world.only("put")
-    assert key.endswith("/0/error.json")
+    assert key == PLACE
     assert json.loads(stored)["error"]["reason"] == reason
 
 
 def test_a_call_that_the_deadline_ended_is_given_to_nobody_else() -> None:
     world = World(model_error=errors.TimedOut("no answer"), takes_ms=600_000)
     world.handle(request(reply_by=NOW + 600_000), left_ms=900_000)
-    assert world.only("fail") == ("cb", "deadline")
+    assert world.only("answer")[1]["reason"] == "deadline"
 
 
 def test_a_call_that_the_invocation_ended_may_be_tried_by_another() -> None:
     world = World(model_error=errors.TimedOut("no answer"), takes_ms=265_000)
     world.handle(request(reply_by=NOW + 600_000), left_ms=300_000)
-    assert world.only("fail") == ("cb", "model-timeout")
+    assert world.only("answer")[1]["reason"] == "model-timeout"
 
 
 def test_what_a_refusal_says_quotes_no_content() -> None:

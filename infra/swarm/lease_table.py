@@ -1,0 +1,50 @@
+"""Lease table of one agent: which message an invocation works on, and which requests were cancelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from infra.foundation.keys import Keys
+from infra.iam.grants import Role
+from infra.naming.context import DataClass, StackContext
+from infrafabric.swarm import table_keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseTableArgs:
+    context: StackContext
+    keys: Keys
+    agent: str
+
+
+class LeaseTable(ComponentResource):
+    """DynamoDB table with an item per message. It is not replicated: a lease means something in its own region only."""
+
+    table_name: Output[str]
+
+    def __init__(self, name: str, args: LeaseTableArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("infrafabric:swarm:LeaseTable", name, opts=opts)
+        self._keys, label = args.keys, f"leases-{args.agent}"
+        self._table = aws.dynamodb.Table(
+            f"{name}-table",
+            name=args.context.physical_name(label),
+            billing_mode="PAY_PER_REQUEST",
+            hash_key=table_keys.PARTITION_KEY,
+            attributes=[{"name": table_keys.PARTITION_KEY, "type": "S"}],
+            ttl={"attribute_name": "expires_at", "enabled": True},
+            point_in_time_recovery={"enabled": True},
+            server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
+            deletion_protection_enabled=args.context.prod,
+            tags=args.context.tags("agents", DataClass.INTERNAL, label),
+            opts=ResourceOptions(parent=self, protect=args.context.prod),
+        )
+        self.table_name = self._table.name
+        self.register_outputs({"table_name": self.table_name})
+
+    def grant_lease(self, role: Role) -> None:
+        """Grant leasing, putting back and cancelling messages."""
+        role.allow("Lease", "dynamodb:UpdateItem", on=self._table.arn)
+        self._keys.grant_use(role, "dynamodb")

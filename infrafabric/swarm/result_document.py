@@ -1,0 +1,134 @@
+"""Result document: what an agent stores of an attempt, written by the agent and read with suspicion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infrafabric.money import nano_usd
+from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.limits import MAX_FINDINGS, MAX_RESULT_BYTES
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.status import TaskStatus
+
+SCHEMA = "infrafabric.result/2"
+_REASON_CHARS = 60  # of a failure's reason, which is a slug
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptId:
+    """Identity of an attempt: what a document, an answer and their place must agree on."""
+
+    key: SessionKey
+    task_id: str
+    agent: str
+    attempt: int
+    request: str  # message id
+    place: str  # S3 key of the document
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Members with which every document begins."""
+        return {
+            "schema": SCHEMA,
+            **self.key._asdict(),
+            "task_id": self.task_id,
+            "agent": self.agent,
+            "attempt": self.attempt,
+            "request": self.request,
+        }
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """Result and findings of a document that has the right form; ``findings`` is empty for a failed attempt."""
+
+    result: TaskResult
+    findings: list[dict[str, Any]]
+    model: str
+
+
+def stored_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return a document as it is stored."""
+    return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
+
+
+def read_result(stored: bytes, attempt: AttemptId) -> StoredResult | None:
+    """Return the result that an object in an attempt's place holds; None if the object is no result of the attempt.
+
+    An agent may store anything in its own places. Believed are at most 1 MiB and ``MAX_FINDINGS`` findings, and of a
+    finding only its own members.
+    """
+    if len(stored) > MAX_RESULT_BYTES:
+        return None
+    try:
+        document = json.loads(stored)
+    except (ValueError, RecursionError):
+        return None
+    members = attempt.members
+    if not isinstance(document, dict) or any(document.get(name) != value for name, value in members.items()):
+        return None
+    model, cost_usd, tokens = document.get("model"), _amount(document.get("cost_usd")), _tokens(document.get("tokens"))
+    if type(model) is not str or cost_usd is None or tokens is None:
+        return None
+    done = document.get("status") == TaskStatus.DONE
+    findings, reason = _findings(document) if done else [], "" if done else _reason(document)
+    if findings is None or reason is None:
+        return None
+    result = TaskResult(
+        task_id=attempt.task_id,
+        agent=attempt.agent,
+        attempt=attempt.attempt,
+        status=TaskStatus.DONE if done else TaskStatus.FAILED,
+        s3_key=attempt.place,
+        evidence_hash=evidence_hash(stored),
+        size_bytes=len(stored),
+        tokens_in=tokens[0],
+        tokens_out=tokens[1],
+        cost_nusd=nano_usd(cost_usd),
+        reason=reason,
+    )
+    return StoredResult(result, findings, model)
+
+
+def _findings(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    findings = document.get("findings")
+    if not isinstance(findings, list) or len(findings) > MAX_FINDINGS or not all(map(_is_finding, findings)):
+        return None
+    return [{name: finding[name] for name in ("text", "confidence", "sources")} for finding in findings]
+
+
+def _is_finding(value: object) -> bool:
+    if not isinstance(value, dict) or type(value.get("text")) is not str:
+        return False
+    confidence, sources = value.get("confidence"), value.get("sources")
+    if not (isinstance(sources, list) and all(type(source) is str for source in sources)):
+        return False
+    return isinstance(confidence, int | float) and type(confidence) is not bool and 0 <= confidence <= 1
+
+
+def _reason(document: Mapping[str, Any]) -> str | None:
+    error = document.get("error")
+    reason = error.get("reason") if isinstance(error, dict) else None
+    return reason if document.get("status") == TaskStatus.FAILED and is_reason(reason) else None
+
+
+def is_reason(value: object) -> bool:
+    """Tell whether a value is a reason: a short slug."""
+    return type(value) is str and 0 < len(value) <= _REASON_CHARS and value.isascii() and value.isprintable()
+
+
+def _amount(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and type(value) is not bool and 0 <= value < 1e6 else None
+
+
+def _tokens(value: object) -> tuple[int, int] | None:
+    """Return input and output tokens."""
+    if not isinstance(value, dict):
+        return None
+    counts = [value.get(name) for name in ("input", "output")]
+    given = [count for count in counts if type(count) is int and 0 <= count < 1 << 31]
+    return (given[0], given[1]) if len(given) == 2 else None

@@ -1,0 +1,227 @@
+"""Run of one part of a round: a signed request and a callback per attempt, and the wait for the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_durable_execution_sdk_python.config import (
+    BatchItemStatus,
+    CallbackConfig,
+    CompletionConfig,
+    CompletionDecision,
+    CompletionStatus,
+    Duration,
+    MapConfig,
+    NestingType,
+    complete_batch,
+    continue_batch,
+)
+from aws_durable_execution_sdk_python.context import DurableContext
+from aws_durable_execution_sdk_python.exceptions import CallbackError, StepError
+from aws_durable_execution_sdk_python.types import Callback
+
+from infrafabric.bus.envelope import Citation, compose, parse
+from infrafabric.bus.registry import Registry
+from infrafabric.bus.structure import Performative
+from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, task_uri
+from infrafabric.swarm.beliefs import believed_answer
+from infrafabric.swarm.deps import CoordinatorDeps
+from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.latch import Latch
+from infrafabric.swarm.round_settlement import RoundOutcome, RoundSettlement, attempt_id
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.coordinator_event import RoundOrder
+from infrafabric.swarm.shapes.order import Order
+from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.task import Task
+
+_WAKE = 0  # item of the map that waits for a cancellation; the others are attempts
+
+
+class FailedAnswerError(Exception):
+    """Believed answer that a task failed. The message is the answer; the map counts the branch as failed."""
+
+
+_FAILED_ANSWER = f"{FailedAnswerError.__module__}.{FailedAnswerError.__qualname__}"  # as the SDK names the error
+
+
+class UnheardError(Exception):
+    """Attempt without a believed answer."""
+
+
+class RoundRun:
+    """Sends the requests of one part of a round and waits for the answers."""
+
+    def __init__(self, order: Order, round_order: RoundOrder, deps: CoordinatorDeps) -> None:
+        self._order, self._round, self._deps = order, round_order, deps
+        self._name = f"{round_order.number}.{round_order.part}"
+
+    def run(self, context: DurableContext) -> RoundOutcome:
+        """Run the part. Returns what it brought, settled."""
+        wake = context.create_callback(name=f"wake-{self._name}")
+        opened = context.step(lambda _: self._open(wake.callback_id), name=f"open-{self._name}")
+        if not opened["go"]:
+            return RoundOutcome(sent=False)
+        registry = Registry(opened["keys"])
+        answers, running = self._ask(context, wake, registry)
+        part = self._part(wake.callback_id)
+        settlement = RoundSettlement(self._order, self._deps)
+        settled = context.step(
+            lambda _: settlement.settle(part, answers, registry, running=running).write(), name=f"settle-{self._name}"
+        )
+        return RoundOutcome.read(settled)
+
+    def _part(self, wake_id: str) -> RoundPart:
+        ordered = self._round
+        return RoundPart(number=ordered.number, part=ordered.part, attempts=ordered.attempts, wake_id=wake_id)
+
+    def _open(self, wake_id: str) -> dict[str, Any]:
+        """Store the part, then tell whether the session still goes on, with the keys of the agents to be asked.
+
+        In this order: who cancels later finds the part, and completes its callback.
+        """
+        deps, key = self._deps, self._order.key
+        deps.store.put_round(key, self._part(wake_id))
+        session = deps.store.get(key)
+        if session is None or session.status.final or session.cancelled_ms is not None:
+            return {"go": False}
+        agents = sorted({attempt.agent for attempt in self._round.attempts})
+        registry = deps.registry()
+        keys = {agent_uri(agent): [key.text for key in registry.keys_of(agent_uri(agent))] for agent in agents}
+        return {"go": True, "keys": {principal: texts for principal, texts in keys.items() if texts}}
+
+    def _ask(self, context: DurableContext, wake: Callback[Any], registry: Registry) -> tuple[dict[str, str], set[str]]:
+        """Send all requests and wait.
+
+        Returns the answers that verified, by message id of the request, and the ids of requests that still run.
+
+        The SDK acts at once on an answer that arrives while nothing is checkpointed. One that arrives during another
+        branch's checkpoint waits until something else wakes the execution
+        (https://github.com/aws/aws-durable-execution-sdk-js/issues/510). So every branch waits at the latch until all
+        branches have made their checkpoints; behind it, nothing durable happens before the map's end.
+        """
+        attempts, required = self._round.attempts, self._round.required
+        latch = Latch(len(attempts))
+        noted = _Noted(self._order, self._round.part, self._deps)
+
+        def branch(branch_context: DurableContext, item: int, _index: int, _items: Sequence[int]) -> str:
+            if item == _WAKE:
+                latch.wait()
+                wake.result()
+                return ""
+            attempt, text = attempts[item - 1], self._round.texts[item - 1]
+            try:
+                callback = self._request(branch_context, attempt, text)
+            finally:
+                latch.arrive(item - 1)
+            latch.wait()
+            payload = self._answer(callback, attempt, registry)
+            noted.note(payload, attempt)
+            return payload
+
+        def is_over(status: CompletionStatus) -> CompletionDecision:
+            if not status.items or status.items[_WAKE].status is BatchItemStatus.SUCCEEDED:
+                return complete_batch() if status.items else continue_batch()
+            ended = [one.status for one in status.items[1:] if one.status in _ENDED]
+            enough = ended.count(BatchItemStatus.SUCCEEDED) >= required
+            return complete_batch() if enough or len(ended) == len(attempts) else continue_batch()
+
+        config = MapConfig(completion_config=CompletionConfig(should_complete=is_over), nesting_type=NestingType.FLAT)
+        batch = context.map(range(len(attempts) + 1), branch, name=f"tasks-{self._name}", config=config)
+        answers: dict[str, str] = {}
+        running: set[str] = set()
+        for item in batch.all:
+            failed = item.error is not None and item.error.type == _FAILED_ANSWER
+            payload = item.error.message if failed and item.error else item.result
+            if item.index == _WAKE:
+                continue
+            if payload:
+                answers[attempts[item.index - 1].message_id] = payload
+            elif item.error is None:
+                running.add(attempts[item.index - 1].message_id)
+        return answers, running
+
+    def _request(self, branch: DurableContext, attempt: Attempt, text: str) -> Callback[str]:
+        """Create the callback of an attempt and send its request.
+
+        Raises:
+            UnheardError: the request could not be sent; if it was sent all the same, its answer is found in its place.
+        """
+        name = attempt.name
+        # Irrelevant in a replay: the callback keeps the timeouts that it was created with.
+        left_s = max(1, (self._order.tasks_deadline_ms - self._deps.now_ms()) // 1000)
+        config = CallbackConfig(timeout=Duration(left_s), heartbeat_timeout=Duration(self._round.silence_s))
+        callback = branch.create_callback(name=name, config=config)
+        try:
+            branch.step(lambda _: self._send(attempt, text, callback.callback_id), name=f"request-{name}")
+        except StepError as error:
+            raise UnheardError(f"the request could not be sent: {error.message}") from None
+        return callback
+
+    def _answer(self, callback: Callback[str], attempt: Attempt, registry: Registry) -> str:
+        """Wait for the believed answer that a task is done.
+
+        Raises:
+            FailedAnswerError: a believed answer says that the task failed.
+            UnheardError: silence, or an answer that is not believed: completing a callback proves nothing.
+        """
+        try:
+            payload = callback.result()
+        except CallbackError:
+            raise UnheardError("no answer") from None
+        record = believed_answer(payload or "", attempt_id(self._order, attempt), registry)
+        if record is None or payload is None:
+            raise UnheardError("no answer that can be believed")
+        if not record.done:
+            raise FailedAnswerError(payload)
+        return payload
+
+    def _send(self, attempt: Attempt, text: str, callback_id: str) -> None:
+        """Publish an attempt's request. An interrupted step publishes the same message id again (idempotency)."""
+        order, publisher = self._order, self._deps.publisher
+        task = Task(
+            **order.key._asdict(),
+            task_id=attempt.task_id,
+            attempt=attempt.number,
+            text=text,
+            goal=order.goal or "",
+            callback_id=callback_id,
+            allowance_nusd=attempt.allowance_nusd,
+            place=attempt.place(order.key),
+        )
+        now_ms = self._deps.now_ms()
+        draft = compose(
+            performative=Performative.REQUEST,
+            sender=COORDINATOR,
+            receiver=agent_uri(attempt.agent),
+            conversation_id=conversation_uri(order.session_id),
+            message_id=attempt.message_id,
+            timestamp=now_ms,
+            content=task.write(),
+            citation=Citation(task_uri(order.session_id, attempt.task_id), evidence_hash(text.encode())),
+            reply_by=max(order.tasks_deadline_ms, now_ms + 1),
+        )
+        publisher.publish(publisher.sign(draft))
+
+
+_ENDED = (BatchItemStatus.SUCCEEDED, BatchItemStatus.FAILED)
+
+
+class _Noted:
+    """Counts done tasks and their cost in this invocation, and writes them as progress when it is due."""
+
+    def __init__(self, order: Order, part: int, deps: CoordinatorDeps) -> None:
+        self._order, self._part, self._deps = order, part, deps
+        self._costs: dict[str, int] = {}
+
+    def note(self, payload: str, attempt: Attempt) -> None:
+        """Note a believed answer."""
+        cost = parse(payload).content["cost_nusd"]
+        self._costs[attempt.message_id] = min(cost, attempt.allowance_nusd)
+        if self._deps.progress.due(self._order.key.partition, self._part):
+            done, spent = len(self._costs), sum(self._costs.values())
+            try:
+                self._deps.store.note_progress(self._order.key, self._part, done=done, spent=spent)
+            except Exception as error:  # noqa: BLE001  progress is only shown: the answer counts all the same
+                self._deps.log.warning("progress not written", error=type(error).__name__)

@@ -1,0 +1,51 @@
+"""Part of a round: attempts that one durable execution runs at the same time, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.result import TaskResult
+from infrafabric.swarm.shapes.session_item import KEEP_S
+from infrafabric.swarm.shapes.shape import Shape
+from infrafabric.swarm.table_keys import PARTITION_KEY, SORT_KEY, round_sort_key
+
+
+class RoundPart(Shape):
+    """Written before a request of it is sent, so that a second execution knows what may have been spent."""
+
+    number: int  # of the round, from 0
+    part: int  # from 0
+    attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
+    wake_id: str = ""  # callback that ends the waiting early, for a cancelled session
+    settled: bool = False
+    results: Annotated[tuple[TaskResult, ...], Field(strict=False)] = ()  # of attempts with a believed answer
+    findings_key: str = ""  # object with the findings of believed results; "" without any
+
+    def as_item(self, key: SessionKey, *, now_ms: int) -> dict[str, Any]:
+        """Return the stored item, keys included."""
+        return {
+            **self.write(),
+            PARTITION_KEY: key.partition,
+            SORT_KEY: round_sort_key(self.number, self.part),
+            "at_ms": now_ms,
+            "expires_at": now_ms // 1000 + KEEP_S,
+        }
+
+    def open_attempts(self) -> list[Attempt]:
+        """Return the attempts without a believed answer."""
+        answered = {(result.task_id, result.attempt) for result in self.results}
+        return [attempt for attempt in self.attempts if (attempt.task_id, attempt.number) not in answered]
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        """Return the part that an item holds.
+
+        Raises:
+            BadShapeError: the item is no part of a round.
+        """
+        return cls.read(item)
