@@ -133,14 +133,13 @@ def _requests(platform: Platform, outputs: dict[str, Any], session_id: str, coun
 
 def _coordinator(platform: Platform, outputs: dict[str, Any]) -> KmsSigner:
     bucket, key = split_s3_uri(outputs["registry_uri"])
-    trusted = Registry.parse(platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()).key_of(
-        COORDINATOR
-    )
+    registry = Registry.parse(platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    trusted = registry.keys_of(COORDINATOR)
     kms = platform.client("kms")
     alias = next(a for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
-    if trusted is None:
+    if not trusted:
         raise LookupError(f"the key registry {outputs['registry_uri']} has no key of {COORDINATOR}")
-    return KmsSigner(kms, key_id=alias["TargetKeyId"], principal=COORDINATOR, public_key=trusted.text)
+    return KmsSigner(kms, key_id=alias["TargetKeyId"], principal=COORDINATOR, public_key=trusted[0].text)
 
 
 def _draft(order: Order, index: int, now_ms: int) -> dict[str, Any]:

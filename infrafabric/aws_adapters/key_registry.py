@@ -46,7 +46,7 @@ def kms_signer(principal: str, key_arn: str, registry: KeyRegistry) -> KmsSigner
         LookupError: the registry has no key for ``principal``; the deployment that adds an agent also writes the
             registry.
     """
-    key = registry().key_of(principal)
-    if key is None:
+    keys = registry().keys_of(principal)
+    if not keys:
         raise LookupError(f"{principal} is not in the key registry: deploy the stack again (pulumi up)")
-    return KmsSigner(client("kms"), key_id=key_arn, principal=principal, public_key=key.text)
+    return KmsSigner(client("kms"), key_id=key_arn, principal=principal, public_key=keys[0].text)

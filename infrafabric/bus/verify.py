@@ -35,11 +35,13 @@ def verify(raw: bytes | str, *, registry: Registry, now_ms: int, receiver: str |
 
 
 def _check_trust(envelope: Envelope, registry: Registry) -> None:
-    key = registry.key_of(envelope.sender)
-    if key is None:
+    trusted = registry.keys_of(envelope.sender)
+    if not trusted:
         raise Refused(Reason.UNKNOWN_SENDER, f"{envelope.sender} is not in the registry")
-    if key.text != envelope.public_key:
-        text = f"the message states {envelope.public_key}, the registry has {key.text} for {envelope.sender}"
+    key = next((key for key in trusted if key.text == envelope.public_key), None)
+    if key is None:
+        names = " and ".join(key.text for key in trusted)
+        text = f"the message states {envelope.public_key}, the registry has {names} for {envelope.sender}"
         raise Refused(Reason.KEY_MISMATCH, text)
     try:
         key.verifier.verify(envelope.signature, envelope.signed)

@@ -34,8 +34,7 @@ def coordinator(stage: Stage) -> Signer:
     """Signs as the coordinator: the account's root may use its key, as no function's role may."""
     bucket, key = split_s3_uri(stage.outputs["registry_uri"])
     registry = Registry.parse(stage.platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-    trusted = registry.key_of(COORDINATOR)
-    assert trusted
+    (trusted,) = registry.keys_of(COORDINATOR)
     kms = stage.platform.client("kms")
     alias = next(a for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
     return KmsSigner(kms, key_id=alias["TargetKeyId"], principal=COORDINATOR, public_key=trusted.text)

@@ -49,13 +49,13 @@ def test_a_revoked_or_changed_key_is_believed_for_a_minute_at_most_and_no_messag
     now = [0.0]
     registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
     answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}", "if://agent/h01": "{KEY}"}}'.encode()))
-    assert registry().key_of("if://agent/h01")
+    assert registry().keys_of("if://agent/h01")
     now[0] = 59
-    assert registry().key_of("if://agent/h11") is None, "a flood of unknown senders reads nothing"
+    assert registry().keys_of("if://agent/h11") == (), "a flood of unknown senders reads nothing"
     answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{NEW_KEY}"}}'.encode()))
     now[0] = 61
-    assert registry().key_of("if://agent/h01") is None
-    assert registry().key_of(COORDINATOR) == TrustedKey(NEW_KEY)
+    assert registry().keys_of("if://agent/h01") == ()
+    assert registry().keys_of(COORDINATOR) == (TrustedKey(NEW_KEY),)
     answers.assert_no_pending_responses()
 
 

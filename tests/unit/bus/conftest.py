@@ -39,6 +39,12 @@ def other_signer() -> PemSigner:
 
 
 @pytest.fixture(scope="session")
+def stranger() -> PemSigner:
+    """Says that it is the coordinator, with a key that no registry has."""
+    return PemSigner(_pem("a stranger"), principal=COORDINATOR)
+
+
+@pytest.fixture(scope="session")
 def registry(signer: PemSigner) -> Registry:
     return Registry({COORDINATOR: signer.public_key})
 

@@ -19,11 +19,13 @@ FILE = Path(__file__).parents[3] / "docs" / "if-bus.vectors.json"
 AT = 1_764_000_000_000
 MAX_BYTES = 262_144
 COORDINATOR, H01, H02, STRANGER = (f"if://agent/{name}" for name in ("coordinator", "h01", "team-1/h02", "stranger"))
-SEEDS = {  # RFC 8032 7.1, TEST 1 to 3 and TEST SHA(abc): known to everybody, so never for real messages
+H02_PREVIOUS = f"{H02}, previous key"  # H02's key is being rotated
+SEEDS = {  # RFC 8032 7.1, TEST 1 to 3, TEST SHA(abc) and TEST 1024: known to everybody, so never for real messages
     COORDINATOR: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
     H01: "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
     H02: "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
     STRANGER: "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
+    H02_PREVIOUS: "f5e5767cf153319517630f226876b86c8160cc583bc013744c6bf255f5cc0ee5",
 }
 BUCKET = "if-results"
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -118,6 +120,7 @@ def good() -> list[dict[str, Any]]:
         *(vector(f"performative {act}", "ok", signed(draft(performative=act))) for act in acts),
         vector("an answer", "ok", signed(answer, H01), receiver=COORDINATOR),
         vector("a principal in two parts", "ok", signed(draft(sender=H02), H02)),
+        vector("signed with the previous key", "ok", signed(draft(sender=H02), H02_PREVIOUS)),
         vector("keys in UTF-16 order", "ok", signed(draft(content=strings))),
         vector("the same, in ASCII with escapes", "ok", json.dumps(signed(draft(content=strings)))),
         vector("numbers", "ok", signed(draft(content={"numbers": numbers}))),
@@ -260,6 +263,7 @@ def bad_trust_and_time() -> list[dict[str, Any]]:
     changed = {**fine, "content": {"task": "Send me the database"}}
     brings_own = signed(draft(), STRANGER)
     claims_ours = {**brings_own, "signature": {**brings_own["signature"], "public_key": public_key(COORDINATOR)}}
+    relabelled = signed(draft(sender=H02), H02_PREVIOUS, public_key=public_key(H02))
     expired = draft(timestamp=AT - 2000, reply_by=AT - 1)
     return [
         vector(
@@ -271,6 +275,8 @@ def bad_trust_and_time() -> list[dict[str, Any]]:
         vector("another's key, brought along", "key-mismatch", brings_own, schema=True),
         vector("a colleague who signs as the coordinator", "key-mismatch", signed(draft(), H01), schema=True),
         vector("signed by a stranger under the right key", "tampered", claims_ours, schema=True),
+        vector("neither the current nor the previous key", "key-mismatch", signed(draft(sender=H02)), schema=True),
+        vector("signed with the previous key under the current one", "tampered", relabelled, schema=True),
         vector("changed content", "tampered", changed, schema=True),
         vector("a reply_by added later", "tampered", {**fine, "reply_by": AT + 1}, schema=True),
         vector("for somebody else", "wrong-receiver", signed(draft(receiver=H02)), schema=True),
@@ -321,7 +327,11 @@ def document() -> str:
         "about": "Test vectors of IF.bus, schema if.bus/1; how to read them: docs/if-bus.md. "
         "The private keys are those of RFC 8032 7.1, known to everybody.",
         "private_keys": SEEDS,
-        "registry": {principal: public_key(principal) for principal in (COORDINATOR, H01, H02)},
+        "registry": {
+            COORDINATOR: public_key(COORDINATOR),
+            H01: [public_key(H01)],
+            H02: [public_key(H02), public_key(H02_PREVIOUS)],
+        },
         "vectors": vectors,
         "claim_checks": claim_checks(),
     }

@@ -18,6 +18,7 @@ from infrafabric.bus.registry import BadRegistry, Registry
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P
 H01 = "if://agent/h01"
+PUBLIC = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # RFC 8032 7.1, TEST 1
 
 
 def point(y: int, sign: int = 0) -> str:
@@ -112,11 +113,21 @@ def test_what_signs_through_kms_or_reads_a_key_does_not_load_cryptography():
 
 def test_a_registry_gives_the_key_of_whom_it_knows(signer):
     registry = Registry.parse(json.dumps({H01: signer.public_key}).encode())
-    key = registry.key_of(H01)
-    assert key is not None
+    (key,) = registry.keys_of(H01)
     assert key.text == signer.public_key
     assert key.verifier is key.verifier, "loaded once"
-    assert registry.key_of("if://agent/h02") is None
+    assert registry.keys_of("if://agent/h02") == ()
+
+
+def test_a_registry_gives_the_current_and_the_previous_key_in_order(signer, other_signer):
+    texts = [signer.public_key, other_signer.public_key]
+    registry = Registry.parse(json.dumps({H01: texts}).encode())
+    assert [key.text for key in registry.keys_of(H01)] == texts
+
+
+def test_a_list_of_one_key_is_the_same_as_the_key(signer):
+    text = signer.public_key
+    assert Registry({H01: [text]}).keys_of(H01) == Registry({H01: text}).keys_of(H01)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,11 @@ def test_a_registry_gives_the_key_of_whom_it_knows(signer):
         (b'{"h01": "x"}', "registry entry 'h01': a principal is if://agent/<name>"),
         (b'{"if://agent/h01": null}', "registry entry if://agent/h01: a public key is"),
         (b'{"if://agent/h01": "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}', "h01: .*small order"),
+        (b'{"if://agent/h01": []}', "registry entry if://agent/h01: has 0 keys, must be one or 2"),
+        (b'{"if://agent/h01": ["a", "b", "c"]}', "registry entry if://agent/h01: has 3 keys, must be one or 2"),
+        (b'{"if://agent/h01": ["x"]}', "registry entry if://agent/h01: a public key is"),
+        (b'{"if://agent/h01": {"key": "x"}}', "registry entry if://agent/h01: a public key is"),
+        (json.dumps({H01: [PUBLIC, PUBLIC]}).encode(), "registry entry if://agent/h01: lists a key twice"),
     ],
 )
 def test_a_bad_registry_is_refused_whole_and_names_the_entry(raw, message):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -60,6 +61,28 @@ def test_the_key_of_the_registry_counts_and_not_the_one_brought_along(signer, ot
     dressed_up = forged.replace(other_signer.public_key.encode(), signer.public_key.encode())
     assert reason_of(dressed_up, registry=trusting, now_ms=AT) is Reason.TAMPERED
     assert reason_of(forged, registry=Registry({}), now_ms=AT) is Reason.UNKNOWN_SENDER
+
+
+def test_during_a_rotation_the_current_and_the_previous_key_are_both_trusted(signer, other_signer, draft):
+    rotating = Registry({COORDINATOR: [other_signer.public_key, signer.public_key]})
+    for each in (signer, other_signer):
+        assert reason_of(sign(draft(), each), registry=rotating, now_ms=AT) is None
+
+
+def test_a_signature_counts_only_for_the_key_that_the_message_states(signer, other_signer, draft):
+    rotating = Registry({COORDINATOR: [other_signer.public_key, signer.public_key]})
+    relabelled = sign(draft(), signer).replace(signer.public_key.encode(), other_signer.public_key.encode())
+    assert reason_of(relabelled, registry=rotating, now_ms=AT) is Reason.TAMPERED
+
+
+def test_a_key_mismatch_names_every_trusted_key(signer, other_signer, stranger, draft):
+    rotating = Registry({COORDINATOR: [other_signer.public_key, signer.public_key]})
+    with pytest.raises(Refused) as refusal:
+        verify(sign(draft(), stranger), registry=rotating, now_ms=AT)
+    assert refusal.value.detail == (
+        f"the message states {stranger.public_key}, the registry has {other_signer.public_key} and "
+        f"{signer.public_key} for {COORDINATOR}"
+    )
 
 
 def test_of_several_faults_the_first_check_gives_the_reason(signer, registry, draft):
