@@ -17,7 +17,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from infrafabric import models
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.clients import client
-from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
+from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
+from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.lease_store import LeaseStore
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.publisher import BusPublisher
@@ -58,7 +59,9 @@ def aws_deps() -> AgentDeps:
             sqs=sqs,
             topic_arn=env.topic_arn,
             record_queue_url=env.record_queue_url,
-            signer=kms_signer(agent_uri(env.agent), env.signing_key_arn, registry),
+            signer=CurrentSigner(
+                client("kms"), principal=agent_uri(env.agent), keys=signing_keys(env), registry=registry
+            ),
             objects=objects,
         ),
         queue=WorkQueue(sqs, env.queue_url),

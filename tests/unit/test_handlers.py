@@ -18,6 +18,7 @@ DATABASE = {
 MODEL = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:1"}
 SWARM = {
     "SIGNING_KEY_ARN": "arn:key",
+    "SIGNING_PUBLIC_KEY": "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
     "REGISTRY_URI": "s3://state/registry/keys.json",
     "TOPIC_ARN": "arn:topic",
     "RESULTS_BUCKET": "results",
