@@ -76,7 +76,6 @@ class KeyRegistry:
                 self._failure = RegistryUnavailableError(f"{self._uri} cannot be read: {error}")
                 self._failed_at = self._clock()
                 raise self._failure from error
-            self._failure = None
             return self._copy
 
     def _read(self, now: float) -> _Copy:
