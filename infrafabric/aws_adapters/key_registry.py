@@ -85,8 +85,10 @@ class KeyRegistry:
 
 
 def _age_s(response: Mapping[str, Any]) -> float:
-    """Return the age of an object by S3's own clock, which wrote both times; 0 if the response does not date itself."""
-    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if date is None:
+    """Return the age of an object by S3's own clock, which wrote both times; 0 if the response has no readable date."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        # Cut to the length of an IMF-fixdate (RFC 9110 5.6.7), because a server behind another one may add a second.
+        return (parsedate_to_datetime(date[:29]) - response["LastModified"]).total_seconds()
+    except ValueError:
         return 0.0
-    return (parsedate_to_datetime(date) - response["LastModified"]).total_seconds()

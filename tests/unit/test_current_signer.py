@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -27,6 +27,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 BOTH = (SigningKey(arn="arn:new", public_key=NEW), SigningKey(arn="arn:old", public_key=OLD))
 
 
+def format_http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
 @dataclass
 class Bucket:
     """S3 with the registry object. S3 writes its times in whole seconds, by its own clock."""
@@ -35,6 +39,7 @@ class Bucket:
     keys: Sequence[str] = (OLD,)
     written_s: float = 0.0
     down: bool = False
+    date: Callable[[datetime], str] = format_http_date
 
     def write(self, *keys: str) -> None:
         self.keys, self.written_s = keys, self.now_s
@@ -45,7 +50,7 @@ class Bucket:
         return {
             "Body": io.BytesIO(json.dumps({PRINCIPAL: list(self.keys)}).encode()),
             "LastModified": START + timedelta(seconds=int(self.written_s)),
-            "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(START + timedelta(seconds=int(self.now_s)))}},
+            "ResponseMetadata": {"HTTPHeaders": {"date": self.date(START + timedelta(seconds=int(self.now_s)))}},
         }
 
     def registry(self) -> KeyRegistry:
@@ -93,6 +98,27 @@ def test_the_new_key_signs_once_every_reader_has_read_the_registry_again():
     bucket.now_s = 89.0
     assert current().public_key == OLD
     bucket.now_s = 90.0
+    assert current().public_key == NEW
+
+
+def test_a_date_that_a_second_server_added_does_not_matter():
+    bucket = Bucket(date=lambda moment: f"{format_http_date(moment)}, {format_http_date(moment)}")
+    bucket.write(NEW, OLD)
+    current = signer(bucket)
+    assert current().public_key == OLD
+    bucket.now_s = 90.0
+    assert current().public_key == NEW
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_without_a_date_the_previous_key_signs_until_it_is_retired(date):
+    bucket = Bucket(date=lambda _: date)
+    bucket.write(NEW, OLD)
+    current = signer(bucket)
+    bucket.now_s = 3600.0
+    assert current().public_key == OLD
+    bucket.write(NEW)
+    bucket.now_s += 61.0
     assert current().public_key == NEW
 
 
