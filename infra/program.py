@@ -25,7 +25,7 @@ from infra.naming.context import StackContext
 from infra.network.network import Network, NetworkArgs
 from infra.settings import Secrets, Settings
 from infra.swarm.agent_fleet import AgentFleet, AgentFleetArgs
-from infra.swarm.coordinator import PRINCIPAL, Coordinator, CoordinatorArgs
+from infra.swarm.coordinator import Coordinator, CoordinatorArgs
 from infra.swarm.model_access import ModelAccess, ModelAccessArgs
 from infra.swarm.parts import SwarmParts
 from infra.swarm.sessions import Sessions, SessionsArgs
@@ -186,7 +186,7 @@ def _network(settings: Settings, foundation: Foundation, opts: ResourceOptions) 
 def _keys_args(settings: Settings, context: StackContext, handover: Handover | None) -> KeysArgs:
     return KeysArgs(
         context=context,
-        principals=(PRINCIPAL, *settings.fleet.agents),
+        signing_generations={name: settings.keys.trusted_generations(name) for name in settings.principals},
         recovery_region=settings.recovery.region if settings.recovery else None,
         data_key_arn=handover.data_key_arn if handover else None,
         data_key_statements=operations.data_key_statements(context, settings),

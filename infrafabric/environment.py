@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from infrafabric.loopback import is_loopback
 
 Provider = Literal["anthropic", "bedrock", "offline"]
+PUBLIC_KEY = r"^ed25519:[A-Za-z0-9+/]{43}=$"
 
 
 class BadEnvironment(Exception):
@@ -110,13 +111,27 @@ class ModelEnvironment(Environment):
         return self
 
 
-class AgentEnvironment(ModelEnvironment):
+class SigningEnvironment(Environment):
+    """Variables of functions that sign messages."""
+
+    signing_key_arn: str
+    signing_public_key: str = Field(pattern=PUBLIC_KEY)
+    previous_signing_key_arn: str | None = None  # while the principal's key is rotated
+    previous_signing_public_key: str | None = Field(default=None, pattern=PUBLIC_KEY)
+    registry_uri: str = Field(pattern=r"^s3://")  # principal → public keys, written by the deployment alone
+
+    @model_validator(mode="after")
+    def _previous_key_is_whole(self) -> Self:
+        if (self.previous_signing_key_arn is None) != (self.previous_signing_public_key is None):
+            raise ValueError("PREVIOUS_SIGNING_KEY_ARN and PREVIOUS_SIGNING_PUBLIC_KEY: set both or none")
+        return self
+
+
+class AgentEnvironment(ModelEnvironment, SigningEnvironment):
     """Variables of agent hNN."""
 
     stack: str = Field(min_length=1)  # a dimension of its metrics
     agent: str = Field(pattern=r"^h\d{2}$")
-    signing_key_arn: str
-    registry_uri: str = Field(pattern=r"^s3://")  # principal → public key, written by the deployment alone
     queue_url: str
     dlq_url: str
     results_bucket: str
@@ -125,14 +140,12 @@ class AgentEnvironment(ModelEnvironment):
     batch_size: int = Field(ge=1, le=100)  # messages that one invocation processes concurrently
 
 
-class CoordinatorEnvironment(ModelEnvironment):
+class CoordinatorEnvironment(ModelEnvironment, SigningEnvironment):
     """Variables of the coordinator, the durable function that plans, dispatches and reports."""
 
     stack: str = Field(min_length=1)  # a dimension of its metrics
     agents: int = Field(ge=1, le=99)
     at_once: int = Field(ge=1, le=100_000)  # tasks that one agent processes concurrently; bounds the timeouts
-    signing_key_arn: str
-    registry_uri: str = Field(pattern=r"^s3://")
     topic_arn: str
     record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str

@@ -1,4 +1,4 @@
-"""KMS keys: one for data at rest, and one Ed25519 signing key per principal; IAM decides who can sign as whom."""
+"""KMS keys: one for data at rest, and Ed25519 signing keys per principal; IAM decides who can sign as whom."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ _SIGN = ("kms:GetPublicKey", "kms:Sign", "kms:Verify")
 @dataclass(frozen=True, kw_only=True)
 class KeysArgs:
     context: StackContext
-    principals: Sequence[str]  # short names (coordinator, h01); each gets a signing key
+    # Generations of the trusted signing keys, the current one first, by the principal's short name (coordinator, h01).
+    signing_generations: Mapping[str, Sequence[int]]
     data_key_statements: Sequence[policies.Statement] = ()  # for AWS services that use the data key as themselves
     auto_scaling: bool = False  # the stack has instances with encrypted volumes
     primary_stack: str | None = None  # standby only: stack that owns the data key and the Auto Scaling role
@@ -58,14 +59,22 @@ class KeysArgs:
     data_key_arn: Output[str] | None = None  # standby only: replica of the primary's data key in this region
 
 
+@dataclass(frozen=True, kw_only=True)
+class SigningKey:
+    """Signing key of a principal, and its public half as in the registry."""
+
+    arn: Output[str]
+    public_key: Output[str]
+
+
 class Keys(ComponentResource):
-    """KMS data key, one signing key per principal, and the registry of public keys."""
+    """KMS data key, one signing key per principal (two during its rotation), and the registry of public keys."""
 
     data_arn: Output[str]
     recovery_data_arn: Output[str] | None  # replica of the data key in the recovery region
-    signing_arns: dict[str, Output[str]]  # by principal
+    signing: dict[str, list[SigningKey]]  # by principal: the current key, and the previous one during a rotation
     auto_scaling_role_arn: Output[str] | None  # service-linked role that starts the instances
-    registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>"
+    registry: Output[str]  # JSON: if:// principal → "ed25519:<base64>", or a list of two during a rotation
 
     def __init__(self, name: str, args: KeysArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:security:Keys", name, opts=opts)
@@ -73,14 +82,15 @@ class Keys(ComponentResource):
         self.recovery_data_arn = None
         self.auto_scaling_role_arn = self._auto_scaling_role(name, args) if args.auto_scaling else None
         self.data_arn = args.data_key_arn or self._data_key(f"{name}-data", args.recovery_region)
-        self.signing_arns = {
-            principal: self._signing_key(f"{name}-{principal}", principal) for principal in args.principals
+        self.signing = {
+            principal: [self._signing_key(name, principal, generation) for generation in generations]
+            for principal, generations in args.signing_generations.items()
         }
         self.registry = Output.json_dumps(
-            {agent_uri(principal): self._public_key(arn) for principal, arn in self.signing_arns.items()},
-            sort_keys=True,
+            {agent_uri(principal): _registry_entry(keys) for principal, keys in self.signing.items()}, sort_keys=True
         )
-        self.register_outputs({"data_arn": self.data_arn, "signing_arns": self.signing_arns, "registry": self.registry})
+        current_arns = {principal: keys[0].arn for principal, keys in self.signing.items()}
+        self.register_outputs({"data_arn": self.data_arn, "signing_arns": current_arns, "registry": self.registry})
 
     def secret_replicas(self, region: str | None) -> Sequence[aws.secretsmanager.SecretReplicaArgsDict] | None:
         """Return the replica configuration of a secret in ``region``; None without a region."""
@@ -123,8 +133,20 @@ class Keys(ComponentResource):
             role.allow(sid, "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", on=arn, when=via)
 
     def grant_sign(self, role: Role, principal: str) -> None:
-        """Grant signing of messages as ``principal``."""
-        role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=self.signing_arns[principal])
+        """Grant signing of messages as ``principal``.
+
+        The previous key stays granted while it is trusted, because versions that run sessions know no other key.
+        """
+        arns = [key.arn for key in self.signing[principal]]
+        role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=arns)
+
+    def signing_variables(self, principal: str) -> dict[str, Output[str]]:
+        """Return the fields of ``SigningEnvironment`` for a function that signs as ``principal``."""
+        current, *previous = self.signing[principal]
+        variables = {"signing_key_arn": current.arn, "signing_public_key": current.public_key}
+        for key in previous:
+            variables |= {"previous_signing_key_arn": key.arn, "previous_signing_public_key": key.public_key}
+        return variables
 
     def data_arn_in(self, region: str) -> Output[str] | None:
         """Return the data key's ARN if the key is in ``region``, else None.
@@ -222,7 +244,10 @@ class Keys(ComponentResource):
             }
         ]
 
-    def _signing_key(self, name: str, principal: str) -> Output[str]:
+    def _signing_key(self, name: str, principal: str, generation: int) -> SigningKey:
+        # The first generation has the names of releases that knew no generations.
+        suffix = "" if generation == 1 else f"-g{generation}"
+        label, name = f"signing-{principal}{suffix}", f"{name}-{principal}{suffix}"
         context = self._context
         key = aws.kms.Key(
             name,
@@ -232,11 +257,11 @@ class Keys(ComponentResource):
             enable_key_rotation=False,  # KMS rotates symmetric keys only
             deletion_window_in_days=DELETION_WINDOW_DAYS,
             policy=policies.document(iam_delegation(self._context, *_SIGN)),
-            tags=context.tags("keys", DataClass.SECRET, f"signing-{principal}"),
+            tags=context.tags("keys", DataClass.SECRET, label),
             opts=ResourceOptions(parent=self),
         )
-        self._alias(name, f"signing-{principal}", key.key_id)
-        return key.arn
+        self._alias(name, label, key.key_id)
+        return SigningKey(arn=key.arn, public_key=self._public_key(key.arn))
 
     def _alias(self, name: str, label: str, key_id: Output[str]) -> None:
         alias = f"alias/{self._context.physical_name(label)}"
@@ -245,6 +270,11 @@ class Keys(ComponentResource):
     def _public_key(self, key_arn: Output[str]) -> Output[str]:
         found = aws.kms.get_public_key_output(key_id=key_arn, opts=pulumi.InvokeOutputOptions(parent=self))
         return found.public_key.apply(public_key_of_der)
+
+
+def _registry_entry(keys: Sequence[SigningKey]) -> Output[str] | list[Output[str]]:
+    """Return a principal's entry in the registry: only two keys are a list, which release 0.1.0 cannot read."""
+    return [key.public_key for key in keys] if len(keys) > 1 else keys[0].public_key
 
 
 def iam_delegation(context: StackContext, *uses: str) -> Mapping[str, object]:

@@ -22,6 +22,9 @@ from infrafabric.environment import RecorderEnvironment
 TIMEOUT_S = 60
 MEMORY_MB = 256
 BATCH_SIZE = 10  # the largest batch of a FIFO queue
+# While the database or the key registry cannot be reached, messages stay in the queue, so that their order holds, and
+# each delivery counts. With a visibility timeout of six minutes, these last for an outage of two hours.
+OUTAGE_RECEIVES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class Recorder(ComponentResource):
                 label="if-agent-results",
                 component="recorder",
                 handler_timeout_s=TIMEOUT_S,
-                max_receives=args.fleet.max_receives,
+                max_receives=max(args.fleet.max_receives, OUTAGE_RECEIVES),
                 fifo=True,
             ),
             child,

@@ -8,6 +8,7 @@ from infra.settings.account import AccountSettings, BudgetSettings, TagSettings
 from infra.settings.api import ApiSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.front import AppSettings, DnsSettings, EdgeSettings, ReleaseSettings
+from infra.settings.keys import KeySettings
 from infra.settings.network import NetworkSettings
 from infra.settings.operations import (
     AlarmThresholdSettings,
@@ -20,9 +21,10 @@ from infra.settings.regions import PrimarySettings, RecoverySettings
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
 from infra.settings.swarm import FleetSettings, ModelPriceSettings, ModelSettings, RuntimeSettings
-from infra.settings.tree import LONGEST_STACK_NAME, RECORDER_CONCURRENCY, STACK_NAME, Settings
+from infra.settings.tree import COORDINATOR, LONGEST_STACK_NAME, RECORDER_CONCURRENCY, STACK_NAME, Settings
 
 __all__ = [
+    "COORDINATOR",
     "LONGEST_STACK_NAME",
     "RECORDER_CONCURRENCY",
     "STACK_NAME",
@@ -38,6 +40,7 @@ __all__ = [
     "FleetSettings",
     "GithubOidcSettings",
     "GuardrailsSettings",
+    "KeySettings",
     "ModelPriceSettings",
     "ModelSettings",
     "NetworkSettings",

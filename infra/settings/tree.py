@@ -13,6 +13,7 @@ from infra.settings.api import ApiSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.explain import explain
 from infra.settings.front import AppSettings, DnsSettings, EdgeSettings
+from infra.settings.keys import KeySettings
 from infra.settings.network import NetworkSettings
 from infra.settings.operations import GuardrailsSettings, ObservabilitySettings
 from infra.settings.regions import REGION, PrimarySettings, RecoverySettings
@@ -22,6 +23,7 @@ from infra.settings.swarm import FleetSettings, ModelSettings, RuntimeSettings
 # Regions in the EU; eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, but outside the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
 UNRESERVED_CONCURRENCY = 100  # never available to provisioned concurrency
+COORDINATOR = "coordinator"  # principal of the function that orders work from the agents
 RECORDER_CONCURRENCY = 5  # one database connection per invocation of the recorder
 LONGEST_STACK_NAME = 15  # infrafabric-<stack>-results-<12-digit account>-<region> fits S3's 63 characters
 # RDS refuses two consecutive hyphens in a name, and a hyphen follows the stack name in every physical name.
@@ -42,6 +44,7 @@ class Settings(Section):
     primary: PrimarySettings | None = None
     account: AccountSettings = AccountSettings()
     fleet: FleetSettings = FleetSettings()
+    keys: KeySettings = KeySettings()
     model: ModelSettings = ModelSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     network: NetworkSettings = NetworkSettings()
@@ -63,6 +66,22 @@ class Settings(Section):
                 raise ValueError("database.multiAz = False: must be true when environment is prod")
             if not self.database.deletion_protection:
                 raise ValueError("database.deletionProtection = False: must be true when environment is prod")
+        return self
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        """Short names of the senders on the bus; each has a signing key."""
+        return (COORDINATOR, *self.fleet.agents)
+
+    @model_validator(mode="after")
+    def _check_key_owners(self) -> Self:
+        for key, generations in (("generations", self.keys.generations), ("retired", self.keys.retired)):
+            for principal, generation in generations.items():
+                if principal not in self.principals:
+                    raise ValueError(
+                        f"keys.{key}.{principal} = {generation}: no such principal; allowed here: {COORDINATOR}, "
+                        f"{self.fleet.agents[0]} to {self.fleet.agents[-1]} (fleet.size); remove the entry"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -84,9 +84,9 @@ class AgentFleet(ComponentResource):
         args, inbox = self._args, self._args.swarm.bus.inboxes[agent]
         environment = AgentEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.agent_id),
+            **args.foundation.keys.signing_variables(agent),
             stack=args.foundation.context.stack,
             agent=agent,
-            signing_key_arn=args.foundation.keys.signing_arns[agent],
             registry_uri=args.foundation.storage.registry_uri,
             queue_url=inbox.url,
             dlq_url=inbox.dlq.url,

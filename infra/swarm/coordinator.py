@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pulumi import ComponentResource, Output, ResourceOptions
 
+from infra import settings
 from infra.compute.function import Durability, Function, FunctionArgs
 from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
@@ -14,7 +15,6 @@ from infra.naming.context import DataClass
 from infra.swarm.parts import SwarmParts
 from infrafabric.environment import CoordinatorEnvironment
 
-PRINCIPAL = "coordinator"
 LONGEST_SESSION_S = 86_400  # the longest deadline_s that the API accepts
 SLACK_S = 3_600  # for planning before and reporting after the tasks
 HISTORY_DAYS = 14
@@ -102,7 +102,7 @@ class Coordinator(ComponentResource):
         role.allow("StartChildren", "lambda:InvokeFunction", on=self._any_version)
         dlq.grant_send(role)
         args.swarm.bus.grant_publish(role)
-        args.foundation.keys.grant_sign(role, PRINCIPAL)
+        args.foundation.keys.grant_sign(role, settings.COORDINATOR)
         args.swarm.model.grant_invoke(role, args.swarm.model.coordinator_id)
         args.swarm.sessions.grant_coordinate(role)
         args.foundation.storage.grant_read_registry(role)
@@ -115,10 +115,10 @@ class Coordinator(ComponentResource):
     def _function_args(self, role: Role, args: CoordinatorArgs, dlq: DeadLetterQueue) -> FunctionArgs:
         environment = CoordinatorEnvironment.render(
             **args.swarm.model.environment(args.swarm.model.coordinator_id),
+            **args.foundation.keys.signing_variables(settings.COORDINATOR),
             stack=args.foundation.context.stack,
             agents=args.swarm.fleet.size,
             at_once=args.swarm.fleet.batch_size * args.swarm.fleet.max_concurrency,
-            signing_key_arn=args.foundation.keys.signing_arns[PRINCIPAL],
             registry_uri=args.foundation.storage.registry_uri,
             topic_arn=args.swarm.bus.topic_arn,
             record_queue_url=args.swarm.record_queue_url,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,14 +32,14 @@ class BusPublisher:
     sqs: Any
     topic_arn: str
     record_queue_url: str | None  # None where the stack keeps no history
-    signer: Signer
+    signer: Callable[[], Signer]  # selects the key, for each message
     objects: S3Objects
     wait_s: float = 0.0  # time that a message waits for others to share a batch with
 
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage:
         """Sign a draft. Content that is too large to sign goes to S3 (claim check)."""
         ready = check_in(dict(draft), put=self._put, bucket=self.objects.bucket)
-        return SignedMessage(draft=draft, body=sign(ready, self.signer).decode())
+        return SignedMessage(draft=draft, body=sign(ready, self.signer()).decode())
 
     def publish(self, message: SignedMessage) -> None:
         """Publish a message to its receiver."""

@@ -68,7 +68,13 @@ class ModelClient(ModelPrices, Protocol):
 class RegistrySource(Protocol):
     """Source of a registry that is fresh enough to notice a revoked key."""
 
-    def __call__(self) -> Registry: ...
+    def __call__(self) -> Registry:
+        """Return the registry.
+
+        Raises:
+            RegistryUnavailableError: the registry cannot be read now.
+        """
+        ...
 
 
 class MessageLeases(Protocol):

@@ -11,6 +11,7 @@ from typing import TypeVar
 from infrafabric.backoff import Patience, model_call_timeout_s, redelivery_delay_s, throttle_delay_s
 from infrafabric.bus.envelope import Envelope, parse
 from infrafabric.bus.refusal import Reason, Refused
+from infrafabric.bus.registry import RegistryUnavailableError
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.bus.verify import verify
@@ -75,6 +76,12 @@ class TaskWorker:
             remaining_s = max(0, held.until_ms - self._deps.now_ms()) // 1000 + 1
             self._redeliver_after(delivery, remaining_s)
             raise
+        except RegistryUnavailableError as error:
+            # Nobody knows whether the message is good. A fresh copy waits, so that an outage counts as no receive: a
+            # good message is neither poison nor dead-lettered by the queue.
+            delay_s = redelivery_delay_s(delivery.receives, random_unit=self._deps.random_unit())
+            self._deps.queue.put_back(delivery.body, delivery.put_backs, delay_s)
+            self._deps.log.warning("registry unavailable", error=str(error), delay_s=delay_s)
         except Exception as error:
             if delivery.receives < POISON_RECEIVES:
                 delay_s = redelivery_delay_s(delivery.receives, random_unit=self._deps.random_unit())
@@ -89,6 +96,7 @@ class TaskWorker:
 
         Raises:
             LeaseHeldError: another invocation works on the message; the message must be delivered again.
+            RegistryUnavailableError: the sender cannot be verified now; likewise.
             botocore.exceptions.ClientError: AWS refused a call; likewise.
         """
         deps = self._deps

@@ -16,7 +16,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from infrafabric import models
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.clients import client
-from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
+from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
+from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.queues import PUT_BACKS, SqsDeadLetters, WorkQueue
@@ -42,7 +43,7 @@ def aws_deps() -> AgentDeps:
     """Build the AWS adapters on the first event: importing this file makes no AWS call."""
     s3, sqs = client("s3"), client("sqs")
     registry, objects = KeyRegistry(s3, env.registry_uri), S3Objects(s3, env.results_bucket)
-    signer = kms_signer(agent_uri(env.agent), env.signing_key_arn, registry)
+    signer = CurrentSigner(client("kms"), principal=agent_uri(env.agent), keys=signing_keys(env), registry=registry)
     return AgentDeps(
         agent=env.agent,
         now_ms=lambda: time.time_ns() // 1_000_000,
@@ -52,7 +53,7 @@ def aws_deps() -> AgentDeps:
         model=model,
         objects=objects,
         callbacks=DurableCallbacks(client("lambda"), lambda code: log.info("callback closed", code=code)),
-        sign=lambda draft: sign(dict(draft), signer).decode(),
+        sign=lambda draft: sign(dict(draft), signer()).decode(),
         queue=WorkQueue(sqs, env.queue_url),
         dead_letters=SqsDeadLetters(sqs, env.dlq_url),
         run_concurrently=run_concurrently_on(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="concurrent")),

@@ -13,7 +13,8 @@ from aws_durable_execution_sdk_python import DurableContext, durable_execution
 
 from infrafabric import models
 from infrafabric.aws_adapters.clients import client
-from infrafabric.aws_adapters.key_registry import KeyRegistry, kms_signer
+from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
+from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.publisher import BusPublisher
 from infrafabric.aws_adapters.secrets import read_secret
@@ -50,7 +51,7 @@ def aws_deps() -> CoordinatorDeps:
         sqs=client("sqs"),
         topic_arn=env.topic_arn,
         record_queue_url=env.record_queue_url,
-        signer=kms_signer(COORDINATOR, env.signing_key_arn, registry),
+        signer=CurrentSigner(client("kms"), principal=COORDINATOR, keys=signing_keys(env), registry=registry),
         objects=objects,
         wait_s=0.01,  # requests of a slice are signed concurrently: fewer calls are worth more than ten milliseconds
     )

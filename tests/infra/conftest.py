@@ -53,6 +53,12 @@ def european(shared: StandUp) -> Estate:
 
 
 @pytest.fixture(scope="session")
+def rotating(shared: StandUp) -> Estate:
+    """Return dev while the coordinator's signing key is rotated; the key of h01 has been rotated."""
+    return variant(shared, "rotating")
+
+
+@pytest.fixture(scope="session")
 def taken_over(shared: StandUp, prod: Estate) -> Estate:
     """Return prod-secondary after a failover: database promoted, application running."""
     return variant(shared, "taken-over", stacks={"organization/infrafabric/prod": prod.exports})

@@ -58,6 +58,13 @@ def test_history_stays_in_order_within_a_session_and_sessions_do_not_wait_for_on
     assert dev.of("sqs/queue:Queue")["recorder-dlq-queue"]["fifoQueue"] is True, "a FIFO queue needs a FIFO DLQ"
 
 
+def test_a_record_outlasts_two_hours_without_database_or_registry(dev):
+    """In a FIFO queue a fresh copy would lose its place, so the deliveries must last."""
+    queue = dev.of("sqs/queue:Queue")["recorder-queue"]
+    receives = json.loads(queue["redrivePolicy"])["maxReceiveCount"]
+    assert receives * queue["visibilityTimeoutSeconds"] >= 7200
+
+
 def test_nothing_can_be_redriven_into_the_queue_of_lost_sessions(primary):
     allow = primary.of("sqs/redriveAllowPolicy:RedriveAllowPolicy")["coordinator-dlq-allow"]
     assert json.loads(allow["redriveAllowPolicy"]) == {"redrivePermission": "denyAll"}

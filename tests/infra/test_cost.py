@@ -74,6 +74,14 @@ def test_each_signing_key_is_paid_by_the_month(estates):
     assert len(keys) >= 12, "ten agents, the coordinator, the data key"
 
 
+def test_the_second_key_of_a_rotation_costs_a_dollar_and_no_more_signatures(stand_up_stack):
+    rotated = stand_up_stack("dev", {"keys.generations": {"coordinator": 2, "h01": 2}})
+    before, after = (
+        estimate(estate.graph("dev"), TRAFFIC["dev"]) for estate in (stand_up_stack("dev", {"fleet.size": 1}), rotated)
+    )
+    assert after.usd - before.usd == pytest.approx(2.0)
+
+
 def test_a_dearer_setting_shows(frugal):
     dear = estimate(frugal.graph("prod"), TRAFFIC["prod"])
     nat = [line for line in dear.lines if line.type == "aws:ec2/natGateway:NatGateway"]

@@ -838,6 +838,16 @@ def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
     assert not any(fnmatchcase(name, pattern) for name in ("s1", "order", "-") for pattern in patterns)
 
 
+def test_the_previous_key_signs_until_it_is_retired(rotating):
+    """Versions that run sessions know only the key of their deployment."""
+    account = "arn:aws:kms:us-east-1:123456789012:key"
+    assert rotating.granted("coordinator")["SignAsCoordinator"]["Resource"] == [
+        f"{account}/keys-coordinator-g2",
+        f"{account}/keys-coordinator",
+    ]
+    assert rotating.granted("agents-h01")["SignAsH01"]["Resource"] == [f"{account}/keys-h01-g4"]
+
+
 def test_an_agent_signs_as_itself_alone(primary):
     for agent in ("h01", "h10"):
         signing = [s for s in primary.granted(f"agents-{agent}").values() if "kms:Sign" in s["Action"]]

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from infra.settings import KeySettings
 from infrafabric.bus.registry import Registry
 
 
@@ -50,3 +53,58 @@ def test_log_groups_of_this_account_alone_are_encrypted_with_the_data_key(primar
     assert logs["Condition"] == {
         "ArnLike": {"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-east-1:123456789012:log-group:*"}
     }
+
+
+@pytest.mark.parametrize(
+    ("generation", "retired", "trusted"),
+    [(1, None, (1,)), (2, None, (2, 1)), (2, 1, (2,)), (3, None, (3, 2)), (3, 1, (3, 2)), (3, 2, (3,)), (9, 1, (9, 8))],
+)
+def test_a_generation_and_the_one_before_are_trusted_until_that_one_is_retired(generation, retired, trusted):
+    retired = {} if retired is None else {"h01": retired}
+    keys = KeySettings(generations={"h01": generation}, retired=retired)
+    assert keys.trusted_generations("h01") == trusted
+    assert keys.trusted_generations("h02") == (1,)
+
+
+def test_a_rotated_principal_has_two_keys_until_the_previous_one_is_retired(rotating):
+    keys = {name: key for name, key in rotating.of("kms/key:Key").items() if name != "keys-data"}
+    assert set(keys) == {"keys-coordinator", "keys-coordinator-g2", "keys-h01-g4"}
+    assert {key["deletionWindowInDays"] for key in keys.values()} == {30}, "a key that goes can be had back"
+    assert {
+        alias["name"].removeprefix("alias/infrafabric-dev-") for alias in rotating.of("kms/alias:Alias").values()
+    } == {
+        "data",
+        "signing-coordinator",
+        "signing-coordinator-g2",
+        "signing-h01-g4",
+    }
+
+
+def test_the_registry_lists_two_keys_only_during_a_rotation(rotating):
+    """Release 0.1.0 reads no list."""
+    content = rotating.of("s3/bucketObjectv2:BucketObjectv2")["storage-registry"]["content"]
+    registry = Registry.parse(content.encode())
+    assert len(registry.keys_of("if://agent/coordinator")) == 2
+    assert isinstance(json.loads(content)["if://agent/h01"], str)
+
+
+def test_a_function_gets_the_current_key_and_the_previous_one_as_the_registry_has_them(rotating):
+    variables = rotating.of("lambda/function:Function")["coordinator-function"]["environment"]["variables"]
+    registry = Registry.parse(rotating.of("s3/bucketObjectv2:BucketObjectv2")["storage-registry"]["content"].encode())
+    current, previous = registry.keys_of("if://agent/coordinator")
+    assert (variables["SIGNING_KEY_ARN"].rpartition("/")[2], variables["SIGNING_PUBLIC_KEY"]) == (
+        "keys-coordinator-g2",
+        current.text,
+    )
+    assert (
+        variables["PREVIOUS_SIGNING_KEY_ARN"].rpartition("/")[2],
+        variables["PREVIOUS_SIGNING_PUBLIC_KEY"],
+    ) == ("keys-coordinator", previous.text)
+    agent = rotating.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
+    assert agent["SIGNING_KEY_ARN"].endswith("keys-h01-g4")
+    assert "PREVIOUS_SIGNING_KEY_ARN" not in agent
+
+
+@pytest.mark.parametrize("function", ["agents-h01-function", "coordinator-function"])
+def test_a_function_changes_only_after_the_registry_has_its_new_key(rotating, function):
+    assert "storage-registry" in rotating.before(function)

@@ -28,6 +28,23 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
         ("database.backupDays", 90, "database.backupDays = 90: Input should be less than or equal to 35"),
         ("database.maxStorageGb", 21, "database.maxStorageGb = 21: must exceed storageGb (20) by 10 %"),
         ("database.multiAz", "yes", "database.multiAz = 'yes': Input should be a valid boolean"),
+        (
+            "keys.generations",
+            {"h01": 0},
+            "keys.generations.h01 = 0: Input should be greater than or equal to 1",
+        ),
+        (
+            "keys.generations",
+            {"h07": 2},
+            "keys.generations.h07 = 2: no such principal; allowed here: coordinator, h01 to h01 (fleet.size); remove "
+            "the entry",
+        ),
+        (
+            "keys.retired",
+            {"h01": 1},
+            "keys.retired.h01 = 1: must be below the generation that signs (1); raise generations.h01 first, or in "
+            "the same update to revoke a key at once",
+        ),
         ("network.endpointZones", 3, "network.endpointZones = 3: must be at most zones (2)"),
         ("network.zoneLetters", "aa", "network.zoneLetters = 'aa': must be 2 different letters or more (zones)"),
         ("network.nat", "many", "network.nat = 'many': Input should be 'none', 'single' or 'per-az'"),

@@ -23,7 +23,7 @@ from infrafabric.aws_adapters.objects import MAX_RESULT_BYTES, S3Objects
 from infrafabric.aws_adapters.queues import SqsDeadLetters
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
-from infrafabric.bus.registry import TrustedKey
+from infrafabric.bus.registry import RegistryUnavailableError, TrustedKey
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.concurrency import run_concurrently_on
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
@@ -67,8 +67,30 @@ def test_a_registry_that_cannot_be_read_again_is_not_believed_any_longer() -> No
     registry()
     answers.add_client_error("get_object", "SlowDown", http_status_code=503)
     now[0] = 61
-    with pytest.raises(ClientError, match="SlowDown"):
+    with pytest.raises(RegistryUnavailableError, match=r"s3://state/keys.json cannot be read: .*SlowDown"):
         registry()
+
+
+def test_a_registry_that_is_no_registry_is_unavailable_and_names_the_entry() -> None:
+    s3, answers = stubbed("s3")
+    answers.add_response("get_object", body(b'{"h01": "x"}'))
+    with pytest.raises(RegistryUnavailableError, match="cannot be read: registry entry 'h01': a principal is"):
+        KeyRegistry(s3, "s3://state/keys.json")()
+
+
+def test_the_messages_of_a_batch_share_one_failed_read_and_a_later_message_reads_again() -> None:
+    """A failed read takes a minute and more: ten in sequence would outlast the invocation."""
+    s3, answers = stubbed("s3")
+    now = [0.0]
+    registry = KeyRegistry(s3, "s3://state/keys.json", clock=lambda: now[0])
+    answers.add_client_error("get_object", "SlowDown", http_status_code=503)
+    for _ in range(10):
+        with pytest.raises(RegistryUnavailableError, match="SlowDown"):
+            registry()
+    answers.add_response("get_object", body(f'{{"{COORDINATOR}": "{KEY}"}}'.encode()))
+    now[0] = 6
+    assert registry().keys_of(COORDINATOR) == (TrustedKey(KEY),)
+    answers.assert_no_pending_responses()
 
 
 def test_an_object_that_is_not_there_is_none_and_any_other_trouble_is_raised() -> None:

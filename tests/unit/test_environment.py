@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import Any, get_args
 
 import pytest
@@ -20,6 +21,7 @@ from infrafabric.environment import (
     MigratorEnvironment,
     ModelEnvironment,
     RecorderEnvironment,
+    SigningEnvironment,
     WatchdogEnvironment,
 )
 
@@ -28,6 +30,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), m
 ARNS = WORDS.map(lambda word: f"arn:aws:service:{word}")
 URLS = WORDS.map(lambda word: f"https://{word}")
 BUCKETS = WORDS.map(lambda word: f"s3://bucket/{word}")
+PUBLIC_KEYS = st.binary(min_size=32, max_size=32).map(lambda raw: f"ed25519:{b64encode(raw).decode()}")
 
 _BASE = {"log_level": LEVELS}
 _MODEL = {
@@ -38,10 +41,17 @@ _MODEL = {
     "api_key_secret_arn": ARNS,
     "price_table": st.one_of(st.none(), WORDS),
 }
+_SIGNING = {
+    **_BASE,
+    "signing_key_arn": ARNS,
+    "signing_public_key": PUBLIC_KEYS,
+    "previous_signing_key_arn": ARNS,
+    "previous_signing_public_key": PUBLIC_KEYS,
+    "registry_uri": BUCKETS,
+}
 _SWARM = {
     **_MODEL,
-    "signing_key_arn": ARNS,
-    "registry_uri": BUCKETS,
+    **_SIGNING,
     "topic_arn": ARNS,
     "record_queue_url": st.one_of(st.none(), URLS),
     "results_bucket": WORDS,
@@ -58,6 +68,7 @@ _DATABASE = {
 FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     Environment: _BASE,
     ModelEnvironment: _MODEL,
+    SigningEnvironment: _SIGNING,
     AgentEnvironment: {
         **_SWARM,
         "stack": WORDS,
@@ -158,6 +169,16 @@ def test_a_provider_that_could_not_answer_is_refused_at_init(change: dict[str, s
         ModelEnvironment.read(given_)
     assert said in str(refused.value)
     assert "sk-ant-x" not in str(refused.value), "what was given may be a secret in the wrong place"
+
+
+@pytest.mark.parametrize("missing", ["PREVIOUS_SIGNING_KEY_ARN", "PREVIOUS_SIGNING_PUBLIC_KEY"])
+def test_half_a_previous_key_is_refused(missing: str) -> None:
+    key = f"ed25519:{b64encode(bytes(32)).decode()}"
+    variables = {"SIGNING_KEY_ARN": "arn:new", "SIGNING_PUBLIC_KEY": key, "REGISTRY_URI": "s3://state/keys.json"}
+    variables |= {"PREVIOUS_SIGNING_KEY_ARN": "arn:old", "PREVIOUS_SIGNING_PUBLIC_KEY": key}
+    del variables[missing]
+    with pytest.raises(BadEnvironment, match="PREVIOUS_SIGNING_KEY_ARN and PREVIOUS_SIGNING_PUBLIC_KEY: set both"):
+        SigningEnvironment.read(variables)
 
 
 def test_bedrock_needs_neither_key_nor_address() -> None:

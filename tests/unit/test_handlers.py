@@ -18,6 +18,7 @@ DATABASE = {
 MODEL = {"MODEL_PROVIDER": "offline", "MODEL_ID": "claude-haiku-5-5", "MODEL_BASE_URL": "http://127.0.0.1:1"}
 SWARM = {
     "SIGNING_KEY_ARN": "arn:key",
+    "SIGNING_PUBLIC_KEY": "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
     "REGISTRY_URI": "s3://state/registry/keys.json",
     "TOPIC_ARN": "arn:topic",
     "RESULTS_BUCKET": "results",
@@ -163,6 +164,49 @@ assert Queue.delays == [('of fails', 15)], Queue.delays
 
 def test_a_message_that_fails_is_delivered_again_and_the_others_of_its_batch_are_not() -> None:
     done = fresh(BATCH, ENVIRONMENTS["agent"])
+    assert done.returncode == 0, done.stderr
+
+
+FIFO = """
+from types import SimpleNamespace
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from infrafabric.bus.registry import Registry, RegistryUnavailableError
+from lambdas.recorder import handler as recorder
+
+def record(name, session):
+    attributes = {'MessageGroupId': session}
+    return {'messageId': name, 'receiptHandle': name, 'body': name, 'attributes': attributes, 'messageAttributes': {}}
+
+outage = True
+refused = []
+
+def registry():
+    if outage:
+        raise RegistryUnavailableError('the registry cannot be read')
+    return Registry({})
+
+dead_letters = SimpleNamespace(dead_letter=lambda body, reason, detail: refused.append(body))
+deps = SimpleNamespace(registry=registry, dead_letters=dead_letters, now_ms=lambda: 0)
+records = [record('first', 'a'), record('other', 'b'), record('second', 'a')]
+
+def deliver():
+    return recorder.handle_batch({'Records': records}, None, deps)
+
+try:
+    deliver()
+except BatchProcessingError as error:  # Lambda deletes no message of a batch that ended with an error
+    assert len(error.child_exceptions) == 3
+else:
+    raise AssertionError('the batch succeeded')
+assert refused == []
+outage = False
+assert deliver() == {'batchItemFailures': []}
+assert refused == ['first', 'other', 'second'], 'each is judged, in the order of its session'
+"""
+
+
+def test_during_an_outage_of_the_registry_all_records_stay_in_the_queue_and_keep_their_order() -> None:
+    done = fresh(FIFO, ENVIRONMENTS["recorder"])
     assert done.returncode == 0, done.stderr
 
 

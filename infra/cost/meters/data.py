@@ -9,6 +9,7 @@ from infra.cost.meters.table import Month, line, meter
 from infra.cost.prices import HOURS
 from infra.cost.traffic import SIGNATURES_PER_TASK, TABLE_READS_PER_TASK, TABLE_WRITES_PER_TASK
 from infra.graph import Resource
+from infrafabric.bus.uris import COORDINATOR
 
 MILLION = 1_000_000
 # Shares of the stored gigabytes and requests; the other buckets hold little data.
@@ -62,18 +63,26 @@ PRIMARY_GB = 20  # a replica has its source's size, which is not among its input
 @meter("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
 def key(resource: Resource, month: Month) -> Iterator[Line]:
     yield line(resource, "keys", 1, "kms.key")
-    signs = resource.inputs.get("keyUsage") == "SIGN_VERIFY"
-    if signs and resource.inputs.get("customerMasterKeySpec") == "ECC_NIST_EDWARDS25519":
-        agents = max(1, sum("signs IF.bus" in (k.inputs.get("description") or "") for k in _keys(month)) - 1)
-        share = 1 if resource.name.endswith("-coordinator") else 1 / agents
+    if _signs(resource):
+        # One half of the signatures is the coordinator's, the other half all agents'. A principal has two keys during a
+        # rotation.
+        half = [k for k in _keys(month) if _signs(k) and _of_coordinator(k) == _of_coordinator(resource)]
         yield line(
             resource,
             "ten thousand signatures",
-            month.traffic.tasks * SIGNATURES_PER_TASK / 2 * share / 10_000,
+            month.traffic.tasks * SIGNATURES_PER_TASK / 2 / len(half) / 10_000,
             "kms.sign_10k",
         )
     elif resource.name == "keys-data":
         yield line(resource, "ten thousand requests", month.traffic.tasks * 20 / 10_000, "kms.requests_10k")
+
+
+def _signs(key: Resource) -> bool:
+    return key.inputs.get("customerMasterKeySpec") == "ECC_NIST_EDWARDS25519"
+
+
+def _of_coordinator(key: Resource) -> bool:
+    return COORDINATOR in (key.inputs.get("description") or "")
 
 
 def _keys(month: Month) -> list[Resource]:

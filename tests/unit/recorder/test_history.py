@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infrafabric.bus.registry import Registry, RegistryUnavailableError
 from infrafabric.recorder.history import BadRowError, HistoryRecorder, RecorderDeps
 from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
 
@@ -14,6 +15,7 @@ from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, FakeDeadLetters, m
 class World:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.outage = False  # the registry cannot be read
         self.rows: list[Mapping[str, Any]] = []
         self.dead_letters = FakeDeadLetters()
 
@@ -23,9 +25,12 @@ class World:
                 raise self.error
             self.rows.append(values)
 
-        deps = RecorderDeps(
-            now_ms=lambda: NOW, registry=lambda: REGISTRY, execute=execute, dead_letters=self.dead_letters
-        )
+        def read_registry() -> Registry:
+            if self.outage:
+                raise RegistryUnavailableError("the registry cannot be read: SlowDown")
+            return REGISTRY
+
+        deps = RecorderDeps(now_ms=lambda: NOW, registry=read_registry, execute=execute, dead_letters=self.dead_letters)
         HistoryRecorder(deps).record(body)
 
 
@@ -36,6 +41,18 @@ def test_a_verified_message_becomes_a_row() -> None:
     assert [row["session_id"] for row in world.rows] == ["s1", "s1"]
     assert world.rows[0]["message_id"].startswith("if://message/")
     assert world.dead_letters.messages == []
+
+
+def test_a_message_waits_in_the_queue_while_the_registry_cannot_be_read() -> None:
+    world, body = World(), message(task())
+    world.outage = True
+    for _ in range(20):
+        with pytest.raises(RegistryUnavailableError):
+            world.record(body)
+    assert (world.rows, world.dead_letters.messages) == ([], [])
+    world.outage = False
+    world.record(body)
+    assert len(world.rows) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from infrafabric.bus.envelope import Citation, compose, sign
 from infrafabric.bus.pem import PemSigner
-from infrafabric.bus.registry import Registry
+from infrafabric.bus.registry import Registry, RegistryUnavailableError
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.models import Completion, Prompt, Usage, errors
@@ -87,6 +87,8 @@ class World:
     lease_error: Exception | None = None
     model_error: Exception | None = None
     unsigned: bool = False  # signing fails
+    outage: bool = False  # the registry cannot be read
+    queue_down: bool = False  # sending to the queue fails
     no_redelivery: bool = False  # changing a message's visibility fails
     stored: bytes | None = None  # what lies in the attempt's place already
     now_ms: int = NOW
@@ -101,7 +103,7 @@ class World:
             agent="h01",
             now_ms=lambda: self.now_ms,
             random_unit=lambda: 0.5,
-            registry=lambda: self.registry,
+            registry=self._read_registry,
             leases=_Leases(self),
             model=_Model(self),
             objects=_Objects(self),
@@ -114,6 +116,11 @@ class World:
             log=_Log(),
             heartbeat_s=60,
         )
+
+    def _read_registry(self) -> Registry:
+        if self.outage:
+            raise RegistryUnavailableError("s3://state/registry/keys.json cannot be read: SlowDown")
+        return self.registry
 
     def sign(self, draft: Mapping[str, Any]) -> str:
         if self.unsigned:
@@ -220,6 +227,8 @@ class _Queue:
     world: World
 
     def put_back(self, body: str, put_backs: int, delay_s: int) -> None:
+        if self.world.queue_down:
+            raise RuntimeError("SQS is down")
         self.world.did.append(("put_back", body, put_backs, delay_s))
 
     def redeliver_after(self, receipt_handle: str, delay_s: int) -> None:
@@ -332,7 +341,7 @@ def test_a_place_that_is_written_already_is_what_is_answered() -> None:
 
 
 @pytest.mark.parametrize(("stored", "did"), [(DONE, []), (None, ["dead_letter"])])
-def test_past_the_deadline_nothing_is_begun_and_done_work_is_no_loss(stored: bytes | None, letters: list[str]) -> None:
+def test_past_the_deadline_nothing_is_begun_and_done_work_is_no_loss(stored: bytes | None, did: list[str]) -> None:
     """The coordinator has looked into the place by then."""
     world = World(stored=stored)
     world.now_ms = NOW + 1_800_000
@@ -463,3 +472,36 @@ def test_a_message_that_fails_again_and_again_comes_back_soon_then_late_and_then
     assert world.did == [("redeliver_after", "receipt", 23), ("redeliver_after", "receipt", 225)]
     world.handle(request(), receives=POISON_RECEIVES)
     assert world.only("dead_letter")[1:] == ("poison", f"RuntimeError at delivery {POISON_RECEIVES}")
+
+
+def test_a_message_outlasts_a_long_outage_of_the_registry_and_is_processed_once() -> None:
+    """A fresh copy has one receive, so neither our limit nor the queue's counts the outage."""
+    world, body, put_backs = World(outage=True), request(), 2
+    for _ in range(100):
+        world.handle(body, put_backs=put_backs)
+        _, body, put_backs, delay_s = world.did[-1]
+        assert 15 <= delay_s <= 30
+    assert set(world.names()) == {"put_back"}, "nothing is done for a message that nobody verified"
+    world.did.clear()
+    world.outage = False
+    world.handle(body, put_backs=put_backs)
+    assert world.names().count("ask") == 1
+    assert "dead_letter" not in world.names()
+    assert put_backs == 2, "an outage is no throttle"
+
+
+@pytest.mark.parametrize("receives", [1, POISON_RECEIVES, POISON_RECEIVES + 1])
+def test_an_outage_makes_no_message_poison_also_if_no_copy_can_be_sent(receives: int) -> None:
+    world = World(outage=True, queue_down=True)
+    with pytest.raises(RuntimeError, match="SQS is down"):
+        world.handle(request(), receives=receives)
+    assert world.did == [], "SQS delivers the message itself again"
+
+
+def test_a_refused_message_that_waited_for_the_registry_is_refused_unchanged() -> None:
+    world, body = World(outage=True), request(PEER, sender="if://agent/h07")
+    world.handle(body)
+    waiting = world.only("put_back")[0]
+    world.outage = False
+    world.handle(waiting)
+    assert world.only("dead_letter")[:2] == (body, "not-the-coordinator")
