@@ -12,7 +12,7 @@ from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError, unknown_session
 from infrafabric.money import usd
 from infrafabric.swarm.deps import Log, LostSessionStore
-from infrafabric.swarm.lost_sessions import as_lost, is_lost
+from infrafabric.swarm.lost_sessions import LOST_REASON, is_lost
 from infrafabric.swarm.object_keys import report_key, session_prefix
 from infrafabric.swarm.report import SessionReport, stored_findings, texts_by_id
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
@@ -128,7 +128,7 @@ class SessionService:
         sessions, last = self._deps.store.list_sessions(
             limit=parsed.limit, after=parsed.after, unreadable=note_unreadable, label=parsed.label
         )
-        views = [_view(self._as_lost(session)) for session in sessions]
+        views = [_view(self._with_lost_reason(session)) for session in sessions]
         return Response(200, {"sessions": views, "cursor": requests.cursor_of(last)})
 
     def read(self, session_id: str) -> Response:
@@ -178,7 +178,7 @@ class SessionService:
         return SessionKey(session_id, self._deps.home)
 
     def _session(self, text: str) -> SessionItem:
-        """Return a session. A lost session is reported on by a second execution, and is shown as it will end.
+        """Return a session. A lost session is reported on and ended by a second execution, which is started here.
 
         Raises:
             BadShapeError: the session's item cannot be read.
@@ -191,12 +191,13 @@ class SessionService:
                 self._deps.executions.wrap_up(self._deps.store.order(session.key))
             except (BadShapeError, NoOrderError) as error:
                 self._deps.log.warning("order not readable", session_id=session.session_id, why=str(error))
-        return self._as_lost(session)
+        return self._with_lost_reason(session)
 
-    def _as_lost(self, session: SessionItem) -> SessionItem:
-        """Return a session; a lost one as it will end."""
-        now_ms = self._deps.now_ms()
-        return as_lost(session, now_ms=now_ms) if is_lost(session, now_ms=now_ms) else session
+    def _with_lost_reason(self, session: SessionItem) -> SessionItem:
+        """Return a session; a lost one says so, and keeps its status until its second execution has ended it."""
+        if not is_lost(session, now_ms=self._deps.now_ms()):
+            return session
+        return session.model_copy(update={"reason": LOST_REASON})
 
     def _interim_report(self, session: SessionItem) -> dict[str, Any]:
         """Return the report of a session without a stored report (yet): what the coordinator believed so far."""

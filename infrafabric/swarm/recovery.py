@@ -60,6 +60,6 @@ class Recovery:
             "tries": [tries.get(index, 0) for index in range(max(tries, default=-1) + 1)],
             "done": sorted(indexes),
             "spent": sum(result.cost_nusd for part in parts for result in part.results),
-            "open": [attempt.write() for part in parts for attempt in part.open_attempts()],
+            "open": [attempt.write() for part in parts for attempt in part.unanswered()],
             "plan_calls": list(own_calls.totals(order, own_calls.PLAN, self._deps)),
         }

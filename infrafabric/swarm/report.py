@@ -29,7 +29,7 @@ def texts_by_id(texts: Sequence[str]) -> dict[str, str]:
 
 
 def stored_findings(parts: Iterable[RoundPart], get: Callable[[str], bytes]) -> dict[str, list[dict[str, Any]]]:
-    """Return the believed findings by task, from the objects that the coordinator stored at the end of each round."""
+    """Return the believed findings by attempt, from the objects that the coordinator stored at the end of each round."""
     found: dict[str, Any] = {}
     for part in parts:
         if part.findings_key:
@@ -61,13 +61,13 @@ class SessionReport:
         Args:
             texts: texts of the tasks by task id.
             results: believed results of all attempts, in the order of the attempts.
-            findings: believed findings of done tasks by task id.
+            findings: believed findings by attempt.
             missing: reason per task that was tried and is not done.
         """
         attempts: dict[str, list[TaskResult]] = defaultdict(list)
         for result in results:
             attempts[result.task_id].append(result)
-        by_task = [_findings(attempts[name], findings.get(name, ())) for name in texts]
+        by_task = [_findings(attempts[name], findings) for name in texts]
         flat = sorted((one for found in by_task for one in found), key=_surest_first)
         rows = [_row(text, attempts[name], missing.get(name, "")) for name, text in texts.items()]
         return cls(order, flat, rows, by_task=by_task)
@@ -133,13 +133,15 @@ def _done(attempts: Sequence[TaskResult]) -> TaskResult | None:
     return next((result for result in attempts if result.done), None)
 
 
-def _findings(attempts: Sequence[TaskResult], findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _findings(
+    attempts: Sequence[TaskResult], findings: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
     """Return the findings of a done task, surest first, each with its agent and evidence."""
     done = _done(attempts)
     if done is None:
         return []
     source = {"agent": done.agent, "evidence_hash": done.evidence_hash}
-    return sorted(({**finding, **source} for finding in findings), key=_surest_first)
+    return sorted(({**finding, **source} for finding in findings[done.name]), key=_surest_first)
 
 
 def _surest_first(finding: Mapping[str, Any]) -> float:

@@ -96,6 +96,7 @@ class RoundSettlement:
         places = [one.place for one, record in zip(ids, records, strict=True) if record is None or record.s3_key]
         bodies = dict(zip(places, self._deps.objects.find_all(places), strict=True))
         believed: list[_Believed] = []
+        disbelieved: list[str] = []
         outcome = RoundOutcome()
         for attempt, one, record, payload in zip(open_attempts, ids, records, payloads, strict=True):
             body = bodies.get(one.place)
@@ -106,28 +107,29 @@ class RoundSettlement:
                 believed.append(_Believed.of(attempt, found.result, found.findings, found.model, payload))
             else:
                 lied = record is not None or body is not None
+                if lied:
+                    disbelieved.append(attempt.message_id)
                 waiting = NOT_NEEDED if attempt.message_id in running else self._reason_of_silence()
                 outcome.unheard[attempt.name] = BAD_EVIDENCE if lied else waiting
-        self._store(part, believed)
+        self._store(part, believed, disbelieved)
         for one in believed:
-            name = f"{one.result.task_id}.{one.result.attempt}"
             if one.result.done:
-                outcome.done[name] = one.result.cost_nusd
+                outcome.done[one.result.name] = one.result.cost_nusd
             else:
-                outcome.failed[name] = (one.result.reason, one.result.cost_nusd)
+                outcome.failed[one.result.name] = (one.result.reason, one.result.cost_nusd)
         return outcome
 
     def _reason_of_silence(self) -> str:
         over = self._deps.now_ms() >= self._order.tasks_deadline_ms - _DEADLINE_MARGIN_MS
         return DEADLINE if over else SILENT
 
-    def _store(self, part: RoundPart, believed: Sequence[_Believed]) -> None:
+    def _store(self, part: RoundPart, believed: Sequence[_Believed], disbelieved: Sequence[str]) -> None:
         """Store findings and part, and send the records of what is new. The part is last: it says that all is done."""
         key, deps = self._order.key, self._deps
-        if part.settled and not believed:
+        if part.settled and not believed and not disbelieved:
             return
         place = part.findings_key
-        found = {one.result.task_id: one.findings for one in believed if one.result.done}
+        found = {one.result.name: one.findings for one in believed if one.result.done}
         if found:
             earlier = json.loads(deps.objects.get(place)) if place else {}
             place = place or findings_key(key, part.number, part.part)
@@ -136,8 +138,8 @@ class RoundSettlement:
         if records:
             deps.publisher.record(records)
         results = (*part.results, *(one.result for one in believed))
-        settled = part.model_copy(update={"settled": True, "results": results, "findings_key": place})
-        deps.store.put_round(key, settled)
+        told = {"disbelieved": (*part.disbelieved, *disbelieved), "findings_key": place}
+        deps.store.put_round(key, part.model_copy(update={"settled": True, "results": results, **told}))
 
     def _record(self, believed: Sequence[_Believed]) -> HistoryRecord:
         order, now_ms = self._order, self._deps.now_ms()

@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 from infra.settings import stackfile
+from infrafabric.aws_adapters.objects import split_s3_uri
+from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.bus.registry import Registry
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.shape import BadShapeError
 from local import platform as local_platform
 from local import stack
 from tests.e2e import described
@@ -55,9 +60,9 @@ class Stage:
 
     def ended(self, session_id: str) -> dict[str, Any]:
         """The session once it has ended."""
-        return until(lambda: self._if_final(session_id), f"session {session_id} to end")
+        return until(lambda: self.if_final(session_id), f"session {session_id} to end")
 
-    def _if_final(self, session_id: str) -> dict[str, Any] | None:
+    def if_final(self, session_id: str) -> dict[str, Any] | None:
         _, _, session = self.call("GET", f"/sessions/{session_id}")
         return session if session["status"] in FINAL else None
 
@@ -66,6 +71,28 @@ class Stage:
         assert status == 200, report
         return report
 
+    def key(self, session_id: str) -> SessionKey:
+        """The key of a session of this stack's client."""
+        return SessionKey(session_id, local_platform.REGION)
+
+    def registry(self) -> Registry:
+        """The trusted keys, as the deployment wrote them."""
+        bucket, key = split_s3_uri(self.outputs["registry_uri"])
+        return Registry.parse(self.platform.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def store(self) -> SessionStore:
+        """The sessions table, with the rights of the account's root."""
+
+        def refuse(where: str, error: BadShapeError) -> None:
+            raise AssertionError(f"{where}: {error}")
+
+        return SessionStore(
+            dynamodb=self.platform.client("dynamodb"),
+            table=self.outputs["sessions_table"],
+            home=local_platform.REGION,
+            on_unreadable=refuse,
+        )
+
     def model(self, method: str, path: str, body: Any = None) -> Any:
         """Call the fake model server's control API."""
         data = None if body is None else json.dumps(body).encode()
@@ -73,9 +100,9 @@ class Stage:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def counting(self, match: str) -> Callable[[], int]:
+    def counting(self, match: str, delay_s: float = 0) -> Callable[[], int]:
         """Counts the model calls that ``match`` fits from now to the test's end: other sessions may still call it."""
-        self.model("POST", "/_fabric/rules", {"match": match, "do": "delay", "delay_s": 0})
+        self.model("POST", "/_fabric/rules", {"match": match, "do": "delay", "delay_s": delay_s})
         return lambda: next(r["fitted"] for r in self.model("GET", "/_fabric/rules") if r["match"] == match)
 
     def letters(self, agent: str) -> list[dict[str, Any]]:

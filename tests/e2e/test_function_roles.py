@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from local.platform import ACCOUNT, REGION
 from tests.e2e.conftest import Stage
+from tests.e2e.roles import client_as
 
 
 def function_arn(agent: str) -> str:
@@ -19,16 +19,7 @@ def function_arn(agent: str) -> str:
 @pytest.fixture
 def kms_of_h01(stage: Stage) -> Any:
     """KMS client with the credentials of the agent h01's role."""
-    role = f"arn:aws:iam::{ACCOUNT}:role/infrafabric-dev-h01"
-    given = stage.platform.client("sts").assume_role(RoleArn=role, RoleSessionName="h01")["Credentials"]
-    return boto3.client(
-        "kms",
-        endpoint_url=stage.platform.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-    )
+    return client_as(stage, "h01", "kms")
 
 
 @pytest.mark.parametrize(

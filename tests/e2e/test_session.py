@@ -11,13 +11,15 @@ import psycopg
 import pytest
 
 from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.bus.uris import new_message_id
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
-from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
-from infrafabric.swarm.object_keys import result_key
+from infrafabric.swarm.result_document import stored_bytes
+from infrafabric.swarm.round_settlement import attempt_id
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.status import TaskStatus
+from infrafabric.swarm.shapes.round import RoundPart
 from tests.e2e.conftest import Stage, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
@@ -111,7 +113,7 @@ def test_a_task_that_its_agent_fails_is_given_to_another(stage: Stage) -> None:
     assert (first["agent"], first["status"]) == ("h02", "DONE")
     folder = first["s3_key"].split("/agents/")[0]
     error = stage.platform.client("s3").get_object(
-        Bucket=stage.outputs["results_bucket"], Key=f"{folder}/agents/h01/t0001/0/error.json"
+        Bucket=stage.outputs["results_bucket"], Key=f"{folder}/agents/h01/t0001/0/result.json"
     )
     assert json.loads(error["Body"].read())["error"]["reason"] == "model-unreachable"
 
@@ -149,14 +151,22 @@ def test_a_quorum_ends_a_session_early(stage: Stage) -> None:
     assert statuses == ["DONE", "SKIPPED"]
 
 
-def test_a_cancelled_session_asks_nothing_more(stage: Stage) -> None:
-    stage.start(session_id="stopped", tasks=["[[offline:delay=1]] a", "[[offline:delay=1]] b"])
-    until(lambda: stage.call("GET", "/sessions/stopped")[2]["status"] == "RUNNING", "the session to run")
+def test_a_cancelled_session_ends_at_once_and_asks_nothing_more(stage: Stage) -> None:
+    """Two tasks are at work and eight wait for the money that these two may cost."""
+    asked = stage.counting(r"Session: stopped\b", delay_s=5)
+    stage.start(session_id="stopped", tasks=[f"part {number}" for number in range(10)], budget_usd=0.006)
+    until(lambda: asked() == 2, "two model calls")
     assert stage.call("DELETE", "/sessions/stopped")[0] == 202
     assert stage.call("DELETE", "/sessions/stopped")[0] == 202, "cancelling is idempotent"
-    session = stage.ended("stopped")
-    assert session["status"] == "CANCELLED"
-    assert stage.report("stopped")["status"] == "CANCELLED"
+    session = until(lambda: stage.if_final("stopped"), "the end, before the agents' answers", within_s=4)
+    assert (session["status"], session["reason"]) == ("CANCELLED", "cancelled by a client")
+    assert session["cost_usd"] + session["committed_usd"] <= 0.006
+    assert session["committed_usd"] > 0, "the calls that run already are paid"
+    report = stage.report("stopped")
+    assert [report[name] for name in ("status", "cost_usd", "committed_usd")] == [
+        session[name] for name in ("status", "cost_usd", "committed_usd")
+    ]
+    assert asked() == 2
 
 
 def test_sessions_are_listed_newest_first_in_pages(stage: Stage) -> None:
@@ -189,11 +199,11 @@ def test_a_label_finds_its_sessions_also_behind_pages_of_others(stage: Stage) ->
     assert until(lambda: rows(stage, query), "its history") == [(["team:boats", "q4"],)]
 
 
-def test_an_item_that_an_agent_broke_hides_no_other_session_and_its_own_can_be_cancelled(stage: Stage) -> None:
-    """Agents' roles may update the items of sessions; nobody may stop the fleet's watchdog or list with that."""
+def test_an_item_that_does_not_parse_hides_no_other_session_and_its_own_can_be_cancelled(stage: Stage) -> None:
+    """Whatever broke it, neither the watchdog nor the list may stop at it."""
     stage.start(session_id="damaged", tasks=["[[offline:delay=5]] a", "[[offline:delay=5]] b"])
     stage.start(session_id="whole", tasks=["one"])
-    key = {"pk": {"S": "damaged"}, "sk": {"S": "SESSION"}}
+    key = {"pk": {"S": "damaged#us-east-1#e1"}, "sk": {"S": "SESSION"}}
     table = {"TableName": stage.outputs["sessions_table"], "Key": key}
     change = {"UpdateExpression": "SET labels = :text", "ExpressionAttributeValues": {":text": {"S": "not a list"}}}
     stage.platform.client("dynamodb").update_item(**table, **change)
@@ -208,7 +218,7 @@ def test_an_item_that_an_agent_broke_hides_no_other_session_and_its_own_can_be_c
         round_ = functions.invoke(FunctionName="infrafabric-dev-watchdog", Qualifier="live", Payload=b"{}")
         assert b"SessionItem: labels" in round_["Payload"].read(), "the operator hears of it"
         status, _, cancelled = stage.call("DELETE", "/sessions/damaged")
-        assert (status, cancelled["status"]) == (202, "CANCELLED")
+        assert (status, cancelled["status"]) == (202, "CANCELLING")
     finally:
         stage.platform.client("dynamodb").update_item(**table, UpdateExpression="REMOVE labels")
     assert stage.ended("damaged")["status"] == "CANCELLED"
@@ -229,41 +239,41 @@ def test_a_hung_model_makes_a_partial_session_at_the_deadline(stage: Stage, hung
 
 
 def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
-    """Store a session of an hour ago whose execution broke off: one of two tasks has its row and its object.
+    """Store a session of an hour ago whose execution broke off: of two requests that it sent, one was worked.
 
     Args:
         left_ms: time until the session's deadline.
     """
-    store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
-    now, budget = time.time_ns() // 1_000_000, 1_000_000_000
+    store = stage.store()
+    now = time.time_ns() // 1_000_000
     order = Order(
         session_id=session_id,
+        home="us-east-1",
         goal=None,
         tasks=("one", "two"),
         agents=2,
         created_ms=now - 3_600_000,
         deadline_ms=now + left_ms,
-        budget_nusd=budget,
+        budget_nusd=1_000_000_000,
         quorum=1.0,
     )
     store.create(order, digest="d", model="m")
-    store.begin(session_id, tasks=2)
-    stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'
-    key = result_key(session_id, "h01", "t0001", 0)
-    stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=key, Body=stored)
-    done = TaskResult(
-        task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=key, evidence_hash=evidence_hash(stored)
+    store.begin(order.key, tasks=2)
+    attempts = tuple(
+        Attempt(index=n, number=0, agent=f"h0{n + 1}", allowance_nusd=5_000, message_id=new_message_id())
+        for n in range(2)
     )
-    lease = store.lease(
-        session_id,
-        "if://message/m",
-        reserve_nusd=5,
-        budget_nusd=budget,
-        lease_ms=60_000,
-        token="a",
-        sqs_message_id="sqs-1",
-    )
-    store.finish(lease, done, spent_nusd=5)
+    store.put_round(order.key, RoundPart(number=0, part=0, attempts=attempts))
+    document = {
+        **attempt_id(order, attempts[0]).members,
+        "status": "DONE",
+        "model": "m",
+        "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}],
+        "cost_usd": 4e-6,
+        "tokens": {"input": 1, "output": 1},
+    }
+    place, stored = attempts[0].place(order.key), stored_bytes(document)
+    stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=place, Body=stored)
     return store
 
 
@@ -276,18 +286,19 @@ def watch(stage: Stage) -> dict[str, int]:
 def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stage: Stage, ten: dict[str, Any]) -> None:
     asked = stage.counting(r"Session: broken\b")
     store = broken_off(stage, "broken", left_ms=600_000)
-    over = store.get("ten")
+    over, key = store.get(SessionKey("ten", "us-east-1")), SessionKey("broken", "us-east-1")
     assert over
-    store.note_execution("broken", over.execution_arn)
+    store.note_execution(key, over.execution_arn)
     long_ago = {":then": over.created_ms - 3_600_000}
-    store.transact([store.update_request("broken", "SESSION", "SET updated_ms = :then", long_ago)])
+    store.transact([store.update_request(key.partition, "SESSION", "SET updated_ms = :then", long_ago)])
 
     assert watch(stage)["stuck"] >= 1
     session = stage.ended("broken")
     assert (session["status"], session["tasks"]) == ("COMPLETE", {"total": 2, "done": 2, "failed": 0})
     results = stage.report("broken")["results"]
-    assert [(row["agent"], row["status"]) for row in results] == [("h01", "DONE"), ("h02", "DONE")]
+    assert [(row["agent"], row["status"]) for row in results] == [("h01", "DONE"), ("h01", "DONE")]
     assert asked() == 1, "the task that was done is not done again"
+    assert session["committed_usd"] == 5e-6, "what the other request of the first execution may have spent"
 
 
 def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(stage: Stage) -> None:
@@ -301,3 +312,4 @@ def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(st
     assert [row["status"] for row in report["results"]] == ["DONE", "SKIPPED"]
     assert [finding["text"] for finding in report["findings"]] == ["a fact"]
     assert report["summary"].startswith("No summary could be written")
+    assert (report["cost_usd"], report["committed_usd"]) == (session["cost_usd"], session["committed_usd"])

@@ -1,4 +1,4 @@
-"""Sessions table of the emulator: money is never overspent, work is never done twice."""
+"""Tables of the emulator: state that only moves forward, and messages that one invocation works at a time."""
 
 from __future__ import annotations
 
@@ -6,263 +6,199 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
+from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.aws_adapters.session_store import SessionStore
-from infrafabric.swarm.leases import AlreadyDoneError, Lease, LeaseHeldError, OverBudgetError, SessionOverError
+from infrafabric.swarm.leases import Lease, LeaseState
 from infrafabric.swarm.session_errors import SessionExistsError
+from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.attempt import Attempt
+from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.shapes.shape import BadShapeError
+from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 from tests.e2e.conftest import Stage
-
-BUDGET = 1_000
-
-
-def _refuse(session_id: str, error: BadShapeError) -> None:
-    raise AssertionError(f"{session_id}: {error}")
 
 
 @pytest.fixture(scope="module")
 def store(stage: Stage) -> SessionStore:
-    return SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
+    return stage.store()
 
 
 @pytest.fixture
-def session(store: SessionStore) -> str:
+def order(store: SessionStore) -> Order:
     now = time.time_ns() // 1_000_000
     order = Order(
         session_id=f"store-{uuid.uuid4().hex[:8]}",
+        home="us-east-1",
         goal=None,
-        tasks=("one",),
+        tasks=("describe the move",),
         agents=1,
         created_ms=now,
         deadline_ms=now + 60_000,
-        budget_nusd=BUDGET,
+        budget_nusd=1_000,
         quorum=1.0,
     )
     store.create(order, digest="d", model="m")
-    store.begin(order.session_id, tasks=1)
-    return order.session_id
+    return order
 
 
-def lease(store: SessionStore, session: str, message: str, nusd: int = 10, **changes: Any) -> Lease:
-    arguments = {
-        "reserve_nusd": nusd,
-        "budget_nusd": BUDGET,
-        "lease_ms": 60_000,
-        "token": "a",
-        "sqs_message_id": "sqs-1",
-    }
-    return store.lease(session, f"if://message/{message}", **{**arguments, **changes})
+@pytest.fixture
+def key(store: SessionStore, order: Order) -> SessionKey:
+    """A session that runs."""
+    store.begin(order.key, tasks=1)
+    return order.key
 
 
-def done(task: str = "t0001", status: TaskStatus = TaskStatus.DONE, cost: int = 4) -> TaskResult:
-    return TaskResult(task_id=task, agent="h01", attempt=0, status=status, s3_key="k", cost_nusd=cost)
+def end(store: SessionStore, key: SessionKey, status: SessionStatus, spent: int) -> bool:
+    session = store.get(key)
+    assert session
+    return store.end(session.model_copy(update={"status": status, "spent_nusd": spent, "ended_ms": 1}))
 
 
-def money(store: SessionStore, session: str) -> tuple[int, int]:
-    item = store.get(session)
-    assert item
-    return item.committed_nusd, item.spent_nusd
+def test_what_has_ended_stays_as_it_ended(store: SessionStore, key: SessionKey) -> None:
+    assert end(store, key, SessionStatus.PARTIAL, 7)
+    assert not end(store, key, SessionStatus.COMPLETE, 8)
+    assert not store.advance(key, spent=1, committed=1, done=1, failed=1)
+    assert not store.begin(key, tasks=2)
+    assert not store.cancel(key)
+    store.note_progress(key, 0, done=5, spent=5)
+    session = store.get(key)
+    assert session
+    assert (session.status, session.spent_nusd, session.done_so_far) == ("PARTIAL", 7, 0)
 
 
-def test_many_agents_at_once_never_overspend(store: SessionStore, session: str) -> None:
-    def work(number: int) -> int:
-        try:
-            mine = lease(store, session, f"m{number}", 70)
-        except OverBudgetError:
-            return 0
-        committed, _ = money(store, session)
-        assert committed <= BUDGET
-        store.finish(mine, done(f"t{number:04}", cost=50), spent_nusd=50)
-        return 50
-
-    with ThreadPoolExecutor(16) as pool:
-        spent = sum(pool.map(work, range(40)))
-    assert 0 < spent <= BUDGET
-    assert money(store, session) == (spent, spent), "what was set aside is settled, to the last nano-dollar"
-
-
-def test_a_message_is_worked_by_one(store: SessionStore, session: str) -> None:
-    lease(store, session, "m")
-    with pytest.raises(LeaseHeldError):
-        lease(store, session, "m", token="b")
-    assert money(store, session) == (10, 0), "a claim that was not granted sets nothing aside"
-
-
-def test_work_that_is_done_is_answered_with_its_result(store: SessionStore, session: str) -> None:
-    store.finish(lease(store, session, "m"), done(), spent_nusd=4)
-    with pytest.raises(AlreadyDoneError) as repeated:
-        lease(store, session, "m", sqs_message_id="sqs-2")
-    assert (repeated.value.result, repeated.value.sqs_message_id) == (done(), "sqs-1")
-    assert money(store, session) == (4, 4)
-
-
-def test_a_message_given_back_is_free_and_so_is_its_money(store: SessionStore, session: str) -> None:
-    store.release(lease(store, session, "m"))
-    assert money(store, session) == (0, 0)
-    lease(store, session, "m", token="b")
-
-
-def test_a_silent_holder_loses_its_claim_but_its_money_stays_committed(store: SessionStore, session: str) -> None:
-    lease(store, session, "m", lease_ms=-1)
-    lease(store, session, "m", token="b")
-    assert money(store, session) == (20, 0), "nobody knows what the first call did cost"
-
-
-def test_a_task_done_by_two_counts_once_and_costs_twice(store: SessionStore, session: str) -> None:
-    for message in ("first", "second"):
-        store.finish(lease(store, session, message), done(), spent_nusd=4)
-    item = store.get(session)
-    assert item
-    assert (item.tasks_done, item.spent_nusd) == (1, 8)
-    assert [result.task_id for result in store.tasks(session)] == ["t0001"]
-
-
-def test_a_task_given_up_is_counted_once(store: SessionStore, session: str) -> None:
-    for _ in range(2):
-        store.record_failed_task(session, done(status=TaskStatus.FAILED))
-    item = store.get(session)
-    assert item
-    assert item.tasks_failed == 1
-
-
-def test_a_session_that_has_ended_gives_no_more_money(store: SessionStore, session: str) -> None:
-    assert store.end(session, SessionStatus.CANCELLED, reason="enough")
-    assert not store.end(session, SessionStatus.COMPLETE, reason=""), "the first end stands"
-    with pytest.raises(SessionOverError, match="is CANCELLED"):
-        lease(store, session, "m")
-
-
-def test_money_of_a_call_that_ends_after_the_session_is_counted(store: SessionStore, session: str) -> None:
-    mine = lease(store, session, "m")
-    store.end(session, SessionStatus.CANCELLED, reason="enough")
-    store.finish(mine, done(), spent_nusd=4)
-    assert money(store, session) == (4, 4)
-
-
-def test_an_id_is_given_once(store: SessionStore, session: str) -> None:
-    item = store.get(session)
-    assert item
-    with pytest.raises(SessionExistsError) as taken:
-        store.create(
-            Order(
-                session_id=session, goal="x", tasks=(), agents=1, created_ms=0, deadline_ms=1, budget_nusd=1, quorum=1
-            ),
-            digest="other",
-            model="m",
-        )
-    assert taken.value.session.digest == "d"
-
-
-def test_finishing_twice_counts_once(store: SessionStore, session: str) -> None:
-    mine = lease(store, session, "m")
-    for _ in range(2):
-        store.finish(mine, done(), spent_nusd=4)
-    item = store.get(session)
-    assert item
-    assert (item.tasks_done, item.committed_nusd, item.spent_nusd) == (1, 4, 4)
-
-
-def test_giving_back_twice_frees_the_money_once(store: SessionStore, session: str) -> None:
-    lease(store, session, "other", 30)
-    mine = lease(store, session, "m")
-    for _ in range(2):
-        store.release(mine)
-    assert money(store, session) == (30, 0)
-
-
-def test_a_holder_that_was_replaced_pays_but_answers_no_more(store: SessionStore, session: str) -> None:
-    slow = lease(store, session, "m", lease_ms=-1)
-    quick = lease(store, session, "m", token="b", sqs_message_id="sqs-2")
-    store.finish(slow, done(status=TaskStatus.FAILED), spent_nusd=3)
-    store.finish(quick, done(), spent_nusd=4)
-    with pytest.raises(AlreadyDoneError) as repeated:
-        lease(store, session, "m", token="c")
-    assert repeated.value.sqs_message_id == "sqs-2"
-    assert money(store, session) == (7, 7)
-
-
-def test_an_agent_that_was_only_late_still_does_its_task(store: SessionStore, session: str) -> None:
-    mine = lease(store, session, "m")
-    store.record_failed_task(session, done(status=TaskStatus.FAILED))
-    store.finish(mine, done(), spent_nusd=4)
-    item = store.get(session)
-    assert item
-    assert (item.tasks_done, item.tasks_failed) == (1, 0)
-    assert store.task(session, "t0001") == done()
-
-
-def test_a_task_that_was_done_is_not_given_up(store: SessionStore, session: str) -> None:
-    store.finish(lease(store, session, "m"), done(), spent_nusd=4)
-    store.record_failed_task(session, done(status=TaskStatus.FAILED))
-    item = store.get(session)
-    assert item
-    assert (item.tasks_done, item.tasks_failed) == (1, 0)
-
-
-@pytest.mark.parametrize(("spent", "later"), [(900, False), (100, True)])
-def test_what_does_not_fit_says_whether_it_may_later(
-    store: SessionStore, session: str, spent: int, later: bool
+def test_a_cancelled_session_sends_no_round_and_is_ended_by_its_coordinator(
+    store: SessionStore, key: SessionKey
 ) -> None:
-    store.finish(lease(store, session, "spent", spent), done(cost=spent), spent_nusd=spent)
-    lease(store, session, "running", BUDGET - spent)
-    with pytest.raises(OverBudgetError) as refused:
-        lease(store, session, "m", 200)
-    assert refused.value.later is later
+    assert store.cancel(key)
+    assert store.cancel(key), "cancelling is idempotent"
+    session = store.get(key)
+    assert session
+    assert (session.status, session.shown_status) == ("RUNNING", "CANCELLING")
+    assert not store.advance(key, spent=0, committed=0, done=0, failed=0)
+    assert end(store, key, SessionStatus.CANCELLED, 0)
 
 
-def test_the_plans_and_the_reports_money_is_settled_too(store: SessionStore, session: str) -> None:
-    store.reserve(session, 600, budget_nusd=BUDGET)
-    with pytest.raises(OverBudgetError):
-        store.reserve(session, 600, budget_nusd=BUDGET)
-    store.settle(session, reserved_nusd=600, spent_nusd=50)
-    assert money(store, session) == (50, 50)
-
-
-def test_the_counters_do_not_carry_the_order(store: SessionStore, session: str) -> None:
-    item = store.get(session)
-    assert item
-    assert len(json.dumps(item.as_item())) < 1_000, "each lease and each answer pays for the size of this item"
-    assert store.order(session).tasks == ("one",)
-
-
-def test_the_watchdog_sees_sessions_that_have_not_ended_and_when_they_last_moved(
-    store: SessionStore, session: str
+def test_progress_of_the_parts_of_a_round_is_shown_until_the_round_is_settled(
+    store: SessionStore, key: SessionKey
 ) -> None:
-    def live() -> dict[str, int]:
-        return {
-            item.session_id: item.updated_ms for item in store.live_sessions(_refuse) if item.updated_ms is not None
-        }
+    store.note_progress(key, 0, done=3, spent=30)
+    store.note_progress(key, 1, done=2, spent=20)
+    store.note_progress(key, 0, done=4, spent=40)
+    session = store.get(key)
+    assert session
+    assert (session.done_so_far, session.spent_so_far, session.tasks_done) == (6, 60, 0)
+    store.advance(key, spent=61, committed=5, done=6, failed=1)
+    session = store.get(key)
+    assert session
+    assert (session.done_so_far, session.spent_so_far, session.committed_nusd) == (6, 61, 5)
 
-    begun = live()[session]
-    time.sleep(0.01)
-    store.finish(lease(store, session, "m"), done(), spent_nusd=4)
-    assert live()[session] > begun
-    store.end(session, SessionStatus.COMPLETE, reason="")
-    assert session not in live()
+
+def test_rounds_are_read_as_they_were_written_in_order(store: SessionStore, key: SessionKey) -> None:
+    attempt = Attempt(index=0, number=0, agent="h01", allowance_nusd=5, message_id="if://message/m")
+    parts = [RoundPart(number=n, part=p, attempts=(attempt,)) for n in (0, 1, 10) for p in (0, 1)]
+    for part in reversed(parts):
+        store.put_round(key, part)
+    assert store.rounds(key) == parts
+    result = TaskResult(task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, cost_nusd=4)
+    settled = parts[0].model_copy(update={"settled": True, "results": (result,)})
+    store.put_round(key, settled)
+    assert store.rounds(key)[0] == settled
+    assert settled.open_attempts() == []
 
 
-def test_what_a_goal_was_split_into_is_kept_beside_the_order_of_a_session_that_begins(store: SessionStore) -> None:
-    now = time.time_ns() // 1_000_000
-    order = Order(
-        session_id=f"store-{uuid.uuid4().hex[:8]}",
-        goal="g",
-        tasks=(),
-        agents=2,
-        created_ms=now,
-        deadline_ms=now + 60_000,
-        budget_nusd=BUDGET,
-        quorum=1.0,
+def test_a_round_that_does_not_parse_is_left_out_and_told(stage: Stage, key: SessionKey) -> None:
+    told: list[str] = []
+    store = SessionStore(
+        dynamodb=stage.platform.client("dynamodb"),
+        table=stage.outputs["sessions_table"],
+        home="us-east-1",
+        on_unreadable=lambda where, error: told.append(f"{where}: {error}"),
     )
-    store.create(order, digest="d", model="m")
-    assert store.task_texts(order) == []
-    assert store.begin(order.session_id, tasks=2, planned=["one", "two"])
-    assert store.task_texts(order) == ["one", "two"]
-    store.end(order.session_id, SessionStatus.CANCELLED, reason="")
-    assert not store.begin(order.session_id, tasks=1, planned=["other"])
-    assert store.task_texts(order) == ["one", "two"]
+    store.put_round(key, RoundPart(number=0, part=0, attempts=()))
+    broken = {"pk": {"S": key.partition}, "sk": {"S": "ROUND#0000#0001"}, "number": {"S": "many"}}
+    store.dynamodb.put_item(TableName=store.table, Item=broken)
+    assert [part.part for part in store.rounds(key)] == [0]
+    (one,) = told
+    assert one.startswith(f"{key.partition} ROUND#0000#0001: RoundPart: ")
+
+
+def test_a_call_of_unknown_cost_counts_in_full(store: SessionStore, key: SessionKey) -> None:
+    store.put_call(key, ModelCall(name="plan", number=0, reserved_nusd=10))
+    store.put_call(key, ModelCall(name="plan", number=1, reserved_nusd=10, spent_nusd=3))
+    store.put_call(key, ModelCall(name="report", number=0, reserved_nusd=9))
+    assert [(call.spent_nusd, call.committed_nusd) for call in store.calls(key, "plan")] == [(None, 10), (3, 0)]
+
+
+def test_an_id_is_given_once(store: SessionStore, order: Order) -> None:
+    with pytest.raises(SessionExistsError) as error:
+        store.create(order, digest="other", model="m")
+    assert error.value.session.digest == "d"
+
+
+def test_the_item_that_is_written_often_does_not_carry_the_order(store: SessionStore, order: Order) -> None:
+    item = store.find(order.key.partition, "SESSION")
+    assert item
+    assert "describe the move" not in json.dumps(item, default=str)
+    assert store.order(order.key) == order
+
+
+def test_what_a_goal_was_split_into_is_kept_for_a_second_execution(store: SessionStore, order: Order) -> None:
+    goal = order.model_copy(update={"session_id": f"{order.session_id}-g", "goal": "know", "tasks": ()})
+    store.create(goal, digest="d", model="m")
+    assert store.task_texts(goal) == []
+    store.begin(goal.key, tasks=2, planned=["a", "b"])
+    assert store.task_texts(goal) == ["a", "b"]
+
+
+# -- leases of an agent's messages -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def leases(stage: Stage) -> LeaseTable:
+    return LeaseTable(dynamodb=stage.platform.client("dynamodb"), table="infrafabric-dev-leases-h02")
+
+
+@pytest.fixture
+def message() -> str:
+    return f"if://message/{uuid.uuid4()}"
+
+
+def take(leases: LeaseTable, message: str, *, lease_ms: int = 60_000, sqs: str = "sqs-1") -> Lease:
+    return leases.take(message, lease_ms=lease_ms, sqs_message_id=sqs)
+
+
+def test_a_message_is_worked_by_one_invocation(leases: LeaseTable, message: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        states = [lease.state for lease in pool.map(lambda _: take(leases, message), range(8))]
+    assert sorted(states) == [LeaseState.GRANTED, *[LeaseState.HELD] * 7]
+
+
+def test_a_lease_that_ran_out_is_used_and_granted_to_nobody(leases: LeaseTable, message: str) -> None:
+    assert take(leases, message, lease_ms=-1).state is LeaseState.GRANTED
+    assert take(leases, message).state is LeaseState.USED
+
+
+def test_a_message_that_was_put_back_is_free_and_knows_what_was_spent(leases: LeaseTable, message: str) -> None:
+    take(leases, message)
+    leases.put_back(message, spent_nusd=3, sqs_message_id="sqs-1")
+    again = take(leases, message, sqs="sqs-2")
+    assert (again.state, again.spent_nusd, again.sqs_message_id) == (LeaseState.GRANTED, 3, "sqs-2")
+    assert take(leases, message).state is LeaseState.HELD, "it is put back once"
+
+
+def test_a_cancelled_message_is_begun_by_nobody_whether_it_arrives_before_or_after(
+    leases: LeaseTable, message: str
+) -> None:
+    leases.cancel(message)
+    assert take(leases, message).state is LeaseState.CANCELLED
+    other = f"{message[:-1]}{'0' if message[-1] != '0' else '1'}"
+    take(leases, other)
+    leases.cancel(other)
+    assert take(leases, other).state is LeaseState.HELD, "whoever works on it is not disturbed"
+    leases.put_back(other, spent_nusd=1, sqs_message_id="sqs-1")
+    assert take(leases, other).state is LeaseState.CANCELLED

@@ -26,5 +26,10 @@ class TaskResult(Shape):
     reason: str = ""
 
     @property
+    def name(self) -> str:
+        """Name of the attempt in its session, such as ``t0001.0``."""
+        return f"{self.task_id}.{self.attempt}"
+
+    @property
     def done(self) -> bool:
         return self.status is TaskStatus.DONE

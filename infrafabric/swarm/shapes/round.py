@@ -24,6 +24,7 @@ class RoundPart(Shape):
     wake_id: str = ""  # callback that ends the waiting early, for a cancelled session
     settled: bool = False
     results: Annotated[tuple[TaskResult, ...], Field(strict=False)] = ()  # of attempts with a believed answer
+    disbelieved: Annotated[tuple[str, ...], Field(strict=False)] = ()  # message ids of requests with a false answer
     findings_key: str = ""  # object with the findings of believed results; "" without any
 
     def as_item(self, key: SessionKey, *, now_ms: int) -> dict[str, Any]:
@@ -36,10 +37,14 @@ class RoundPart(Shape):
             "expires_at": now_ms // 1000 + KEEP_S,
         }
 
+    def unanswered(self) -> list[Attempt]:
+        """Return the attempts without a believed answer: they may have spent their allowances."""
+        answered = {result.name for result in self.results}
+        return [attempt for attempt in self.attempts if attempt.name not in answered]
+
     def open_attempts(self) -> list[Attempt]:
-        """Return the attempts without a believed answer."""
-        answered = {(result.task_id, result.attempt) for result in self.results}
-        return [attempt for attempt in self.attempts if (attempt.task_id, attempt.number) not in answered]
+        """Return the attempts that may still be answered."""
+        return [attempt for attempt in self.unanswered() if attempt.message_id not in self.disbelieved]
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
