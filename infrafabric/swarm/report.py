@@ -29,7 +29,7 @@ def texts_by_id(texts: Sequence[str]) -> dict[str, str]:
 
 
 def stored_findings(parts: Iterable[RoundPart], get: Callable[[str], bytes]) -> dict[str, list[dict[str, Any]]]:
-    """Return the believed findings by attempt, from the objects that the coordinator stored at the end of each round."""
+    """Return the believed findings by attempt, from the objects that the coordinator stored after each round."""
     found: dict[str, Any] = {}
     for part in parts:
         if part.findings_key:
