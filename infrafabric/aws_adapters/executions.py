@@ -64,4 +64,4 @@ def execution_name(coordinator_arn: str, session_id: str, mode: ExecutionMode = 
     """
     purpose = "" if mode is ExecutionMode.START else mode.value
     digest = hashlib.sha256(f"{coordinator_arn} {purpose} {session_id}".encode()).hexdigest()
-    return f"{session_id[:40]}_{digest[:20]}"
+    return f"{session_id[:40].replace('.', '_')}_{digest[:20]}"  # a name has no dots

@@ -1,4 +1,4 @@
-"""Keys of the sessions table: partition ``pk``, sort key ``sk``, and the index that lists sessions."""
+"""Keys of the sessions table: partition ``pk``, sort key ``sk``, and the indexes that list sessions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ MESSAGE_PREFIX = "MSG#"
 ORDER_PARTITION_PREFIX = "order#"
 ORDER = "ORDER"
 PLAN = "PLAN"
-# The index over sessions, newest first.
+# The index over all sessions, newest first, for operators and the watchdog.
 INDEX = "by_created"
 INDEX_PARTITION_KEY, INDEX_SORT_KEY = "listing", "created"
 INDEX_PARTITION = "sessions"
+# The index over the sessions of an owner, with the same sort key.
+OWNER_INDEX = "by_owner"
+OWNER_KEY = "owner"
+# What an owner's sessions of one day may cost in one region.
+CAP_PARTITION_PREFIX = "cap#"
+CAP = "CAP"
 
 
 def order_partition(session_id: str) -> str:

@@ -17,7 +17,7 @@ _VERSION = "order"  # member of the event that holds the version
 class Order(Shape):
     """Either ``goal`` is set or ``tasks`` is not empty."""
 
-    session_id: str
+    session_id: str  # the internal id
     goal: str | None
     tasks: Annotated[tuple[str, ...], Field(strict=False)]
     agents: int
@@ -26,6 +26,7 @@ class Order(Shape):
     budget_nusd: int
     quorum: float
     labels: Labels = ()
+    owner: str = ""  # "" in sessions of releases without owners
 
     def as_event(self) -> dict[str, Any]:
         """Return the order as the coordinator's event.

@@ -22,7 +22,8 @@ class SessionItem(Shape):
     Every lease and every answer writes the whole item, and DynamoDB bills a write by the item's size: keep it small.
     """
 
-    session_id: str
+    session_id: str  # the internal id
+    owner: str = ""  # "" in sessions of releases without owners
     created_ms: EpochMs
     deadline_ms: EpochMs
     status: Annotated[SessionStatus, Field(strict=False)]
@@ -33,6 +34,7 @@ class SessionItem(Shape):
     budget_nusd: int
     committed_nusd: int = 0  # spent, plus what running model calls may still cost
     spent_nusd: int = 0
+    cap_partition: str = ""  # key of the daily cap against which the budget was reserved; "" if there is none
     tasks_total: int = 0
     tasks_done: int = 0
     tasks_failed: int = 0
@@ -59,10 +61,11 @@ class SessionItem(Shape):
         return str(value)  # DynamoDB's numbers are decimal, and a quorum is binary
 
     @classmethod
-    def of(cls, order: Order, *, digest: str, model: str) -> SessionItem:
+    def of(cls, order: Order, *, digest: str, model: str, cap_partition: str = "") -> SessionItem:
         """Return the item of a session that was ordered just now."""
         return cls(
             session_id=order.session_id,
+            owner=order.owner,
             created_ms=order.created_ms,
             deadline_ms=order.deadline_ms,
             status=SessionStatus.PENDING,
@@ -70,6 +73,7 @@ class SessionItem(Shape):
             model=model,
             quorum=order.quorum,
             budget_nusd=order.budget_nusd,
+            cap_partition=cap_partition,
             tasks_total=len(order.tasks),
             labels=order.labels,
         )
@@ -79,8 +83,9 @@ class SessionItem(Shape):
         members = {name: value for name, value in self.write().items() if value is not None}
         for member, names in self.stored_names.items():
             members[names[0]] = members.pop(member)
-        if not self.execution_arn:
-            del members["execution_arn"]
+        for member in ("execution_arn", table_keys.OWNER_KEY, "cap_partition"):
+            if not members[member]:
+                del members[member]  # DynamoDB refuses an empty text as the key of an index
         return {
             **members,
             table_keys.SORT_KEY: table_keys.SESSION,
