@@ -54,17 +54,22 @@ class Sessions(ComponentResource):
                     table_keys.SORT_KEY,
                     table_keys.INDEX_PARTITION_KEY,
                     table_keys.INDEX_SORT_KEY,
+                    table_keys.OWNER_KEY,
                 )
             ],
             global_secondary_indexes=[
                 {
-                    "name": table_keys.INDEX,
+                    "name": index,
                     "key_schemas": [
-                        {"attribute_name": table_keys.INDEX_PARTITION_KEY, "key_type": "HASH"},
+                        {"attribute_name": partition_key, "key_type": "HASH"},
                         {"attribute_name": table_keys.INDEX_SORT_KEY, "key_type": "RANGE"},
                     ],
                     "projection_type": "ALL",
                 }
+                for index, partition_key in (
+                    (table_keys.INDEX, table_keys.INDEX_PARTITION_KEY),
+                    (table_keys.OWNER_INDEX, table_keys.OWNER_KEY),
+                )
             ],
             # Replication reads the stream. The stream is on even without a replica, which costs nothing while unread:
             # the provider would switch the stream off before it removes the replica, and DynamoDB refuses that order
@@ -95,10 +100,12 @@ class Sessions(ComponentResource):
     def grant_process_tasks(self, role: Role) -> None:
         """Grant an agent's work: reserve and settle budget, lease a task, store the task's status.
 
-        Order items are excluded, because the watchdog starts the coordinator with any order item that exists.
+        Order items are excluded, because the watchdog starts the coordinator with any order item that exists; daily
+        caps are excluded, because they bound what agents spend.
         """
-        no_order = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [f"{table_keys.ORDER_PARTITION_PREFIX}*"]}}
-        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=no_order)
+        excluded = [f"{prefix}*" for prefix in (table_keys.CAP_PARTITION_PREFIX, table_keys.ORDER_PARTITION_PREFIX)]
+        sessions_only = {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": excluded}}
+        self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", when=sessions_only)
 
     def grant_coordinate(self, role: Role) -> None:
         """Grant the coordinator's work: an agent's work, and reading all tasks of a session."""
@@ -107,12 +114,16 @@ class Sessions(ComponentResource):
     def grant_serve_api(self, role: Role) -> None:
         """Grant the API's work: create, cancel, read and list sessions."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
+        self._allow_listing(role, table_keys.INDEX, table_keys.OWNER_INDEX)
 
     def grant_watch(self, role: Role) -> None:
         """Grant the watchdog's work: list sessions, end lost sessions, read the order of an unstarted session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
+        self._allow_listing(role, table_keys.INDEX)
+
+    def _allow_listing(self, role: Role, *indexes: str) -> None:
+        for index in indexes:
+            role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", index))
 
     def _allow(self, role: Role, *actions: str, when: Mapping[str, Any] | None = None) -> None:
         role.allow("Sessions", *actions, on=self.table_arn, when=when)

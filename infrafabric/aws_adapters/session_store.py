@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
+from infrafabric.aws_adapters.daily_caps import DailyCaps
+from infrafabric.aws_adapters.dynamodb_table import MAX_TRIES, Item, encoded, plain
 from infrafabric.aws_adapters.lease_store import LeaseStore
 from infrafabric.aws_adapters.sessions_table import IS_LIVE, LIVE, STATUS_NAME
 from infrafabric.swarm import table_keys as keys
+from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError, cap_partition
 from infrafabric.swarm.failure_reasons import BAD_EVIDENCE
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.shapes.order import Order
@@ -21,19 +24,34 @@ from infrafabric.swarm.status import SessionStatus, TaskStatus
 _LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
 _PAGES_PER_LIST = 20  # pages that one filtered list reads at most before it returns a cursor
 _PAGE = 100  # items per page of a filtered list
-_INDEX_KEY = (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_PARTITION_KEY, keys.INDEX_SORT_KEY)
 
 
-class SessionStore(LeaseStore):
+@dataclass(frozen=True)
+class _Listing:
+    """Partition of an index that lists sessions by the time of their creation."""
+
+    index: str
+    partition_key: str
+    partition: str
+
+
+class SessionStore(LeaseStore, DailyCaps):
     """What the API, the coordinator and the watchdog read and write of sessions."""
 
-    def create(self, order: Order, *, digest: str, model: str) -> SessionItem:
-        """Write a session and its order. The session id is the idempotency key.
+    def create(self, order: Order, *, digest: str, model: str, cap_nusd: int | None = None) -> SessionItem:
+        """Write a session and its order, and reserve the budget in the owner's daily cap: all or nothing.
+
+        The session id is the idempotency key.
+
+        Args:
+            cap_nusd: the owner's daily cap; None for a session that counts against no cap.
 
         Raises:
             SessionExistsError: a session with this id exists; the error holds its item.
+            OverDailyCapError: the budget does not fit into the cap.
         """
-        session = SessionItem.of(order, digest=digest, model=model)
+        partition = "" if cap_nusd is None else cap_partition(order.owner, order.created_ms, self.region)
+        session = SessionItem.of(order, digest=digest, model=model, cap_partition=partition)
         item = session.as_item()
         stored_order = {
             keys.PARTITION_KEY: keys.order_partition(order.session_id),
@@ -41,11 +59,14 @@ class SessionStore(LeaseStore):
             "event": json.dumps(order.as_event(), ensure_ascii=False),
             "expires_at": item["expires_at"],
         }
-        failures = self.transact(
-            [self.put_request(item, condition="attribute_not_exists(pk)"), self.put_request(stored_order)]
-        )
+        requests = [self.put_request(item, condition="attribute_not_exists(pk)"), self.put_request(stored_order)]
+        if cap_nusd is not None:
+            requests.append(self.reserve_in_cap_request(session, cap_nusd))
+        failures = self.transact(requests)
         if failures and failures[0] is not None:
             raise SessionExistsError(SessionItem.read(failures[0]))
+        if failures:
+            raise OverDailyCapError(CapUse.read(failures[-1] or {}))
         return session
 
     def get(self, session_id: str) -> SessionItem | None:
@@ -70,20 +91,30 @@ class SessionStore(LeaseStore):
         return Order.from_event(event)
 
     def list_sessions(
-        self, *, limit: int, after: Item | None, unreadable: OnUnreadable, label: str | None = None
+        self,
+        *,
+        limit: int,
+        after: Item | None,
+        unreadable: OnUnreadable,
+        owner: str | None = None,
+        label: str | None = None,
     ) -> tuple[list[SessionItem], Item | None]:
         """Return up to ``limit`` sessions, newest first, and the key that the next page starts after.
 
         Args:
             after: key that the previous page returned.
             unreadable: called for each item without the shape of a session; the list leaves such items out.
+            owner: only sessions of this owner; None for the sessions of all owners.
             label: only sessions with this label. A rare label may give a short page, even an empty one, whose key still
                 leads on.
         """
+        listing = _Listing(keys.INDEX, keys.INDEX_PARTITION_KEY, keys.INDEX_PARTITION)
+        if owner is not None:
+            listing = _Listing(keys.OWNER_INDEX, keys.OWNER_KEY, owner)
         if label is None:
-            items, after = self._page(limit, after)
+            items, after = self._page(listing, limit, after)
         else:
-            items, after = self._labelled(label, limit, after)
+            items, after = self._labelled(listing, label, limit, after)
         return list(_readable(items, unreadable)), after
 
     def live_sessions(self, unreadable: OnUnreadable) -> Iterator[SessionItem]:
@@ -125,12 +156,34 @@ class SessionStore(LeaseStore):
         return list(plan["texts"]) if plan else list(order.tasks)
 
     def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
-        """Set a session's final status. Returns False if the session has a final status already, which then stays."""
-        return self._update_live(
-            session_id,
-            "SET #status = :status, reason = :reason, ended_ms = :now",
-            {":status": status, ":reason": reason, ":now": self.now_ms()},
-        )
+        """Set a session's final status, and give its daily cap back what it cannot cost any more: both or neither.
+
+        Returns:
+            False if the session has a final status already, which then stays.
+        """
+        expression = "SET #status = :status, reason = :reason, ended_ms = :now"
+        values = {":status": status, ":reason": reason, ":now": self.now_ms()}
+        session = self.find(session_id, keys.SESSION) or {}
+        for _ in range(MAX_TRIES):
+            refund = self.refund_to_cap_requests(session)
+            if not refund or session.get("status") not in LIVE.values():
+                break
+            # The refund is right only for the sum that was read: a model call may be reserved or settled meanwhile.
+            end = self.update_request(
+                session_id,
+                keys.SESSION,
+                expression,
+                {**values, **LIVE, ":seen": session["committed"]},
+                condition=f"{IS_LIVE} AND committed = :seen",
+                names=STATUS_NAME,
+            )
+            failures = self.transact([end, *refund])
+            if failures is None:
+                return True
+            if failures[0] is None:  # the cap's item is gone
+                break
+            session = failures[0]
+        return self._update_live(session_id, expression, values)
 
     def note_execution(self, session_id: str, execution_arn: str) -> None:
         """Store the ARN of the durable execution that serves a session."""
@@ -168,32 +221,38 @@ class SessionStore(LeaseStore):
         for page in pages:
             yield from (_result(plain(item)) for item in page["Items"])
 
-    def _labelled(self, label: str, limit: int, after: Item | None) -> tuple[list[Item], Item | None]:
+    def _labelled(
+        self, listing: _Listing, label: str, limit: int, after: Item | None
+    ) -> tuple[list[Item], Item | None]:
         """Return up to ``limit`` items with this label. DynamoDB filters after it has counted, so pages are large."""
         found: list[Item] = []
         for _ in range(_PAGES_PER_LIST):
-            items, after = self._page(_PAGE, after, label)
+            items, after = self._page(listing, _PAGE, after, label)
             found += items
             if len(found) > limit:
-                return found[:limit], {name: found[limit - 1][name] for name in _INDEX_KEY}
+                return found[:limit], _place(found[limit - 1])
             if after is None or len(found) == limit:
                 break
         return found, after
 
-    def _page(self, limit: int, after: Item | None, label: str | None = None) -> tuple[list[Item], Item | None]:
+    def _page(
+        self, listing: _Listing, limit: int, after: Item | None, label: str | None = None
+    ) -> tuple[list[Item], Item | None]:
         filtered = {"FilterExpression": "contains(labels, :label)"} if label else {}
+        start = {**after, listing.partition_key: listing.partition} if after else None
         response = self.dynamodb.query(
             TableName=self.table,
-            IndexName=keys.INDEX,
-            KeyConditionExpression="listing = :all",
-            ExpressionAttributeValues=encoded({":all": keys.INDEX_PARTITION, **({":label": label} if label else {})}),
+            IndexName=listing.index,
+            KeyConditionExpression="#listing = :listing",
+            ExpressionAttributeNames={"#listing": listing.partition_key},
+            ExpressionAttributeValues=encoded({":listing": listing.partition, **({":label": label} if label else {})}),
             ScanIndexForward=False,
             Limit=limit,
             **filtered,
-            **({"ExclusiveStartKey": encoded(after)} if after else {}),
+            **({"ExclusiveStartKey": encoded(start)} if start else {}),
         )
         last = response.get("LastEvaluatedKey")
-        return [plain(item) for item in response["Items"]], plain(last) if last else None
+        return [plain(item) for item in response["Items"]], _place(plain(last)) if last else None
 
     def _update_live(self, session_id: str, expression: str, values: Mapping[str, Any], *more: dict[str, Any]) -> bool:
         """Update a session that has not ended, together with ``more``. Returns False if it has, or does not exist."""
@@ -201,6 +260,11 @@ class SessionStore(LeaseStore):
             session_id, keys.SESSION, expression, {**values, **LIVE}, condition=IS_LIVE, names=STATUS_NAME
         )
         return self.transact([update, *more]) is None
+
+
+def _place(item: Item) -> Item:
+    """Return the place of an item in a listing: the key of the index without the partition, which the listing knows."""
+    return {name: item[name] for name in (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_SORT_KEY)}
 
 
 def _readable(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:
