@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from infrafabric.api import requests
-from infrafabric.api.problems import ProblemError, unknown_session
+from infrafabric.api import caps, requests
+from infrafabric.api.owners import Caller, Operator, Owner
+from infrafabric.api.paths import OPERATOR_PATH
+from infrafabric.api.problems import ProblemError, unknown_path, unknown_session
 from infrafabric.money import usd
+from infrafabric.swarm.daily_cap import OverDailyCapError
 from infrafabric.swarm.deps import Log, LostSessionStore
 from infrafabric.swarm.lost_sessions import LOST_REASON, give_up_lost, is_lost, lost_outcome
 from infrafabric.swarm.object_keys import report_key, session_prefix
@@ -29,10 +32,16 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 16 * 1024
 class ApiStore(LostSessionStore, Protocol):
     """Sessions as the API reads and writes them."""
 
-    def create(self, order: Order, *, digest: str, model: str) -> SessionItem: ...
+    def create(self, order: Order, *, digest: str, model: str, cap_nusd: int) -> SessionItem: ...
     def get(self, session_id: str) -> SessionItem | None: ...
     def list_sessions(
-        self, *, limit: int, after: dict[str, Any] | None, unreadable: OnUnreadable, label: str | None = None
+        self,
+        *,
+        limit: int,
+        after: dict[str, Any] | None,
+        unreadable: OnUnreadable,
+        owner: str | None,
+        label: str | None = None,
     ) -> tuple[list[SessionItem], dict[str, Any] | None]: ...
     def task_texts(self, order: Order) -> list[str]: ...
     def tasks(self, session_id: str) -> Iterable[TaskResult]: ...
@@ -79,39 +88,42 @@ class Response:
 
 
 class SessionService:
-    """Operations on sessions; each raises ``ProblemError`` for a refused request."""
+    """Operations on the sessions that a caller may see; each raises ``ProblemError`` for a refused request."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
-    def create(self, body: str) -> Response:
-        """Handle ``POST /sessions``. The session id is the idempotency key."""
+    def create(self, caller: Caller, body: str) -> Response:
+        """Handle ``POST /sessions``. The session id is the owner's idempotency key."""
         deps = self._deps
+        if isinstance(caller, Operator):  # API Gateway has no such method
+            raise unknown_path("POST", f"{OPERATOR_PATH}/sessions")
         request = requests.new_session(body)
-        order = request.order(now_ms=deps.now_ms(), fleet=deps.fleet)
+        order = request.order(now_ms=deps.now_ms(), fleet=deps.fleet, owner=caller.name)
+        own_id = caller.shown_id(order.session_id)
         missing_key = deps.missing_key()
         if missing_key:
             raise ProblemError(503, "model-not-configured", "No model can be asked", missing_key)
         try:
-            session, status = deps.store.create(order, digest=request.digest(), model=deps.model), 202
+            session, status = self._admit(caller, order, request.digest()), 202
         except SessionExistsError as error:
             session, status = error.session, 200
-            if session.digest != request.digest():
+            if session.digest != request.digest() or not caller.may_see(session):
                 raise ProblemError(
                     409,
                     "session-exists",
                     "The session id is taken",
-                    f"session {order.session_id!r} was started with another request: choose another session_id",
+                    f"session {own_id!r} was started with another request: choose another session_id",
                     [{"field": "session_id", "detail": "is taken by another request"}],
                 ) from None
             order = deps.store.order(order.session_id)  # its deadline counts from the first request
         if session.status is SessionStatus.PENDING and not session.execution_arn:
             # Also after a first request that wrote the session but could not start it.
             deps.store.note_execution(order.session_id, deps.executions.start(order))
-        location = {"Location": f"sessions/{order.session_id}"}  # relative: stage and domain stay the client's
-        return Response(status, {"session_id": order.session_id, "status": str(session.status)}, location)
+        location = {"Location": f"sessions/{own_id}"}  # relative: stage and domain stay the client's
+        return Response(status, {"session_id": own_id, "status": str(session.status)}, location)
 
-    def list(self, query: Mapping[str, str]) -> Response:
+    def list(self, caller: Caller, query: Mapping[str, str]) -> Response:
         """Handle ``GET /sessions``: newest first.
 
         A lost session is listed with the expected final status. Ending a whole page of lost sessions, each by an
@@ -124,55 +136,74 @@ class SessionService:
             self._deps.log.warning("session not readable", session_id=session_id, why=str(error))
 
         sessions, last = self._deps.store.list_sessions(
-            limit=parsed.limit, after=parsed.after, unreadable=note_unreadable, label=parsed.label
+            limit=parsed.limit, after=parsed.after, unreadable=note_unreadable, owner=caller.name, label=parsed.label
         )
         now_ms = self._deps.now_ms()
-        views = [_view(_with_expected_status(session, now_ms)) for session in sessions]
+        views = [_view(caller, _with_expected_status(session, now_ms)) for session in sessions]
         return Response(200, {"sessions": views, "cursor": requests.cursor_of(last)})
 
-    def read(self, session_id: str) -> Response:
+    def read(self, caller: Caller, session_id: str) -> Response:
         """Handle ``GET /sessions/{id}``."""
-        return Response(200, _view(self._session(session_id)))
+        return Response(200, _view(caller, self._session(caller, session_id)))
 
-    def report(self, session_id: str) -> Response:
+    def report(self, caller: Caller, session_id: str) -> Response:
         """Handle ``GET /sessions/{id}/report``."""
-        session = self._session(session_id)
+        session = self._session(caller, session_id)
         if not session.status.final:
             detail = (
                 f"session {session_id!r} is {session.status}: "
                 f"ask again when GET /sessions/{session_id} says that it has ended"
             )
             raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
-        stored = self._deps.objects.find(report_key(session_id))
+        stored = self._deps.objects.find(report_key(session.session_id))
         document = self._interim_report(session) if stored is None else json.loads(stored)
-        return _within_limit(session_id, document)
+        return _within_limit(session.session_id, {**document, "session_id": session_id})
 
-    def cancel(self, session_id: str) -> Response:
+    def cancel(self, caller: Caller, session_id: str) -> Response:
         """Handle ``DELETE /sessions/{id}``: from now on agents get no money.
 
         The coordinator is not stopped: after the agents' answers the coordinator reports and records the done tasks.
         """
-        reason, status = "cancelled by a client", SessionStatus.CANCELLED
+        store, status = self._deps.store, SessionStatus.CANCELLED
+        reason = "cancelled by an operator" if isinstance(caller, Operator) else "cancelled by a client"
         try:
-            session = self._session(session_id)
+            session = self._session(caller, session_id)
         except BadShapeError:
             # Also a session that cannot be read can be kept from spending more.
-            if not self._deps.store.end(session_id, status, reason=reason):
+            if not store.end(_internal_id(caller, session_id), status, reason=reason):
                 raise
             return Response(202, {"session_id": session_id, "status": str(status)})
-        self._deps.store.end(session_id, status, reason=reason)
-        session = self._deps.store.get(session_id) or session
+        store.end(session.session_id, status, reason=reason)
+        session = store.get(session.session_id) or session
         return Response(202, {"session_id": session_id, "status": str(session.status)})
 
-    def _session(self, text: str) -> SessionItem:
+    def _admit(self, caller: Owner, order: Order, digest: str) -> SessionItem:
+        """Write a session that its owner may pay.
+
+        Raises:
+            SessionExistsError: also for a session that was admitted before the owner's limits were lowered.
+            ProblemError: 403 or 429, the session would cost too much.
+        """
+        deps, limits = self._deps, caller.limits
+        if order.budget_nusd > caps.max_budget_nusd(limits):
+            if (existing := deps.store.get(order.session_id)) is not None:
+                raise SessionExistsError(existing)
+            raise caps.budget_too_large(order.budget_nusd, limits)
+        try:
+            return deps.store.create(order, digest=digest, model=deps.model, cap_nusd=caps.daily_cap_nusd(limits))
+        except OverDailyCapError as error:
+            problem = caps.daily_cap_reached(order.budget_nusd, limits, error.use, now_ms=order.created_ms)
+            raise problem from None
+
+    def _session(self, caller: Caller, text: str) -> SessionItem:
         """Return a session, ended first if lost.
 
         Raises:
             BadShapeError: the session's item cannot be read.
+            ProblemError: 404, also for a session that the caller may not see.
         """
-        session_id = requests.valid_session_id(text)
-        session = self._deps.store.get(session_id) if session_id else None
-        if session is None:
+        session = self._deps.store.get(_internal_id(caller, text))
+        if session is None or not caller.may_see(session):
             raise unknown_session(text)
         if is_lost(session, now_ms=self._deps.now_ms()):
             try:
@@ -195,6 +226,18 @@ class SessionService:
         return report.document(status=session.status, cost_usd=usd(session.spent_nusd), model=session.model)
 
 
+def _internal_id(caller: Caller, text: str) -> str:
+    """Return the internal id of the session that a caller names.
+
+    Raises:
+        ProblemError: 404, no session can have this id.
+    """
+    session_id = caller.internal_id(text)
+    if session_id is None:
+        raise unknown_session(text)
+    return session_id
+
+
 def _with_expected_status(session: SessionItem, now_ms: int) -> SessionItem:
     if is_lost(session, now_ms=now_ms):
         return session.model_copy(update={"status": lost_outcome(session), "reason": LOST_REASON})
@@ -210,17 +253,19 @@ def _within_limit(session_id: str, document: Mapping[str, Any]) -> Response:
     size = len(text.encode()) + text.count('"') + text.count("\\")
     if size > MAX_RESPONSE_BYTES:
         detail = (
-            f"the report of session {session_id!r} takes {size:,} bytes and a response holds {MAX_RESPONSE_BYTES:,}: "
-            f"read the objects below {session_prefix(session_id)}/ in the stack's bucket results_bucket"
+            f"the report of session {document['session_id']!r} takes {size:,} bytes and a response holds "
+            f"{MAX_RESPONSE_BYTES:,}: read the objects below {session_prefix(session_id)}/ in the stack's bucket "
+            "results_bucket"
         )
         raise ProblemError(413, "report-too-large", "The report is too large for the API", detail)
     return Response(200, document)
 
 
-def _view(session: SessionItem) -> dict[str, Any]:
+def _view(caller: Caller, session: SessionItem) -> dict[str, Any]:
     created = datetime.datetime.fromtimestamp(session.created_ms / 1000, datetime.UTC)
     return {
-        "session_id": session.session_id,
+        "session_id": caller.shown_id(session.session_id),
+        **({"owner": session.owner} if isinstance(caller, Operator) else {}),
         "status": str(session.status),
         "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "labels": list(session.labels),

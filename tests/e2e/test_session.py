@@ -18,7 +18,7 @@ from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
-from tests.e2e.conftest import Stage, until
+from tests.e2e.conftest import Stage, own, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
 
@@ -84,10 +84,13 @@ def rows(stage: Stage, query: str, *values: Any) -> list[Any]:
 
 
 def test_the_history_has_a_row_for_each_task_and_one_for_the_session(stage: Stage, ten: dict[str, Any]) -> None:
-    sessions = until(lambda: rows(stage, "SELECT status, cost_usd FROM sessions WHERE session_id = 'ten'"), "the row")
+    sessions = until(
+        lambda: rows(stage, "SELECT status, cost_usd FROM sessions WHERE session_id = %s", own("ten")), "the row"
+    )
     assert sessions == [("COMPLETE", pytest.approx(sessions[0][1]))]
     assert float(sessions[0][1]) == pytest.approx(ten["session"]["cost_usd"])
-    found = rows(stage, "SELECT task_id, agent, status FROM task_results WHERE session_id = 'ten' ORDER BY 1")
+    query = "SELECT task_id, agent, status FROM task_results WHERE session_id = %s ORDER BY 1"
+    found = rows(stage, query, own("ten"))
     assert found == [(f"t{n:04}", f"h{n:02}", "DONE") for n in range(1, 11)]
 
 
@@ -185,15 +188,15 @@ def test_a_label_finds_its_sessions_also_behind_pages_of_others(stage: Stage) ->
     assert none == {"sessions": [], "cursor": None}
     stage.ended("labelled")
     assert stage.report("labelled")["labels"] == ["team:boats", "q4"]
-    query = "SELECT labels FROM sessions WHERE session_id = 'labelled'"
-    assert until(lambda: rows(stage, query), "its history") == [(["team:boats", "q4"],)]
+    query = "SELECT labels FROM sessions WHERE session_id = %s"
+    assert until(lambda: rows(stage, query, own("labelled")), "its history") == [(["team:boats", "q4"],)]
 
 
 def test_an_item_that_an_agent_broke_hides_no_other_session_and_its_own_can_be_cancelled(stage: Stage) -> None:
     """Agents' roles may update the items of sessions; nobody may stop the fleet's watchdog or list with that."""
     stage.start(session_id="damaged", tasks=["[[offline:delay=5]] a", "[[offline:delay=5]] b"])
     stage.start(session_id="whole", tasks=["one"])
-    key = {"pk": {"S": "damaged"}, "sk": {"S": "SESSION"}}
+    key = {"pk": {"S": own("damaged")}, "sk": {"S": "SESSION"}}
     table = {"TableName": stage.outputs["sessions_table"], "Key": key}
     change = {"UpdateExpression": "SET labels = :text", "ExpressionAttributeValues": {":text": {"S": "not a list"}}}
     stage.platform.client("dynamodb").update_item(**table, **change)
@@ -237,7 +240,8 @@ def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
     store = SessionStore(dynamodb=stage.platform.client("dynamodb"), table=stage.outputs["sessions_table"])
     now, budget = time.time_ns() // 1_000_000, 1_000_000_000
     order = Order(
-        session_id=session_id,
+        session_id=own(session_id),
+        owner="default",
         goal=None,
         tasks=("one", "two"),
         agents=2,
@@ -247,15 +251,15 @@ def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
         quorum=1.0,
     )
     store.create(order, digest="d", model="m")
-    store.begin(session_id, tasks=2)
+    store.begin(order.session_id, tasks=2)
     stored = b'{"task": "one", "findings": [{"text": "a fact", "confidence": 0.5, "sources": []}]}'
-    key = result_key(session_id, "h01", "t0001", 0)
+    key = result_key(order.session_id, "h01", "t0001", 0)
     stage.platform.client("s3").put_object(Bucket=stage.outputs["results_bucket"], Key=key, Body=stored)
     done = TaskResult(
         task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=key, evidence_hash=evidence_hash(stored)
     )
     lease = store.lease(
-        session_id,
+        order.session_id,
         "if://message/m",
         reserve_nusd=5,
         budget_nusd=budget,
@@ -276,11 +280,11 @@ def watch(stage: Stage) -> dict[str, int]:
 def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stage: Stage, ten: dict[str, Any]) -> None:
     asked = stage.counting(r"Session: broken\b")
     store = broken_off(stage, "broken", left_ms=600_000)
-    over = store.get("ten")
+    over = store.get(own("ten"))
     assert over
-    store.note_execution("broken", over.execution_arn)
+    store.note_execution(own("broken"), over.execution_arn)
     long_ago = {":then": over.created_ms - 3_600_000}
-    store.transact([store.update_request("broken", "SESSION", "SET updated_ms = :then", long_ago)])
+    store.transact([store.update_request(own("broken"), "SESSION", "SET updated_ms = :then", long_ago)])
 
     assert watch(stage)["stuck"] >= 1
     session = stage.ended("broken")
@@ -295,7 +299,8 @@ def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(st
     assert watch(stage)["lost"] >= 1
     session = stage.ended("lost")
     assert (session["status"], session["reason"]) == ("PARTIAL", LOST_REASON)
-    written = until(lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = 'lost'"), "its history")
+    query = "SELECT status FROM sessions WHERE session_id = %s"
+    written = until(lambda: rows(stage, query, own("lost")), "its history")
     assert written == [("PARTIAL",)]
     report = stage.report("lost")
     assert [row["status"] for row in report["results"]] == ["DONE", "SKIPPED"]
