@@ -17,7 +17,7 @@ from infra.foundation.runtime import Runtime, RuntimeArgs
 from infra.foundation.storage import Copies, Storage, StorageArgs
 from infra.front.dns import GLOBAL_REGION
 from infra.front.frontend import PublicFrontend, PublicFrontendArgs
-from infra.handover.outputs import API_KEY, Handover, ReceivedHandover
+from infra.handover.outputs import API_KEYS, Handover, ReceivedHandover
 from infra.history.declare import History
 from infra.messaging.alerts import Alerts
 from infra.messaging.bus import Bus, BusArgs
@@ -47,7 +47,7 @@ def stack() -> None:
     context = StackContext.of(settings, provider)
     boundary = operations.declare_boundary(context, settings, unbounded)
     opts = ResourceOptions(provider=provider, transformations=[boundary.bind]) if boundary else unbounded
-    handover = ReceivedHandover.read(settings.primary) if settings.primary else None
+    handover = ReceivedHandover.read(settings.primary, settings.api.clients) if settings.primary else None
 
     foundation = _foundation(settings, context, handover, opts)
     keys = foundation.keys
@@ -90,7 +90,8 @@ def stack() -> None:
             swarm=swarm,
             coordinator=coordinator,
             settings=settings.api,
-            primary_key=handover.api_key if handover else None,
+            peer_region=settings.primary.region if settings.primary else recovery_region,
+            primary_keys=handover.api_keys if handover else None,
         ),
         opts,
     )
@@ -161,7 +162,8 @@ def _export(
 ) -> None:
     """Export the stack outputs that operators' scripts read."""
     pulumi.export("agents", {name: _agent_outputs(name, swarm.bus, agents) for name in swarm.fleet.agents})
-    pulumi.export(API_KEY, api.api_key)
+    pulumi.export("api_key", api.api_key)
+    pulumi.export(API_KEYS, Output.secret(api.api_keys))
     pulumi.export("api_url", api.url)
     pulumi.export("bus_topic_arn", swarm.bus.topic_arn)
     pulumi.export("coordinator_arn", coordinator.alias_arn)

@@ -7,11 +7,12 @@ name secrets by ARN, and the function that may read a secret fetches it.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Json, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from infrafabric.loopback import is_loopback
@@ -47,7 +48,7 @@ class Environment(BaseModel):
 
     @classmethod
     def render(cls, **fields: Any) -> dict[str, Any]:
-        """Return the variables for ``fields``, each a plain value or a Pulumi Input of a string.
+        """Return the variables for ``fields``, each a plain value or a Pulumi Input of a string; objects become JSON.
 
         Only names and plain values are checked: an Output is not known yet.
 
@@ -60,10 +61,10 @@ class Environment(BaseModel):
         if unknown or missing:
             raise TypeError(f"{cls.__name__}: unknown {unknown}, missing {missing}")
         for name, value in fields.items():
-            if isinstance(value, str | int | float | bool):
-                cls._check(name, value)
+            if isinstance(value, _PLAIN):
+                cls._check(name, _text(value) if isinstance(value, dict) else value)
         return {
-            name.upper(): _text(value) if isinstance(value, str | int | float | bool) else value
+            name.upper(): _text(value) if isinstance(value, _PLAIN) else value
             for name, value in fields.items()
             if value is not None
         }
@@ -84,7 +85,12 @@ def _named(problem: ErrorDetails) -> str:
     return f"{str(problem['loc'][0]).upper()}: {text}" if problem["loc"] else text
 
 
-def _text(value: str | float) -> str:
+_PLAIN = str | int | float | bool | dict
+
+
+def _text(value: str | float | dict[str, Any]) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -155,6 +161,15 @@ class CoordinatorEnvironment(ModelEnvironment, SigningEnvironment):
     reassignments: int = Field(ge=0, le=10)
 
 
+class SpendLimits(BaseModel):
+    """What a caller's sessions may cost in USD: one session, and all that start on one UTC day in one region."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_budget_usd: float = Field(gt=0)
+    daily_cap_usd: float = Field(gt=0)
+
+
 class ApiEnvironment(Environment):
     """Variables of the API function."""
 
@@ -165,6 +180,10 @@ class ApiEnvironment(Environment):
     model_provider: Provider
     model_id: str = Field(min_length=1)
     api_key_secret_arn: str | None = None
+    peer_region: str | None = None  # whose sessions are served here, too
+    clients_by_key_id: Json[dict[str, str]]  # client of each API key's id
+    client_limits: Json[dict[str, SpendLimits]]
+    iam_limits: Json[SpendLimits]  # of each role or user that signs its requests
 
 
 class WatchdogEnvironment(Environment):

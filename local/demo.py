@@ -11,6 +11,7 @@ import psycopg
 
 from infrafabric.cli.api_client import ApiClient, ApiKeyAuthentication
 from infrafabric.printable import json_text
+from infrafabric.swarm.session_ids import internal_id
 from local import platform, stack
 from local.deploy import Deployment
 from local.view import Quiet, View, by_component
@@ -65,7 +66,7 @@ def _run_session(
         "tokens": sum(row["tokens"] for row in report["results"]),
         "timeline": timeline,
         "resources": _resources(deployed.deployment),
-        "places": _locations(running, deployed, session_id, report),
+        "places": _locations(running, deployed, internal_id(session_id, _owner(deployed)), report),
     }
 
 
@@ -91,6 +92,12 @@ def _timeline(
             }
         )
     return sorted(rows, key=lambda row: (row["agent"], row["started_ms"]))
+
+
+def _owner(deployed: stack.DeployedStack) -> str:
+    """Return the client whose key the demo sends."""
+    key, clients = deployed.outputs["api_key"], deployed.outputs["api_keys"]
+    return next(client for client, keys in clients.items() if key in keys.values())
 
 
 def _locations(

@@ -9,15 +9,17 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
+from infra.api.clients import ClientKeys, ClientKeysArgs, PrimaryKeys
 from infra.api.gateway import Gateway, GatewayArgs
 from infra.compute.function import Function, FunctionArgs
 from infra.foundation.foundation import Foundation
 from infra.iam import policies
 from infra.iam.grants import Role
 from infra.naming.context import DataClass, StackContext
+from infra.settings.api import CURRENT
 from infra.swarm.coordinator import Coordinator
 from infra.swarm.parts import SwarmParts
-from infrafabric.environment import ApiEnvironment
+from infrafabric.environment import ApiEnvironment, SpendLimits
 
 TIMEOUT_S = 29  # API Gateway's longest integration timeout
 MEMORY_MB = 512
@@ -29,14 +31,16 @@ class ApiArgs:
     swarm: SwarmParts
     coordinator: Coordinator
     settings: settings.ApiSettings
-    primary_key: Output[str] | None = None  # standby only: the primary's API key, a secret, reused here
+    peer_region: str | None = None  # region of the primary or of the standby
+    primary_keys: Output[PrimaryKeys] | None = None  # standby only: the primary's API keys, a secret, reused here
 
 
 class Api(ComponentResource):
-    """Lambda function of the HTTP API, and the API Gateway in front of the function."""
+    """Lambda function of the HTTP API, the API Gateway in front of the function, and the keys of its clients."""
 
     url: Output[str]
-    api_key: Output[str]  # a secret
+    api_key: Output[str]  # of the main client; a secret
+    api_keys: dict[str, dict[str, Output[str]]]  # client → label → key; secrets
     function: Function
     gateway: Gateway
 
@@ -50,25 +54,33 @@ class Api(ComponentResource):
         args.swarm.sessions.grant_serve_api(role)
         args.foundation.storage.grant_read_results(role)
         args.swarm.model.grant_describe_api_key(role)
-        function = Function(name, self._function_args(role, args), child)
+        keys = ClientKeys(
+            f"{name}-clients",
+            ClientKeysArgs(
+                context=args.foundation.context, clients=args.settings.clients, primary_keys=args.primary_keys
+            ),
+            child,
+        )
+        function = Function(name, self._function_args(role, args, keys), child)
         gateway = Gateway(
             f"{name}-gateway",
             GatewayArgs(
                 foundation=args.foundation,
                 function=function,
                 settings=args.settings,
+                client_keys=keys,
                 depends_on=_account_log_role(name, args.foundation.context, self)
                 if args.settings.account_log_role
                 else (),
-                primary_key=args.primary_key,
             ),
             child,
         )
         self.function, self.gateway = function, gateway
-        self.url, self.api_key = gateway.url, gateway.api_key
+        self.url, self.api_keys = gateway.url, keys.values
+        self.api_key = keys.values[args.settings.main_client][CURRENT]
         self.register_outputs({"url": self.url, "api_key": self.api_key})
 
-    def _function_args(self, role: Role, args: ApiArgs) -> FunctionArgs:
+    def _function_args(self, role: Role, args: ApiArgs, keys: ClientKeys) -> FunctionArgs:
         return FunctionArgs(
             foundation=args.foundation,
             role=role,
@@ -83,12 +95,20 @@ class Api(ComponentResource):
                 model_provider=args.swarm.model.provider,
                 model_id=args.swarm.model.agent_id,
                 api_key_secret_arn=args.swarm.model.api_key_secret_arn,
+                peer_region=args.peer_region,
+                clients_by_key_id=keys.clients_by_id,
+                client_limits={name: _limits(args.settings.clients[name]) for name in args.settings.clients},
+                iam_limits=_limits(args.settings.iam),
             ),
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
             # A new release accepts new members of a session, so the release's recorder comes first (docs/sessions.md).
             depends_on=[args.swarm.recorder.function] if args.swarm.recorder else (),
         )
+
+
+def _limits(spend: settings.SpendSettings) -> dict[str, float]:
+    return SpendLimits(max_budget_usd=spend.max_budget_usd, daily_cap_usd=spend.daily_cap_usd).model_dump()
 
 
 def _account_log_role(name: str, context: StackContext, parent: Resource) -> Sequence[Resource]:

@@ -1,4 +1,4 @@
-"""API Gateway in front of the api function: authorization by API key at the root, by SigV4 below /iam."""
+"""API Gateway in front of the api function: an API key at the root, SigV4 below /iam and, for operators, /operator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
 from infra.api import definition
+from infra.api.clients import ClientKeys
 from infra.api.definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
 from infra.compute.function import Function
 from infra.foundation.foundation import Foundation
 from infra.naming.context import DataClass
+from infra.settings.api import CURRENT, DEFAULT_CLIENT
+from infrafabric.api.paths import IAM_PATH, OPERATOR_PATH
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Resource)
@@ -29,21 +32,22 @@ class GatewayArgs:
     foundation: Foundation
     function: Function
     settings: settings.ApiSettings
+    client_keys: ClientKeys
     depends_on: Sequence[Resource]  # the account's logging role, if this stack owns the role
-    primary_key: Output[str] | None = None  # a secret; None: API Gateway generates a key
 
 
 @dataclass(frozen=True)
 class _Entrance:
-    """Root of the routes for one kind of authorization.
+    """Root of the routes for one kind of caller.
 
     A method requires an API key or a signature, never one of the two at choice, so the routes exist once per
-    authorization.
+    authorization; and operators have paths of their own, so that IAM grants them apart from a caller's own sessions.
     """
 
     name: str
     parent_id: Output[str]
-    api_key: bool
+    api_key: bool = False
+    methods: frozenset[str] = frozenset({"DELETE", "GET", "POST"})
 
     @property
     def authorization(self) -> str:
@@ -51,10 +55,9 @@ class _Entrance:
 
 
 class Gateway(ComponentResource):
-    """REST API with its stage, access logs, and one API key with a usage plan."""
+    """REST API with its stage, access logs, and a usage plan per client."""
 
     url: Output[str]
-    api_key: Output[str]  # a secret
     api_name: Output[str]
     rest_api_id: Output[str]
     stage_name: Output[str]
@@ -85,11 +88,12 @@ class Gateway(ComponentResource):
         )
         self._allow_invocation()
         stage = self._stage(deployment)
-        self.api_key = Output.secret(self._usage_plan(stage))
+        for client in sorted(args.settings.clients):
+            self._usage_plan(stage, client)
         self.url = stage.invoke_url
         self.api_name, self.rest_api_id = self._rest.name, self._rest.id
         self.stage_name, self.stage_arn = stage.stage_name, stage.arn
-        self.register_outputs({"url": self.url, "api_key": self.api_key})
+        self.register_outputs({"url": self.url})
 
     def _snapshot_resource(self, resource: Callable[P, R], *args: P.args, **inputs: P.kwargs) -> R:
         """Declare a resource that belongs to the deployment's snapshot, and record its inputs for the digest."""
@@ -98,10 +102,12 @@ class Gateway(ComponentResource):
         return resource(*args, **inputs)
 
     def _methods(self) -> list[Resource]:
-        iam_root = self._resource("iam", self._rest.root_resource_id, "iam")
+        iam_root = self._resource("iam", self._rest.root_resource_id, IAM_PATH.strip("/"))
+        operator_root = self._resource("operator", self._rest.root_resource_id, OPERATOR_PATH.strip("/"))
         entrances = [
             _Entrance("key", self._rest.root_resource_id, api_key=True),
-            _Entrance("iam", iam_root.id, api_key=False),
+            _Entrance("iam", iam_root.id),
+            _Entrance("operator", operator_root.id, methods=frozenset({"DELETE", "GET"})),
         ]
         resources: list[Resource] = []
         for entrance in entrances:
@@ -109,7 +115,7 @@ class Gateway(ComponentResource):
             for route in ROUTES:  # each path extends the previous path
                 resource = self._resource(f"{entrance.name}-{route.name}", parent_id, route.path[-1])
                 parent_id = resource.id
-                for verb in route.methods:
+                for verb in sorted(entrance.methods.intersection(route.methods)):
                     resources += self._method(
                         f"{entrance.name}-{route.name}", entrance, resource, verb, self._validation
                     )
@@ -281,29 +287,30 @@ class Gateway(ComponentResource):
         )
         return stage
 
-    def _usage_plan(self, stage: aws.apigateway.Stage) -> Output[str]:
-        limits = self._args.settings
+    def _usage_plan(self, stage: aws.apigateway.Stage, client: str) -> None:
+        limits, api = self._args.settings.clients[client], self._args.settings
+        # The names of the default client's plan are older than clients.
+        of_client = "" if client == DEFAULT_CLIENT else f"-{client}"
         plan = aws.apigateway.UsagePlan(
-            f"{self._name}-plan",
-            name=self._args.foundation.context.physical_name("api"),
+            f"{self._name}{of_client}-plan",
+            name=self._args.foundation.context.physical_name(f"api{of_client}"),
             api_stages=[{"api_id": self._rest.id, "stage": stage.stage_name}],
-            throttle_settings={"rate_limit": limits.throttle_rate, "burst_limit": limits.throttle_burst},
-            quota_settings={"limit": limits.monthly_quota, "period": "MONTH"},
+            throttle_settings={
+                "rate_limit": limits.throttle_rate or api.throttle_rate,
+                "burst_limit": limits.throttle_burst or api.throttle_burst,
+            },
+            quota_settings={"limit": limits.monthly_quota or api.monthly_quota, "period": "MONTH"},
             tags=self._tags("api"),
             opts=self._child,
         )
-        key = aws.apigateway.ApiKey(
-            f"{self._name}-key",
-            name=self._args.foundation.context.physical_name("api"),
-            description="What clients of this stack send: pulumi stack output api_key --show-secrets",
-            value=self._args.primary_key,
-            tags=self._args.foundation.context.tags("api", DataClass.SECRET, "api"),
-            opts=ResourceOptions(parent=self, additional_secret_outputs=["value"]),
-        )
-        aws.apigateway.UsagePlanKey(
-            f"{self._name}-plan-key", key_id=key.id, key_type="API_KEY", usage_plan_id=plan.id, opts=self._child
-        )
-        return key.value
+        for label, key_id in self._args.client_keys.ids[client].items():
+            aws.apigateway.UsagePlanKey(
+                f"{self._name}{of_client}-plan-key{'' if label == CURRENT else f'-{label}'}",
+                key_id=key_id,
+                key_type="API_KEY",
+                usage_plan_id=plan.id,
+                opts=self._child,
+            )
 
     def _log_group(self, label: str, name: str | Output[str]) -> aws.cloudwatch.LogGroup:
         return aws.cloudwatch.LogGroup(

@@ -165,7 +165,7 @@ def _hex(name: str) -> str:
 
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "acm/certificate:Certificate": _certificate,
-    "apigateway/apiKey:ApiKey": lambda *_: {"value": "mock-api-key-value-0123456789"},
+    "apigateway/apiKey:ApiKey": lambda name, *_: {"value": f"mock-api-key-value-{name}"},
     "apigateway/domainName:DomainName": _domain_name,
     "apigateway/restApi:RestApi": _rest_api,
     "apigateway/stage:Stage": _stage,

@@ -13,11 +13,11 @@ from typing import Any
 import pulumi
 from pulumi import Output
 
-from infra.settings import PrimarySettings
+from infra.settings import ClientSettings, PrimarySettings
 
 EXPORT = "handover"
 VERSION = 1
-API_KEY = "api_key"  # a separate output, because a secret member would make the whole handover secret
+API_KEYS = "api_keys"  # a separate output, because a secret member would make the whole handover secret
 # Members that a primary may lack. Pulumi drops null members of an output, so a lacking member is absent.
 OPTIONAL = frozenset({"database_arn", "database_secret_arn", "model_api_key_secret_arn", "alerts_topic_arn", "zone_id"})
 
@@ -48,22 +48,26 @@ class Handover:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedHandover(Handover):
-    """Handover as a standby reads it, with the primary's API key."""
+    """Handover as a standby reads it, with the primary's API keys."""
 
-    api_key: Output[str]  # a secret; after a failover clients reach this stack with the primary's key
+    # A secret: client → label → key. After a failover clients reach this stack with the primary's keys.
+    api_keys: Output[Mapping[str, Mapping[str, str]]]
 
     @classmethod
-    def read(cls, primary: PrimarySettings) -> ReceivedHandover:
+    def read(cls, primary: PrimarySettings, clients: Mapping[str, ClientSettings]) -> ReceivedHandover:
         """Read the handover of ``primary``.
+
+        Args:
+            clients: the standby's own clients, which must have the same keys as the primary's.
 
         Raises:
             pulumi.RunError: once the outputs are known, if the handover is missing or has another version or shape.
         """
         stack = pulumi.StackReference(primary.stack)
         validated = stack.get_output(EXPORT).apply(lambda output: _validated(output, primary.stack))
-        key = stack.get_output(API_KEY).apply(lambda output: _key(output, primary.stack))
+        keys = stack.get_output(API_KEYS).apply(lambda output: _keys(output, clients, primary.stack))
         members = {field.name: validated.apply(_member(field.name)) for field in fields(Handover)}
-        return cls(**members, api_key=Output.secret(key))
+        return cls(**members, api_keys=Output.secret(keys))
 
 
 def _member(name: str) -> Any:
@@ -84,10 +88,18 @@ def _validated(output: Any, stack: str) -> Mapping[str, Any]:
     return output
 
 
-def _key(output: Any, stack: str) -> str:
+def _keys(output: Any, clients: Mapping[str, ClientSettings], stack: str) -> Mapping[str, Mapping[str, str]]:
     where, remedy = _source_and_remedy(stack)
-    if not isinstance(output, str):
-        raise pulumi.RunError(f"{where} has no output {API_KEY!r}: {remedy}")
+    if not isinstance(output, Mapping):
+        raise pulumi.RunError(f"{where} has no output {API_KEYS!r}: {remedy}")
+    theirs = {(client, label) for client, keys in output.items() for label in keys}
+    ours = {(client, label) for client, limits in clients.items() for label in limits.key_labels}
+    if theirs != ours:
+        named = ", ".join(f"{client} ({label})" for client, label in sorted(theirs ^ ours))
+        raise pulumi.RunError(
+            f"settings.api.clients must name the clients and keys of {where}, because clients keep their keys after a "
+            f"failover; only one of the two has {named}: change the settings of one, and {remedy}"
+        )
     return output
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from infra.preview.events import Change, Operation, Preview
 
 _AGENT_FUNCTION = re.compile(r"agents-(h\d\d)-function")
+_CLIENT_KEY = re.compile(r"api-clients-(.+)-(?:current|next)")
 _GONE = (Operation.REPLACE, Operation.DELETE)
 
 
@@ -21,8 +22,16 @@ def effects(preview: Preview) -> Iterator[str]:
         yield "SQL migrations run before the recorder's new version starts; until then records wait in its queue."
     if _is(by_name.get("api-gateway-api"), *_GONE):
         yield "The API's address changes: clients need the new output `api_url`."
-    if _is(by_name.get("api-gateway-key"), *_GONE):
-        yield "The API key changes: clients get 403 until they have the new output `api_key`."
+    yield from _keys(preview)
+
+
+def _keys(preview: Preview) -> Iterator[str]:
+    gone = [c for c in preview.changes if c.operation in _GONE and c.type == "aws:apigateway/apiKey:ApiKey"]
+    if clients := sorted({match[1] for c in gone if (match := _CLIENT_KEY.fullmatch(c.name))}):
+        yield (
+            f"API keys of {', '.join(clients)} change: whoever sends a replaced key gets 403 until it has a key of the "
+            "output `api_keys`."
+        )
 
 
 def _coordinator(change: Change | None) -> Iterator[str]:

@@ -5,7 +5,7 @@ separate configuration keys, see ``Secrets``. docs/configuration.md lists all ke
 """
 
 from infra.settings.account import AccountSettings, BudgetSettings, TagSettings
-from infra.settings.api import ApiSettings
+from infra.settings.api import ApiSettings, ClientSettings, SpendSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.front import AppSettings, DnsSettings, EdgeSettings, ReleaseSettings
 from infra.settings.keys import KeySettings
@@ -34,6 +34,7 @@ __all__ = [
     "AppSettings",
     "BackupSettings",
     "BudgetSettings",
+    "ClientSettings",
     "DatabaseSettings",
     "DnsSettings",
     "EdgeSettings",
@@ -52,5 +53,6 @@ __all__ = [
     "Secrets",
     "Section",
     "Settings",
+    "SpendSettings",
     "TagSettings",
 ]

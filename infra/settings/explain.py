@@ -33,15 +33,20 @@ def _problem(details: ErrorDetails, model: type[BaseModel], root: str) -> str:
 
 def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """Return a hint with the keys that are allowed at ``loc``."""
-    for step in loc[:-1]:
-        model = _section(model, str(step))
+    steps = iter(map(str, loc[:-1]))
+    for step in steps:
+        model, is_map = _section(model, step)
+        if is_map:
+            next(steps)  # a name of the operator's choice
     keys = sorted(field.alias or name for name, field in model.model_fields.items())
     near = difflib.get_close_matches(str(loc[-1]), keys, n=1)
     meant = f"did you mean {near[0]}? " if near and near[0] != loc[-1] else ""
     return f"{meant}allowed here: {', '.join(keys)}"
 
 
-def _section(model: type[BaseModel], alias: str) -> type[BaseModel]:
+def _section(model: type[BaseModel], alias: str) -> tuple[type[BaseModel], bool]:
+    """Return the section below a key, and whether the key holds a map of such sections by name."""
     annotation: Any = next(f.annotation for n, f in model.model_fields.items() if (f.alias or n) == alias)
     options = typing.get_args(annotation) or (annotation,)
-    return next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    section = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return section, typing.get_origin(annotation) is dict

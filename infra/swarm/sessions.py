@@ -52,17 +52,22 @@ class Sessions(ComponentResource):
                     table_keys.SORT_KEY,
                     table_keys.INDEX_PARTITION_KEY,
                     table_keys.INDEX_SORT_KEY,
+                    table_keys.OWNER_KEY,
                 )
             ],
             global_secondary_indexes=[
                 {
-                    "name": table_keys.INDEX,
+                    "name": index,
                     "key_schemas": [
-                        {"attribute_name": table_keys.INDEX_PARTITION_KEY, "key_type": "HASH"},
+                        {"attribute_name": partition_key, "key_type": "HASH"},
                         {"attribute_name": table_keys.INDEX_SORT_KEY, "key_type": "RANGE"},
                     ],
                     "projection_type": "ALL",
                 }
+                for index, partition_key in (
+                    (table_keys.INDEX, table_keys.INDEX_PARTITION_KEY),
+                    (table_keys.OWNER_INDEX, table_keys.OWNER_KEY),
+                )
             ],
             # Replication reads the stream. The stream is on even without a replica, which costs nothing while unread:
             # the provider would switch the stream off before it removes the replica, and DynamoDB refuses that order
@@ -99,12 +104,16 @@ class Sessions(ComponentResource):
     def grant_serve_api(self, role: Role) -> None:
         """Grant the API's work: create, cancel, read and list sessions."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
+        self._allow_listing(role, table_keys.INDEX, table_keys.OWNER_INDEX)
 
     def grant_watch(self, role: Role) -> None:
         """Grant the watchdog's work: list sessions, end lost sessions, read the order of an unstarted session."""
         self._allow(role, "dynamodb:GetItem", "dynamodb:UpdateItem")
-        role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", table_keys.INDEX))
+        self._allow_listing(role, table_keys.INDEX)
+
+    def _allow_listing(self, role: Role, *indexes: str) -> None:
+        for index in indexes:
+            role.allow("ListSessions", "dynamodb:Query", on=Output.concat(self.table_arn, "/index/", index))
 
     def _allow(self, role: Role, *actions: str) -> None:
         role.allow("Sessions", *actions, on=self.table_arn)

@@ -13,13 +13,17 @@ _TYPE = "https://github.com/infrafabric/infrafabric-aws/blob/main/docs/problems.
 
 @dataclass
 class ProblemError(Exception):
-    """Error that becomes a problem document. ``errors`` names each field: ``{"field", "detail"}``."""
+    """Error that becomes a problem document. ``errors`` names each field: ``{"field", "detail"}``.
+
+    ``members`` are further members of the document, which RFC 9457 calls extensions.
+    """
 
     status: int
     slug: str
     title: str
     detail: str
     errors: list[dict[str, str]] = field(default_factory=list)
+    members: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -32,6 +36,7 @@ class ProblemError(Exception):
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
+            **self.members,
         }
         if self.errors:
             body["errors"] = self.errors
@@ -54,3 +59,9 @@ def unknown_session(session_id: str) -> ProblemError:
         f"session {name!r} is not known: GET /sessions lists those that are",
         [{"field": "session_id", "detail": "not known"}],
     )
+
+
+def unknown_path(method: str, path: str) -> ProblemError:
+    """Return a 404 for a path, or a method of a path, that the API does not have."""
+    detail = f"{method} {path[:80]} is not part of this API"
+    return ProblemError(404, "unknown-path", "There is nothing here", detail)

@@ -16,28 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from infrafabric.api.identity import request_digest
 from infrafabric.api.problems import ProblemError, bad_request
 from infrafabric.money import nano_usd
+from infrafabric.swarm.session_ids import INTERNAL_ID, internal_id
 from infrafabric.swarm.shapes.labels import LABEL_PATTERN, LABEL_RULE, MAX_LABELS, Label
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.table_keys import (
-    INDEX_PARTITION_KEY,
-    INDEX_SORT_KEY,
-    PARTITION_KEY,
-    SESSION,
-    SORT_KEY,
-)
+from infrafabric.swarm.table_keys import INDEX_SORT_KEY, PARTITION_KEY, SESSION, SORT_KEY
 
 MAX_BODY_BYTES = 256 * 1024  # with room to spare below Lambda's limit for an asynchronous payload
 _MAX_ESCAPED_BYTES = 6 * MAX_BODY_BYTES  # \\u0041 takes six bytes for a character of one
 MAX_TASKS = 1000
-SESSION_ID = re.compile(r"[a-z0-9-]{1,64}")
 _LABEL = re.compile(LABEL_PATTERN)
 _QUERY = ("limit", "cursor", "label")
 # What DynamoDB takes as a place in the list; it refuses every other key as "invalid".
 _CURSOR = {
-    PARTITION_KEY: re.compile(r"[a-z0-9#.-]{1,128}"),
+    PARTITION_KEY: re.compile(INTERNAL_ID.pattern + r"#[a-z0-9-]{1,32}#e[0-9]{1,4}"),
     SORT_KEY: re.compile(re.escape(SESSION)),
-    INDEX_PARTITION_KEY: re.compile(r"[a-z0-9#-]{1,64}"),
-    INDEX_SORT_KEY: re.compile(r"[a-z0-9#-]{1,100}"),
+    INDEX_SORT_KEY: re.compile(r"[a-z0-9.#-]{1,100}"),
 }
 _MAX_ERRORS = 20  # of one response: a thousand tasks may have a thousand errors
 
@@ -69,8 +62,8 @@ class NewSession(BaseModel):
             raise ValueError("give either goal (a text) or tasks (a list of texts), not both and not neither")
         return self
 
-    def order(self, *, now_ms: int, fleet: int, home: str) -> Order:
-        """Return the order, with defaults for the members that the request leaves out.
+    def order(self, *, now_ms: int, fleet: int, owner: str, home: str) -> Order:
+        """Return the owner's order, with defaults for the members that the request leaves out.
 
         Raises:
             ProblemError: more agents than the fleet has, or a budget below one nano-USD.
@@ -82,8 +75,9 @@ class NewSession(BaseModel):
         if budget_nusd < 1:
             raise bad_request([{"field": "budget_usd", "detail": "must be at least 0.000000001"}])
         return Order(
-            session_id=self.session_id or str(uuid.uuid4()),
+            session_id=internal_id(self.session_id or str(uuid.uuid4()), owner),
             home=home,
+            owner=owner,
             goal=self.goal,
             tasks=tuple(self.tasks or ()),
             agents=self.agents or fleet,
@@ -163,11 +157,6 @@ def _check_size(text: str, allowed: int) -> None:
         detail = f"the body has {size:,} bytes and may have {MAX_BODY_BYTES:,}: send fewer or shorter tasks"
         errors = [{"field": "body", "detail": detail}]
         raise ProblemError(413, "body-too-large", "The request is too large", detail, errors)
-
-
-def valid_session_id(text: str) -> str | None:
-    """Return the text if valid as a session id, otherwise None: no session can have the id."""
-    return text if SESSION_ID.fullmatch(text) else None
 
 
 def list_query(query: Mapping[str, str]) -> ListQuery:

@@ -73,4 +73,4 @@ def execution_name(coordinator_arn: str, key: SessionKey, mode: ExecutionMode = 
     """
     purpose = "" if mode is ExecutionMode.START else mode.value
     digest = hashlib.sha256(f"{coordinator_arn} {purpose} {key.partition}".encode()).hexdigest()
-    return f"{key.session_id[:40].replace('.', '_')}_{digest[:20]}"
+    return f"{key.session_id[:40].replace('.', '_')}_{digest[:20]}"  # a name has no dots

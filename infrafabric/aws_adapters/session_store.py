@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from infrafabric.aws_adapters.dynamodb_table import DynamoTable, Item, encoded, plain
+from infrafabric.aws_adapters.daily_caps import DailyCaps
+from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
 from infrafabric.swarm import table_keys as keys
+from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError, cap_partition
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.model_call import ModelCall
@@ -23,7 +25,6 @@ S = TypeVar("S", bound=Shape)
 _LONGEST_MS = 2 * 86_400_000  # a deadline is a day at most (infrafabric/api/requests.py), and lost sessions are ended
 _PAGES_PER_LIST = 20  # pages that one filtered list reads at most before it returns a cursor
 _PAGE = 100  # items per page of a filtered list
-_INDEX_KEY = (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_PARTITION_KEY, keys.INDEX_SORT_KEY)
 # Condition values and names: DynamoDB reserves the word "status".
 _LIVE = {":pending": SessionStatus.PENDING, ":running": SessionStatus.RUNNING}
 _IS_LIVE = "#status IN (:pending, :running)"
@@ -31,22 +32,37 @@ _GOES_ON = f"{_IS_LIVE} AND attribute_not_exists(cancelled_ms)"
 _STATUS_NAME = {"#status": "status"}
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """Partition of an index that lists sessions by the time of their creation."""
+
+    index: str
+    partition_key: str
+    partition: str
+
+
 @dataclass(frozen=True, kw_only=True)
-class SessionStore(DynamoTable):
+class SessionStore(DailyCaps):
     """What the API, the coordinator and the watchdog read and write of sessions."""
 
-    home: str  # region whose sessions are listed
     on_unreadable: OnUnreadable  # is told of each round or call that does not parse
 
     # -- the session ---------------------------------------------------------------------------------------------------
 
-    def create(self, order: Order, *, digest: str, model: str) -> SessionItem:
-        """Write a session and its order. The session id is the idempotency key.
+    def create(self, order: Order, *, digest: str, model: str, cap_nusd: int | None = None) -> SessionItem:
+        """Write a session and its order, and reserve the budget in the owner's daily cap: all or nothing.
+
+        The session id is the idempotency key.
+
+        Args:
+            cap_nusd: the owner's daily cap; None for a session that counts against no cap.
 
         Raises:
             SessionExistsError: a session with this id exists; the error holds its item.
+            OverDailyCapError: the budget does not fit into the cap.
         """
-        session = SessionItem.of(order, digest=digest, model=model)
+        partition = "" if cap_nusd is None else cap_partition(order.owner, order.created_ms, self.home)
+        session = SessionItem.of(order, digest=digest, model=model, cap_partition=partition)
         item = session.as_item()
         stored_order = {
             keys.PARTITION_KEY: order.key.partition,
@@ -54,11 +70,14 @@ class SessionStore(DynamoTable):
             "event": json.dumps(order.as_event(), ensure_ascii=False),
             "expires_at": item["expires_at"],
         }
-        failures = self.transact(
-            [self.put_request(item, condition="attribute_not_exists(pk)"), self.put_request(stored_order)]
-        )
+        requests = [self.put_request(item, condition="attribute_not_exists(pk)"), self.put_request(stored_order)]
+        if cap_nusd is not None:
+            requests.append(self.reserve_in_cap_request(session, cap_nusd))
+        failures = self.transact(requests)
         if failures and failures[0] is not None:
             raise SessionExistsError(SessionItem.read(failures[0]))
+        if failures:
+            raise OverDailyCapError(CapUse.read(failures[-1] or {}))
         return session
 
     def get(self, key: SessionKey) -> SessionItem | None:
@@ -128,14 +147,18 @@ class SessionStore(DynamoTable):
         values = {":progress": {"done": done, "spent_nusd": spent}, ":now": self.now_ms()}
         self._update(key, expression, values, _IS_LIVE, names={"#part": f"p{part}"})
 
-    def cancel(self, key: SessionKey) -> bool:
-        """Note that a client cancelled a session; the coordinator ends it. Returns False if the session has ended."""
-        return self._update(
-            key, "SET cancelled_ms = if_not_exists(cancelled_ms, :now)", {":now": self.now_ms()}, _IS_LIVE
+    def cancel(self, key: SessionKey, *, reason: str) -> bool:
+        """Note that a caller cancelled a session; the coordinator ends it. Returns False if the session has ended."""
+        first = (
+            "SET cancelled_ms = if_not_exists(cancelled_ms, :now), cancel_reason = if_not_exists(cancel_reason, :why)"
         )
+        return self._update(key, first, {":now": self.now_ms(), ":why": reason}, _IS_LIVE)
 
     def end(self, session: SessionItem) -> bool:
-        """End a session with its final status and numbers. Returns False if it has ended before, which then stays."""
+        """End a session with its final status and numbers, and give its daily cap back what it cannot cost any more.
+
+        Both or neither. Returns False if the session has ended before, which then stays.
+        """
         final = (
             "status",
             "reason",
@@ -150,7 +173,13 @@ class SessionStore(DynamoTable):
         names = {f"#{name}": name for name in final}
         values = {f":{name}": written[name] for name in final}
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in final)
-        return self._update(session.key, expression, values, _IS_LIVE, names=names)
+        refund = self.refund_to_cap_requests(session)
+        end = self._update_request(session.key, expression, values, _IS_LIVE, names=names)
+        if refund:
+            failures = self.transact([end, *refund])
+            if failures is None or failures[0] is not None:
+                return failures is None
+        return self._write(end)  # the session has no cap here, or the cap's item has expired
 
     def note_execution(self, key: SessionKey, execution_arn: str) -> None:
         """Store the ARN of the durable execution that serves a session."""
@@ -179,20 +208,30 @@ class SessionStore(DynamoTable):
     # -- lists ---------------------------------------------------------------------------------------------------------
 
     def list_sessions(
-        self, *, limit: int, after: Item | None, unreadable: OnUnreadable, label: str | None = None
+        self,
+        *,
+        limit: int,
+        after: Item | None,
+        unreadable: OnUnreadable,
+        owner: str | None = None,
+        label: str | None = None,
     ) -> tuple[list[SessionItem], Item | None]:
         """Return up to ``limit`` sessions, newest first, and the key that the next page starts after.
 
         Args:
             after: key that the previous page returned.
             unreadable: called for each item without the shape of a session; the list leaves such items out.
+            owner: only sessions of this owner, in all regions; None for the sessions of all owners in this region.
             label: only sessions with this label. A rare label may give a short page, even an empty one, whose key still
                 leads on.
         """
+        listing = _Listing(keys.INDEX, keys.INDEX_PARTITION_KEY, keys.index_partition(self.home))
+        if owner is not None:
+            listing = _Listing(keys.OWNER_INDEX, keys.OWNER_KEY, owner)
         if label is None:
-            items, after = self._page(limit, after)
+            items, after = self._page(listing, limit, after)
         else:
-            items, after = self._labelled(label, limit, after)
+            items, after = self._labelled(listing, label, limit, after)
         return list(_sessions(items, unreadable)), after
 
     def live_sessions(self, unreadable: OnUnreadable) -> Iterator[SessionItem]:
@@ -209,33 +248,38 @@ class SessionStore(DynamoTable):
         for page in pages:
             yield from _sessions(map(plain, page["Items"]), unreadable)
 
-    def _labelled(self, label: str, limit: int, after: Item | None) -> tuple[list[Item], Item | None]:
+    def _labelled(
+        self, listing: _Listing, label: str, limit: int, after: Item | None
+    ) -> tuple[list[Item], Item | None]:
         """Return up to ``limit`` items with this label. DynamoDB filters after it has counted, so pages are large."""
         found: list[Item] = []
         for _ in range(_PAGES_PER_LIST):
-            items, after = self._page(_PAGE, after, label)
+            items, after = self._page(listing, _PAGE, after, label)
             found += items
             if len(found) > limit:
-                return found[:limit], {name: found[limit - 1][name] for name in _INDEX_KEY}
+                return found[:limit], _place(found[limit - 1])
             if after is None or len(found) == limit:
                 break
         return found, after
 
-    def _page(self, limit: int, after: Item | None, label: str | None = None) -> tuple[list[Item], Item | None]:
+    def _page(
+        self, listing: _Listing, limit: int, after: Item | None, label: str | None = None
+    ) -> tuple[list[Item], Item | None]:
         filtered = {"FilterExpression": "contains(labels, :label)"} if label else {}
-        values = {":all": keys.index_partition(self.home), **({":label": label} if label else {})}
+        start = {**after, listing.partition_key: listing.partition} if after else None
         response = self.dynamodb.query(
             TableName=self.table,
-            IndexName=keys.INDEX,
-            KeyConditionExpression="listing = :all",
-            ExpressionAttributeValues=encoded(values),
+            IndexName=listing.index,
+            KeyConditionExpression="#listing = :listing",
+            ExpressionAttributeNames={"#listing": listing.partition_key},
+            ExpressionAttributeValues=encoded({":listing": listing.partition, **({":label": label} if label else {})}),
             ScanIndexForward=False,
             Limit=limit,
             **filtered,
-            **({"ExclusiveStartKey": encoded(after)} if after else {}),
+            **({"ExclusiveStartKey": encoded(start)} if start else {}),
         )
         last = response.get("LastEvaluatedKey")
-        return [plain(item) for item in response["Items"]], plain(last) if last else None
+        return [plain(item) for item in response["Items"]], _place(plain(last)) if last else None
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -249,8 +293,20 @@ class SessionStore(DynamoTable):
         names: Mapping[str, str] | None = None,
     ) -> bool:
         """Update a session's item, together with ``more``. Returns False if the condition does not hold."""
+        update = self._update_request(key, expression, values, condition, names=names)
+        return self.transact([update, *more]) is None if more else self._write(update)
+
+    def _update_request(
+        self,
+        key: SessionKey,
+        expression: str,
+        values: Mapping[str, Any],
+        condition: str,
+        *,
+        names: Mapping[str, str] | None,
+    ) -> dict[str, Any]:
         of_status = "#status" in condition
-        update = self.update_request(
+        return self.update_request(
             key.partition,
             keys.SESSION,
             expression,
@@ -258,8 +314,9 @@ class SessionStore(DynamoTable):
             condition=condition,
             names={**(names or {}), **(_STATUS_NAME if of_status else {})} or None,
         )
-        if more:
-            return self.transact([update, *more]) is None
+
+    def _write(self, update: dict[str, Any]) -> bool:
+        """Make one update. Returns False if its condition does not hold."""
         try:
             self.retry_on_contention(lambda: self.dynamodb.update_item(**update["Update"]))
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
@@ -290,6 +347,11 @@ class SessionStore(DynamoTable):
         """Return the time of a write, and the time (in seconds) at which the table may drop the item."""
         now_ms = self.now_ms()
         return {"at_ms": now_ms, "expires_at": now_ms // 1000 + KEEP_S}
+
+
+def _place(item: Item) -> Item:
+    """Return the place of an item in a listing: the key of the index without the partition, which the listing knows."""
+    return {name: item[name] for name in (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_SORT_KEY)}
 
 
 def _sessions(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:

@@ -1,6 +1,6 @@
 """HTTP client of the API: JSON in, JSON out, problem documents as errors.
 
-The API authenticates by API key, and below ``/iam`` by SigV4 (docs/adr/0003-key-or-sigv4.md).
+The API authenticates by API key, and below ``/iam`` and ``/operator`` by SigV4 (docs/adr/0003-key-or-sigv4.md).
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
+from infrafabric.api.paths import IAM_PATH, OPERATOR_PATH
 from infrafabric.loopback import is_loopback
+
+_GATEWAYS_TYPE = "about:blank"  # type of a problem document that says no more than its HTTP status (RFC 9457)
 
 
 class ApiError(Exception):
@@ -28,8 +31,15 @@ class ApiError(Exception):
 class Authentication(Protocol):
     """Authentication of requests."""
 
-    path: ClassVar[str]  # prefix of the paths that accept this authentication
-    when_forbidden: ClassVar[str]  # hint for a 403
+    @property
+    def path(self) -> str:
+        """Prefix of the paths that accept this authentication."""
+        ...
+
+    @property
+    def when_forbidden(self) -> str:
+        """Hint for a 403 of the gateway."""
+        ...
 
     def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:
         """Return the authentication headers of a request."""
@@ -45,8 +55,8 @@ class ApiKeyAuthentication:
     """
 
     key: str
-    path: ClassVar[str] = ""
-    when_forbidden: ClassVar[str] = "is FABRIC_API_KEY the output api_key of this stack?"
+    path: str = ""
+    when_forbidden: str = "is FABRIC_API_KEY the output api_key of this stack?"
 
     def __post_init__(self) -> None:
         if not (self.key.isascii() and self.key.isprintable()):
@@ -58,16 +68,19 @@ class ApiKeyAuthentication:
 
 @dataclass(frozen=True)
 class SigV4Authentication:
-    """Authentication by SigV4 with AWS credentials that may ``execute-api:Invoke`` below ``/iam``."""
+    """Authentication by SigV4 with AWS credentials that may ``execute-api:Invoke`` below ``path``."""
 
     credentials: Any  # botocore's
     region: str  # the API's region, which a custom domain does not contain
-    path: ClassVar[str] = "/iam"
-    when_forbidden: ClassVar[str] = "may these AWS credentials execute-api:Invoke, and is the API in their region?"
+    path: str = IAM_PATH
+    when_forbidden: str = "may these AWS credentials execute-api:Invoke, and is the API in their region?"
 
     @classmethod
-    def of_environment(cls, url: str) -> SigV4Authentication:
+    def of_environment(cls, url: str, path: str = IAM_PATH) -> SigV4Authentication:
         """Return the authentication with the AWS CLI's credentials.
+
+        Args:
+            path: ``OPERATOR_PATH`` for the sessions of all owners.
 
         Raises:
             ApiError: there are no credentials, or no region.
@@ -75,22 +88,23 @@ class SigV4Authentication:
         import boto3  # noqa: PLC0415  only signing needs the AWS SDK
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
+        cause = "--operator needs a signed request" if path == OPERATOR_PATH else "FABRIC_API_KEY is not set"
+        key = (
+            ""
+            if path == OPERATOR_PATH
+            else ("set FABRIC_API_KEY to the stack's output api_key (pulumi stack output api_key --show-secrets), or ")
+        )
         try:
             session = boto3.Session()
             credentials, region_in_url = session.get_credentials(), _REGION.search(url)
         except BotoCoreError as error:  # such as a missing profile
-            raise ApiError(
-                f"FABRIC_API_KEY is not set, and no AWS credentials can be loaded for signing: {error}"
-            ) from None
+            raise ApiError(f"{cause}, and no AWS credentials can be loaded for signing: {error}") from None
         region = region_in_url[1] if region_in_url else session.region_name
         if credentials is None:
-            raise ApiError(
-                "FABRIC_API_KEY is not set, and there are no AWS credentials for signing: set FABRIC_API_KEY to the "
-                "stack's output api_key (pulumi stack output api_key --show-secrets), or log in to AWS"
-            )
+            raise ApiError(f"{cause}, and there are no AWS credentials for signing: {key}log in to AWS")
         if region is None:
             raise ApiError("AWS_REGION is not set: set it to the API's region, which the URL does not contain")
-        return cls(credentials, region)
+        return cls(credentials, region, path)
 
     def headers(self, method: str, url: str, body: bytes | None) -> Mapping[str, str]:
         """Return the signed headers of a request."""
@@ -174,6 +188,7 @@ class ApiClient:
         try:
             problem = json.loads(raw)
             detail = str(problem.get("detail") or problem.get("message") or problem)
+            of_gateway = problem.get("type", _GATEWAYS_TYPE) == _GATEWAYS_TYPE
         except (ValueError, AttributeError):
-            detail = f"the API answered {error.code}"
-        return f"{detail} (403: {self.authentication.when_forbidden})" if error.code == 403 else detail
+            detail, of_gateway = f"the API answered {error.code}", True
+        return f"{detail} (403: {self.authentication.when_forbidden})" if error.code == 403 and of_gateway else detail

@@ -1,7 +1,8 @@
 """``fabric session``: start sessions, follow them, read their reports, redrive dead-lettered messages.
 
 The environment names the stack: FABRIC_API_URL and FABRIC_API_KEY (outputs ``api_url`` and ``api_key``). Without a key,
-requests are signed with the AWS credentials of the shell.
+requests are signed with the AWS credentials of the shell. With --operator, requests are signed, and about the sessions
+of all owners.
 Exit status: 0 done, 1 the API refused the request or the session is not COMPLETE, 2 bad usage or API unreachable.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from infrafabric.api.paths import OPERATOR_PATH
 from infrafabric.cli.api_client import ApiClient, ApiError, ApiKeyAuthentication, SigV4Authentication
 from infrafabric.cli.numbers import finite
 from infrafabric.cli.redrive import Count, redrive
@@ -42,7 +44,13 @@ def register(groups: Any) -> None:
     start.add_argument(
         "--deadline", type=int, dest="deadline_s", metavar="SECONDS", help="30 to 86400, from now (default: 1800)"
     )
-    start.add_argument("--budget", type=finite, dest="budget_usd", metavar="USD", help="at most 10000 (default: 1)")
+    start.add_argument(
+        "--budget",
+        type=finite,
+        dest="budget_usd",
+        metavar="USD",
+        help="at most the caller's maxBudgetUsd (default: 1)",
+    )
     start.add_argument(
         "--quorum", type=finite, metavar="0..1", help="share of tasks that completes the session (default: 1, all)"
     )
@@ -54,15 +62,19 @@ def register(groups: Any) -> None:
         help="a short text to find the session by, such as team:research; may be repeated, up to 10 times",
     )
     start.add_argument("--watch", action="store_true", help="wait for the end and print the report")
+    start.set_defaults(operator=False)  # for --watch; an operator starts nothing
     listing = _command(commands, "list", "the newest 20 sessions", _list)
     listing.add_argument("--label", metavar="LABEL", help="only sessions with this label")
+    _add_operator(listing)
     for name, text, run in (
         ("show", "status of a session", _show),
         ("watch", "wait for the end of a session and print its report", _watch),
         ("report", "a session's report", _report),
         ("cancel", "cancel a session", _cancel),
     ):
-        _command(commands, name, text, run).add_argument("session_id", metavar="ID")
+        command = _command(commands, name, text, run)
+        command.add_argument("session_id", metavar="ID")
+        _add_operator(command)
     redrive_ = _command(commands, "redrive", "move dead-lettered messages back into their queue", _redrive)
     redrive_.add_argument("--dlq-url", required=True, help="an agent's: output agents.hNN.dlq_url")
     redrive_.add_argument(
@@ -80,6 +92,14 @@ def _command(commands: Any, name: str, text: str, run: Callable[[argparse.Namesp
     return parser
 
 
+def _add_operator(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--operator",
+        action="store_true",
+        help="among the sessions of all owners, by internal id; signs with the AWS credentials of the shell",
+    )
+
+
 def _with_one_line_errors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def run_with_errors(args: argparse.Namespace) -> int:
         try:
@@ -91,13 +111,15 @@ def _with_one_line_errors(run: Callable[[argparse.Namespace], int]) -> Callable[
     return run_with_errors
 
 
-def _client() -> ApiClient:
+def _client(*, operator: bool = False) -> ApiClient:
     url, key = os.environ.get("FABRIC_API_URL"), os.environ.get("FABRIC_API_KEY")
     if not url:
         raise ApiError(
             "FABRIC_API_URL is not set: set it to the stack's output api_url, and FABRIC_API_KEY to its api_key "
             "(pulumi stack output --show-secrets, or fabric local up)"
         )
+    if operator:
+        return ApiClient(url.rstrip("/"), SigV4Authentication.of_environment(url, OPERATOR_PATH))
     return ApiClient(url.rstrip("/"), ApiKeyAuthentication(key) if key else SigV4Authentication.of_environment(url))
 
 
@@ -113,7 +135,7 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    client, query = _client(), {"label": args.label} if args.label else {}
+    client, query = _client(operator=args.operator), {"label": args.label} if args.label else {}
     page = client.call("GET", f"/sessions?{urlencode(query)}")
     while not page["sessions"] and page["cursor"]:  # a rare label: the API returns a cursor before it has found one
         page = client.call("GET", f"/sessions?{urlencode({**query, 'cursor': page['cursor']})}")
@@ -123,13 +145,13 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    session = _client().call("GET", _path(args))
+    session = _client(operator=args.operator).call("GET", _path(args))
     _print(session, args.json, _line(session))
     return 0
 
 
 def _watch(args: argparse.Namespace) -> int:
-    client, printed = _client(), ""
+    client, printed = _client(operator=args.operator), ""
     while True:
         session = client.call("GET", _path(args))
         if _line(session) != printed:
@@ -141,13 +163,13 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    report = _client().call("GET", f"{_path(args)}/report")
+    report = _client(operator=args.operator).call("GET", f"{_path(args)}/report")
     _print(report, args.json, "\n".join([report["summary"], "", *map(_finding, report["findings"])]))
     return 0 if report["status"] == SessionStatus.COMPLETE else 1
 
 
 def _cancel(args: argparse.Namespace) -> int:
-    session = _client().call("DELETE", _path(args))
+    session = _client(operator=args.operator).call("DELETE", _path(args))
     _print(session, args.json, f"{session['session_id']}  {session['status']}")
     return 0
 
@@ -183,9 +205,10 @@ def _line(session: dict[str, Any]) -> str:
     tasks = session["tasks"]
     counts = f"{tasks['done']} of {tasks['total']} done, {tasks['failed']} failed"
     money = f"{session['cost_usd']:.6f} of {session['budget_usd']:g} USD"
+    named = (session["session_id"], session.get("owner", ""))  # an operator reads the owner, too
     return "  ".join(
         one_line(part)
-        for part in (session["session_id"], session["status"], counts, money, *_labels(session), session["reason"])
+        for part in (*named, session["status"], counts, money, *_labels(session), session["reason"])
         if part
     )
 

@@ -32,7 +32,6 @@ from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, SessionRecord
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.status import SessionStatus
 
-CANCELLED_BY_CLIENT = "cancelled by a client"
 # The record carries the reason, and KMS signs 4,096 bytes at most: the recorder reads no claim checks.
 _REASON_CHARS = 500
 _WORTH_WAITING_MS = 20_000  # with less time left, findings without a summary are better than a late report
@@ -136,7 +135,7 @@ class SessionEnd:
         session = deps.store.get(order.key)
         status, reason = SessionStatus(ending["status"]), ending["reason"]
         if session is not None and session.cancelled_ms is not None and not session.status.final:
-            status, reason = SessionStatus.CANCELLED, CANCELLED_BY_CLIENT
+            status, reason = SessionStatus.CANCELLED, session.cancel_reason
         if session is not None:
             deps.store.end(_ended(session, status, reason, ending, deps.now_ms()))
             session = deps.store.get(order.key) or session
@@ -170,7 +169,7 @@ class SessionEnd:
         if session and session.status.final:
             return session.status, session.reason
         if session and session.cancelled_ms is not None:
-            return SessionStatus.CANCELLED, CANCELLED_BY_CLIENT
+            return SessionStatus.CANCELLED, session.cancel_reason
         return outcome(done, tasks, self._order.quorum), ""
 
     def _summary(self, report: SessionReport, status: SessionStatus, room: int, may_wait: bool) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Session ids: a client's own id, and the internal id that is unique among all owners.
 
 Clients send and see their own ids; everything inside the platform (items, objects, queues, SQL, executions) uses
-internal ids. Two owners may so use the same id. Sessions of releases before owners have an internal id without a hash.
+internal ids. Two owners may so use the same id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import re
 
 CLIENT_ID = re.compile(r"[a-z0-9-]{1,64}")
-INTERNAL_ID = re.compile(r"[a-z0-9-]{1,64}(\.[0-9a-f]{10})?")
+INTERNAL_ID = re.compile(r"[a-z0-9-]{1,64}\.[0-9a-f]{10}")
 _HASH_DIGITS = 10
 
 

@@ -1,4 +1,4 @@
-"""Keys of the sessions table: partition ``pk``, sort key ``sk``, and the index that lists sessions."""
+"""Keys of the sessions table: partition ``pk``, sort key ``sk``, and the indexes that list sessions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ ORDER = "ORDER"
 PLAN = "PLAN"
 CALL_PREFIX = "CALL#"
 ROUND_PREFIX = "ROUND#"
-# The index over a region's sessions, newest first.
+# The index over a region's sessions, newest first, for operators and the watchdog.
 INDEX = "by_created"
 INDEX_PARTITION_KEY, INDEX_SORT_KEY = "listing", "created"
+# The index over the sessions of an owner in all regions, with the same sort key.
+OWNER_INDEX = "by_owner"
+OWNER_KEY = "owner"
+# What an owner's sessions of one day may cost in one region.
+CAP_PARTITION_PREFIX = "cap#"
+CAP = "CAP"
 
 
 def index_partition(home: str) -> str:

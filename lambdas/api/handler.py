@@ -12,7 +12,9 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from infrafabric.api import requests, service
-from infrafabric.api.problems import CONTENT_TYPE, ProblemError
+from infrafabric.api.owners import Caller, Callers
+from infrafabric.api.paths import SIGNED_PATHS
+from infrafabric.api.problems import CONTENT_TYPE, ProblemError, unknown_path
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.executions import CoordinatorExecutions
 from infrafabric.aws_adapters.objects import S3Objects
@@ -24,18 +26,20 @@ from infrafabric.telemetry import EventLog
 
 env = ApiEnvironment.read()
 log = EventLog("api", env.log_level)
-app = APIGatewayRestResolver(strip_prefixes=["/iam"])  # the same operations, signed with SigV4 instead of a key
+app = APIGatewayRestResolver(strip_prefixes=[*SIGNED_PATHS])  # the same operations for other callers
+callers = Callers.of(env)
 
 
 @cache
 def sessions() -> service.SessionService:
     """Build the service with its AWS adapters on the first event."""
+    home = os.environ["AWS_REGION"]
     deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(
             dynamodb=client("dynamodb"),
             table=env.sessions_table,
-            home=os.environ["AWS_REGION"],
+            home=home,
             on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
         ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
@@ -43,10 +47,14 @@ def sessions() -> service.SessionService:
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
-        home=os.environ["AWS_REGION"],
+        homes=[home, *([env.peer_region] if env.peer_region else [])],
         log=log,
     )
     return service.SessionService(deps)
+
+
+def _caller() -> Caller:
+    return callers.of_event(app.current_event.raw_event)
 
 
 def _json(response: service.Response) -> Response[str]:
@@ -59,31 +67,31 @@ def create_session() -> Response[str]:
     """Handle ``POST /sessions``."""
     event = app.current_event
     body = requests.decoded_body(event.body, is_base64=bool(event.is_base64_encoded))
-    return _json(sessions().create(body))
+    return _json(sessions().create(_caller(), body))
 
 
 @app.get("/sessions")
 def list_sessions() -> Response[str]:
     """Handle ``GET /sessions``."""
-    return _json(sessions().list(app.current_event.query_string_parameters or {}))
+    return _json(sessions().list(_caller(), app.current_event.query_string_parameters or {}))
 
 
 @app.get("/sessions/<session_id>")
 def read_session(session_id: str) -> Response[str]:
     """Handle ``GET /sessions/{id}``."""
-    return _json(sessions().read(session_id))
+    return _json(sessions().read(_caller(), session_id))
 
 
 @app.get("/sessions/<session_id>/report")
 def read_report(session_id: str) -> Response[str]:
     """Handle ``GET /sessions/{id}/report``."""
-    return _json(sessions().report(session_id))
+    return _json(sessions().report(_caller(), session_id))
 
 
 @app.delete("/sessions/<session_id>")
 def cancel_session(session_id: str) -> Response[str]:
     """Handle ``DELETE /sessions/{id}``."""
-    return _json(sessions().cancel(session_id))
+    return _json(sessions().cancel(_caller(), session_id))
 
 
 @app.exception_handler(ProblemError)
@@ -103,10 +111,7 @@ def respond_unreadable(error: BadShapeError) -> Response[str]:
 @app.not_found
 def respond_not_found(_: NotFoundError) -> Response[str]:
     """Return 404 for a path that the API does not have."""
-    where = f"{app.current_event.http_method} {app.current_event.path[:80]}"
-    return respond_with_problem(
-        ProblemError(404, "unknown-path", "There is nothing here", f"{where} is not part of this API")
-    )
+    return respond_with_problem(unknown_path(app.current_event.http_method, app.current_event.path))
 
 
 @app.exception_handler(Exception)

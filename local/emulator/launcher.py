@@ -9,6 +9,7 @@ Differences that would make a local test run worth little, and their patches:
   names them, not if the boundary does. The launcher fills in those that the platform's policies use.
   ``kms:ViaService`` stays absent: a request to the emulator's KMS is never a service's.
 - MiniStack confuses API keys of equal value in two Regions, such as a standby's and its primary's.
+- MiniStack does not tell a function the id of the API key with which it was called. The launcher does, as AWS.
 - MiniStack's durable executions are incomplete. ``durable.py`` forwards their routes to AWS's local runner, under IAM.
 
 The launcher also counts AWS API calls by operation: ``GET /_fabric/calls`` returns the counts, ``DELETE`` resets them.
@@ -28,6 +29,7 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -165,6 +167,26 @@ def find_api_keys_by_stage() -> None:
     apigateway_v1._check_api_key = check_replacement
 
 
+def tell_functions_the_api_key() -> None:
+    """Put value and id of the request's API key into the event of a method that requires a key, as AWS does."""
+    check, build_event = apigateway_v1._check_api_key, apigateway_v1._build_lambda_event_v1
+    current: ContextVar[dict[str, Any] | None] = ContextVar("api_key")  # each request is served in a context of its own
+
+    def check_replacement(*args: Any) -> tuple[Any, Any]:
+        error, key = check(*args)
+        current.set(key)
+        return error, key
+
+    def build_replacement(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        event = build_event(*args, **kwargs)
+        if key := current.get():
+            event["requestContext"]["identity"].update({"apiKey": key["value"], "apiKeyId": key["id"]})
+        return event
+
+    apigateway_v1._check_api_key = check_replacement
+    apigateway_v1._build_lambda_event_v1 = build_replacement
+
+
 class EmulatorApp:
     """ASGI application in front of MiniStack: counts API calls, and serves durable executions by the local runner."""
 
@@ -255,6 +277,7 @@ def main() -> None:
     authorise_as_aws_does()
     know_condition_keys()
     find_api_keys_by_stage()
+    tell_functions_the_api_key()
     share_layers(args.layers, args.python_version)
     app = EmulatorApp(DurableRoutes(args.durable_endpoint))
 

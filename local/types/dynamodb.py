@@ -15,25 +15,13 @@ class DynamoDbTable(ResourceType):
 
     def create(self, request: ResourceRequest) -> CreatedResource:
         dynamodb, name = request.client("dynamodb"), request.physical_name()
-        indexes = [
-            {
-                "IndexName": index["name"],
-                "KeySchema": _key_schema(index),
-                "Projection": {
-                    "ProjectionType": index["projectionType"],
-                    **({"NonKeyAttributes": index["nonKeyAttributes"]} if index.get("nonKeyAttributes") else {}),
-                },
-            }
-            for index in request.inputs.get("globalSecondaryIndexes") or []
-        ]
+        indexes = [_index(index) for index in request.inputs.get("globalSecondaryIndexes") or []]
         stream = {"StreamEnabled": True, "StreamViewType": request.inputs.get("streamViewType")}
         response = dynamodb.create_table(
             TableName=name,
             BillingMode=request.inputs.get("billingMode") or "PROVISIONED",
             KeySchema=_key_schema(request.inputs),
-            AttributeDefinitions=[
-                {"AttributeName": a["name"], "AttributeType": a["type"]} for a in request.inputs.get("attributes") or []
-            ],
+            AttributeDefinitions=_attribute_definitions(request),
             Tags=request.tag_list(),
             **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
             **({"StreamSpecification": stream} if request.inputs.get("streamEnabled") else {}),
@@ -72,6 +60,12 @@ class DynamoDbTable(ResourceType):
                 "AttributeName": resource.inputs["ttl"]["attributeName"],
             }
             dynamodb.update_time_to_live(TableName=resource.id, TimeToLiveSpecification=ttl)
+        for update in _index_updates(resource):  # AWS creates or deletes one index at a time
+            dynamodb.update_table(
+                TableName=resource.id,
+                AttributeDefinitions=_attribute_definitions(resource),
+                GlobalSecondaryIndexUpdates=[update],
+            )
         for update in _replica_updates(resource):
             dynamodb.update_table(TableName=resource.id, ReplicaUpdates=[update])
 
@@ -80,6 +74,29 @@ class DynamoDbTable(ResourceType):
 
     def exists(self, resource: ExistingResource) -> bool:
         return succeeds(resource.client("dynamodb").describe_table, TableName=resource.id)
+
+
+def _attribute_definitions(request: ResourceRequest) -> list[dict[str, str]]:
+    return [{"AttributeName": a["name"], "AttributeType": a["type"]} for a in request.inputs.get("attributes") or []]
+
+
+def _index(index: Any) -> dict[str, Any]:
+    """Return a global secondary index as DynamoDB's "create" calls take it."""
+    projection = {
+        "ProjectionType": index["projectionType"],
+        **({"NonKeyAttributes": index["nonKeyAttributes"]} if index.get("nonKeyAttributes") else {}),
+    }
+    return {"IndexName": index["name"], "KeySchema": _key_schema(index), "Projection": projection}
+
+
+def _index_updates(resource: ExistingResource) -> list[dict[str, Any]]:
+    """Return the deletions and creations of indexes that lead from the old inputs to the new ones, by name."""
+    if "globalSecondaryIndexes" not in resource.changed:
+        return []
+    before = {index["name"] for index in resource.outputs.get("globalSecondaryIndexes") or []}
+    after = {index["name"]: index for index in resource.inputs.get("globalSecondaryIndexes") or []}
+    removed = [{"Delete": {"IndexName": name}} for name in sorted(before - set(after))]
+    return [*removed, *({"Create": _index(index)} for name, index in after.items() if name not in before)]
 
 
 def _replica_updates(resource: ExistingResource) -> list[dict[str, Any]]:

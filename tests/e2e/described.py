@@ -16,8 +16,8 @@ _FILE = Path(__file__).resolve().parent.parent.parent / "docs" / "openapi.yaml"
 def check(method: str, path: str, status: int, content_type: str, document: Any) -> None:
     """Fails when the description does not allow this answer to this request."""
     template = next((known for known in _spec()["paths"] if _matches(known, path.partition("?")[0])), None)
-    if template is None:
-        assert status in (403, 404), f"{path} is not described, and was answered {status}"
+    if template is None or method.lower() not in _spec()["paths"][template]:
+        assert status in (403, 404), f"{method} {path} is not described, and was answered {status}"
         return
     responses = _spec()["paths"][template][method.lower()]["responses"]
     assert str(status) in responses, f"{method} {template} answered {status}, which is not described"

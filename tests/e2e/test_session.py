@@ -16,11 +16,10 @@ from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
 from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
 from infrafabric.swarm.result_document import stored_bytes
 from infrafabric.swarm.round_settlement import attempt_id
-from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.round import RoundPart
-from tests.e2e.conftest import Stage, until
+from tests.e2e.conftest import Stage, own, until
 
 TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
 
@@ -86,10 +85,12 @@ def rows(stage: Stage, query: str, *values: Any) -> list[Any]:
 
 
 def test_the_history_has_a_row_for_each_task_and_one_for_the_session(stage: Stage, ten: dict[str, Any]) -> None:
-    sessions = until(lambda: rows(stage, "SELECT status, cost_usd FROM sessions WHERE session_id = 'ten'"), "the row")
+    query = "SELECT status, cost_usd FROM sessions WHERE session_id = %s"
+    sessions = until(lambda: rows(stage, query, own("ten")), "the row")
     assert sessions == [("COMPLETE", pytest.approx(sessions[0][1]))]
     assert float(sessions[0][1]) == pytest.approx(ten["session"]["cost_usd"])
-    found = rows(stage, "SELECT task_id, agent, status FROM task_results WHERE session_id = 'ten' ORDER BY 1")
+    query = "SELECT task_id, agent, status FROM task_results WHERE session_id = %s ORDER BY 1"
+    found = rows(stage, query, own("ten"))
     assert found == [(f"t{n:04}", f"h{n:02}", "DONE") for n in range(1, 11)]
 
 
@@ -158,7 +159,7 @@ def test_a_cancelled_session_ends_at_once_and_asks_nothing_more(stage: Stage) ->
     until(lambda: asked() == 2, "two model calls")
     assert stage.call("DELETE", "/sessions/stopped")[0] == 202
     assert stage.call("DELETE", "/sessions/stopped")[0] == 202, "cancelling is idempotent"
-    session = until(lambda: stage.if_final("stopped"), "the end, before the agents' answers", within_s=4)
+    session = stage.ended("stopped", within_s=4)  # before the agents' answers
     assert (session["status"], session["reason"]) == ("CANCELLED", "cancelled by a client")
     assert session["cost_usd"] + session["committed_usd"] <= 0.006
     assert session["committed_usd"] > 0, "the calls that run already are paid"
@@ -195,15 +196,15 @@ def test_a_label_finds_its_sessions_also_behind_pages_of_others(stage: Stage) ->
     assert none == {"sessions": [], "cursor": None}
     stage.ended("labelled")
     assert stage.report("labelled")["labels"] == ["team:boats", "q4"]
-    query = "SELECT labels FROM sessions WHERE session_id = 'labelled'"
-    assert until(lambda: rows(stage, query), "its history") == [(["team:boats", "q4"],)]
+    query = "SELECT labels FROM sessions WHERE session_id = %s"
+    assert until(lambda: rows(stage, query, own("labelled")), "its history") == [(["team:boats", "q4"],)]
 
 
 def test_an_item_that_does_not_parse_hides_no_other_session_and_its_own_can_be_cancelled(stage: Stage) -> None:
     """Whatever broke it, neither the watchdog nor the list may stop at it."""
     stage.start(session_id="damaged", tasks=["[[offline:delay=5]] a", "[[offline:delay=5]] b"])
     stage.start(session_id="whole", tasks=["one"])
-    key = {"pk": {"S": "damaged#us-east-1#e1"}, "sk": {"S": "SESSION"}}
+    key = {"pk": {"S": stage.key("damaged").partition}, "sk": {"S": "SESSION"}}
     table = {"TableName": stage.outputs["sessions_table"], "Key": key}
     change = {"UpdateExpression": "SET labels = :text", "ExpressionAttributeValues": {":text": {"S": "not a list"}}}
     stage.platform.client("dynamodb").update_item(**table, **change)
@@ -247,7 +248,8 @@ def broken_off(stage: Stage, session_id: str, *, left_ms: int) -> SessionStore:
     store = stage.store()
     now = time.time_ns() // 1_000_000
     order = Order(
-        session_id=session_id,
+        session_id=own(session_id),
+        owner="default",
         home="us-east-1",
         goal=None,
         tasks=("one", "two"),
@@ -286,7 +288,7 @@ def watch(stage: Stage) -> dict[str, int]:
 def test_a_session_whose_execution_broke_off_is_gone_on_with_where_it_stood(stage: Stage, ten: dict[str, Any]) -> None:
     asked = stage.counting(r"Session: broken\b")
     store = broken_off(stage, "broken", left_ms=600_000)
-    over, key = store.get(SessionKey("ten", "us-east-1")), SessionKey("broken", "us-east-1")
+    over, key = store.get(stage.key("ten")), stage.key("broken")
     assert over
     store.note_execution(key, over.execution_arn)
     long_ago = {":then": over.created_ms - 3_600_000}
@@ -306,7 +308,9 @@ def test_a_session_that_lost_its_coordinator_is_ended_reported_and_in_history(st
     assert watch(stage)["lost"] >= 1
     session = stage.ended("lost")
     assert (session["status"], session["reason"]) == ("PARTIAL", LOST_REASON)
-    written = until(lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = 'lost'"), "its history")
+    written = until(
+        lambda: rows(stage, "SELECT status FROM sessions WHERE session_id = %s", own("lost")), "its history"
+    )
     assert written == [("PARTIAL",)]
     report = stage.report("lost")
     assert [row["status"] for row in report["results"]] == ["DONE", "SKIPPED"]

@@ -13,7 +13,7 @@ import pytest
 from infra.settings import stackfile
 from local import platform as local_platform
 from local import stack
-from tests.e2e.conftest import Stage, until
+from tests.e2e.conftest import Stage, own, until
 
 SMALL = {"fleet.size": 1}
 
@@ -48,6 +48,7 @@ def test_the_second_region_works_a_session_with_what_the_first_hands_over(pair: 
     assert (pair.primary.region, pair.deployed.region) == ("us-east-1", "us-west-2")
     assert (pair.session["status"], pair.session["tasks"]["done"]) == ("COMPLETE", 1)
     assert pair.deployed.outputs["api_key"] == pair.primary.outputs["api_key"], "clients have one key"
+    assert pair.deployed.outputs["api_keys"] == pair.primary.outputs["api_keys"]
 
 
 def test_its_results_come_back_to_the_first_region(pair: Pair) -> None:
@@ -82,5 +83,7 @@ def test_history_waits_in_its_queue_and_is_written_once_the_recorder_may(pair: P
 
     assert platform.database_url
     with psycopg.connect(platform.database_url, autocommit=True) as connection:
-        wanted = "SELECT status FROM sessions WHERE session_id = 'moved'"
-        assert until(lambda: connection.execute(wanted).fetchall(), "the session's row") == [("COMPLETE",)]
+        wanted = "SELECT status FROM sessions WHERE session_id = %s"
+        assert until(lambda: connection.execute(wanted, [own("moved")]).fetchall(), "the session's row") == [
+            ("COMPLETE",)
+        ]

@@ -33,6 +33,7 @@ def order(store: SessionStore) -> Order:
     now = time.time_ns() // 1_000_000
     order = Order(
         session_id=f"store-{uuid.uuid4().hex[:8]}",
+        owner="default",
         home="us-east-1",
         goal=None,
         tasks=("describe the move",),
@@ -64,7 +65,7 @@ def test_what_has_ended_stays_as_it_ended(store: SessionStore, key: SessionKey) 
     assert not end(store, key, SessionStatus.COMPLETE, 8)
     assert not store.advance(key, spent=1, committed=1, done=1, failed=1)
     assert not store.begin(key, tasks=2)
-    assert not store.cancel(key)
+    assert not store.cancel(key, reason="enough")
     store.note_progress(key, 0, done=5, spent=5)
     session = store.get(key)
     assert session
@@ -74,8 +75,8 @@ def test_what_has_ended_stays_as_it_ended(store: SessionStore, key: SessionKey) 
 def test_a_cancelled_session_sends_no_round_and_is_ended_by_its_coordinator(
     store: SessionStore, key: SessionKey
 ) -> None:
-    assert store.cancel(key)
-    assert store.cancel(key), "cancelling is idempotent"
+    assert store.cancel(key, reason="enough")
+    assert store.cancel(key, reason="enough"), "cancelling is idempotent"
     session = store.get(key)
     assert session
     assert (session.status, session.shown_status) == ("RUNNING", "CANCELLING")

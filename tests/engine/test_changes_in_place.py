@@ -105,3 +105,37 @@ def test_an_edge_is_changed_in_place(engine: Engine) -> None:
 
     config = engine.platform.client("cloudfront").get_distribution_config(Id=edge.id)["DistributionConfig"]
     assert (config["Comment"], after.outputs["arn"]) == ("after", edge.outputs["arn"])
+
+
+def test_an_index_comes_and_goes_with_its_table_in_place(engine: Engine) -> None:
+    keys = [{"name": name, "type": "S"} for name in ("pk", "one", "other")]
+    indexes = [
+        {
+            "name": f"by_{name}",
+            "keySchemas": [{"attributeName": name, "keyType": "HASH"}],
+            "projectionType": "ALL",
+        }
+        for name in ("one", "other")
+    ]
+    table = engine.create(
+        "aws:dynamodb/table:Table",
+        "indexed",
+        {
+            "name": "indexed",
+            "hashKey": "pk",
+            "attributes": keys[:2],
+            "globalSecondaryIndexes": indexes[:1],
+            "billingMode": "PAY_PER_REQUEST",
+        },
+    )
+
+    def names() -> set[str]:
+        described = engine.platform.client("dynamodb").describe_table(TableName="indexed")["Table"]
+        return {index["IndexName"] for index in described["GlobalSecondaryIndexes"]}
+
+    assert list(engine.diff(table, attributes=keys, globalSecondaryIndexes=indexes).replaces) == []
+    more = engine.update(table, attributes=keys, globalSecondaryIndexes=indexes)
+    assert names() == {"by_one", "by_other"}
+
+    engine.update(more, attributes=[keys[0], keys[2]], globalSecondaryIndexes=indexes[1:])
+    assert names() == {"by_other"}

@@ -6,6 +6,7 @@ import pytest
 from pulumi import Output
 
 from infra.api import definition, gateway
+from infra.settings.api import MAX_CLIENTS
 from tests.infra.conftest import BARE
 
 
@@ -37,14 +38,15 @@ def table(primary):
     return {path: verbs for path, verbs in routes(primary).items() if path != HEALTH}
 
 
-def test_the_same_routes_stand_behind_both_doors(table):
+def test_the_same_routes_stand_behind_each_entrance_and_an_operator_starts_nothing(table):
     wanted = {**WANTED, **{f"/iam{path}": verbs for path, verbs in WANTED.items()}}
+    wanted |= {f"/operator{path}": verbs - {"POST"} for path, verbs in WANTED.items()}
     assert {path: set(verbs) for path, verbs in table.items()} == wanted
 
 
-def test_the_root_takes_a_key_and_the_other_door_a_signature(table):
+def test_the_root_takes_a_key_and_the_other_entrances_a_signature(table):
     for path, verbs in table.items():
-        signed = path.startswith("/iam")
+        signed = path.startswith(("/iam", "/operator"))
         for method in verbs.values():
             assert method["authorization"] == ("AWS_IAM" if signed else "NONE")
             assert method["apiKeyRequired"] is not signed
@@ -147,6 +149,75 @@ def test_requests_are_throttled_counted_and_traced(dev):
     assert every["settings"]["dataTraceEnabled"] is False, "it would log goals and findings in full"
     (stage,) = dev.of("apigateway/stage:Stage").values()
     assert stage["xrayTracingEnabled"] is True
+
+
+@pytest.fixture(scope="module")
+def clients(shared):
+    """Return dev with three clients: one has limits of its own, one has two keys."""
+    limits = {"throttleRate": 5, "throttleBurst": 6, "monthlyQuota": 7, "maxBudgetUsd": 2.5, "dailyCapUsd": 8}
+    more = {"api.clients": {"default": {}, "partner": {"keys": 2}, "small": limits}}
+    return shared("clients", "dev", {**BARE, **more, "api.iam": {"maxBudgetUsd": 1, "dailyCapUsd": 3}})
+
+
+def test_each_client_has_keys_in_a_plan_of_its_own(clients):
+    plans, keys = clients.of("apigateway/usagePlan:UsagePlan"), clients.of("apigateway/usagePlanKey:UsagePlanKey")
+    found = {}
+    for key in keys.values():
+        found.setdefault(key["usagePlanId"].removesuffix("-id"), set()).add(key["keyId"].removesuffix("-id"))
+    assert found == {
+        "api-gateway-plan": {"api-clients-default-current"},
+        "api-gateway-partner-plan": {"api-clients-partner-current", "api-clients-partner-next"},
+        "api-gateway-small-plan": {"api-clients-small-current"},
+    }
+    assert plans["api-gateway-partner-plan"]["throttleSettings"] == {"rateLimit": 50, "burstLimit": 100}
+    assert plans["api-gateway-small-plan"]["throttleSettings"] == {"rateLimit": 5, "burstLimit": 6}
+    assert plans["api-gateway-small-plan"]["quotaSettings"] == {"limit": 7, "period": "MONTH"}
+    assert len({plan["name"] for plan in plans.values()}) == 3
+
+
+def test_the_function_knows_each_key_by_its_id_and_what_its_client_may_spend(clients):
+    variables = clients.of("lambda/function:Function")["api-function"]["environment"]["variables"]
+    assert json.loads(variables["CLIENTS_BY_KEY_ID"]) == {
+        "api-clients-default-current-id": "default",
+        "api-clients-partner-current-id": "partner",
+        "api-clients-partner-next-id": "partner",
+        "api-clients-small-current-id": "small",
+    }
+    default = {"max_budget_usd": 10, "daily_cap_usd": 25}
+    assert json.loads(variables["CLIENT_LIMITS"]) == {
+        "default": default,
+        "partner": default,
+        "small": {"max_budget_usd": 2.5, "daily_cap_usd": 8},
+    }
+    assert json.loads(variables["IAM_LIMITS"]) == {"max_budget_usd": 1, "daily_cap_usd": 3}
+
+
+def test_each_client_reads_its_keys_in_the_outputs(clients):
+    keys = clients.exports["api_keys"]
+    assert {client: set(labels) for client, labels in keys.items()} == {
+        "default": {"current"},
+        "partner": {"current", "next"},
+        "small": {"current"},
+    }
+    assert clients.exports["api_key"] == keys["default"]["current"]
+    assert {"api_key", "api_keys"} <= clients.secret_exports
+
+
+def test_without_a_default_client_the_first_by_name_has_the_output_api_key(stand_up_stack):
+    estate = stand_up_stack("dev", {**BARE, "api.clients": {"zebra": {}, "ant": {}}})
+    assert estate.exports["api_key"] == estate.exports["api_keys"]["ant"]["current"]
+
+
+def test_the_variables_of_as_many_clients_as_are_allowed_fit_into_a_function(stand_up_stack):
+    limits = {"keys": 2, "maxBudgetUsd": 9999.99, "dailyCapUsd": 999_999.99}
+    names = [f"c{number:030}" for number in range(MAX_CLIENTS)]
+    estate = stand_up_stack("dev", {**BARE, "api.clients": dict.fromkeys(names, limits)})
+    variables = estate.of("lambda/function:Function")["api-function"]["environment"]["variables"]
+    ids = json.loads(variables["CLIENTS_BY_KEY_ID"])
+    variables["CLIENTS_BY_KEY_ID"] = json.dumps({f"{n:010}": client for n, client in enumerate(ids.values())})
+    assert sum(len(name) + len(value) for name, value in variables.items()) <= 4096, (
+        "Lambda quotas: 4 KB, names included"
+    )
 
 
 def test_a_line_is_logged_for_each_request_without_addresses(primary):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra.settings import Settings
+from infra.settings import ClientSettings, Settings
 from infrafabric import environment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
@@ -48,6 +48,8 @@ def written(default):
         return "–"
     if default is None or default in ({}, ()):
         return "none"
+    if isinstance(default, dict):
+        return ", ".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
@@ -58,6 +60,17 @@ def test_every_setting_is_listed_with_its_default(key, default):
 
 def test_the_page_lists_no_setting_that_is_not_there():
     assert set(rows("Settings")) == {key for key, _ in settings()}
+
+
+def test_every_key_of_a_client_is_listed_with_its_default():
+    part = PAGE.split("#### Clients")[1].split("\n### ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if re.match(r"\| [a-z]+[A-Z]?\w* \|", line)]
+    defaults = {key: default.strip("`") for key, default, *_ in lines}
+    of_the_api = ("throttleRate", "throttleBurst", "monthlyQuota")
+    assert defaults == {
+        field.alias or name: f"api.{field.alias}" if field.alias in of_the_api else str(field.default)
+        for name, field in ClientSettings.model_fields.items()
+    }
 
 
 def test_every_variable_of_the_analysis_has_its_place():

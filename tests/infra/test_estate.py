@@ -232,7 +232,7 @@ def test_a_deleted_secret_of_prod_can_be_had_back_and_one_of_dev_leaves_its_name
 
 def test_secrets_are_secret_from_end_to_end(dev, prod):
     for estate in (dev, prod):
-        assert estate.secret_exports == {"api_key"}
+        assert estate.secret_exports == {"api_key", "api_keys"}
         assert "sk-ant-hidden" not in estate.in_clear()
         assert "correct-horse-battery" not in estate.in_clear()
     assert "secretString" in dev.secrets_in("model-api-key-value")
@@ -263,6 +263,7 @@ def test_the_exports_have_the_shape_that_operators_script_against(estate, prod, 
     assert set(estate.exports) | less - more == more | {
         "agents",
         "api_key",
+        "api_keys",
         "api_url",
         "bus_topic_arn",
         "coordinator_arn",

@@ -92,6 +92,9 @@ REGISTRY = allow("ReadRegistry", "s3:GetObject", on=bucket("state", "/registry/k
 RECORD = allow("Record", "sqs:SendMessage", on=HISTORY_QUEUE)
 READ_RESULTS = allow("ReadResults", "s3:GetObject", on=results("/sessions/*"))
 LIST_SESSIONS = allow("ListSessions", "dynamodb:Query", on=f"{TABLE}/index/by_created")
+LIST_BY_OWNER = allow(
+    "ListSessions", "dynamodb:Query", on=[f"{TABLE}/index/{name}" for name in ("by_created", "by_owner")]
+)
 START_SESSION = allow("StartSession", "lambda:InvokeFunction", on=arn("lambda", "function:<own>-coordinator:live"))
 READ_API_KEY = {**allow("ReadApiKey", "secretsmanager:GetSecretValue", on=API_KEY), **use_data_key("secretsmanager")}
 KEYS = "arn:aws:kms:*:<account>:key/*"
@@ -175,7 +178,7 @@ AGENT = {  # without the model and the history queue, which a stack may lack
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
         on=TABLE,
-        when={"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["order#*"]}},
+        when={"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cap#*", "order#*"]}},
     ),
     **REGISTRY,
     **allow("WriteOwnResults", "s3:PutObject", on=results("/sessions/*/agents/h01/*")),
@@ -208,7 +211,7 @@ COORDINATE = {
 SERVE_API = {
     **START_SESSION,
     **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
-    **LIST_SESSIONS,
+    **LIST_BY_OWNER,
     **READ_RESULTS,
     **use_data_key("dynamodb", "s3"),
     **run("api"),

@@ -19,6 +19,7 @@ RENAMED = (
 )
 TOKENS = {
     "infrafabric:api:Api",
+    "infrafabric:api:ClientKeys",
     "infrafabric:api:Gateway",
     "infrafabric:compute:Function",
     "infrafabric:compute:Runtime",
@@ -82,7 +83,7 @@ STATEFUL = {
 }
 # URN without stack and project; h01 stands for every agent.
 EVERY_STACK = {
-    "infrafabric:api:Gateway$aws:apigateway/apiKey:ApiKey::api-gateway-key",
+    "infrafabric:api:ClientKeys$aws:apigateway/apiKey:ApiKey::api-clients-default-current",
     "infrafabric:messaging:Bus$aws:sns/topic:Topic::bus-topic",
     "infrafabric:messaging:DeadLetterQueue$aws:sqs/queue:Queue::bus-h01-dlq-queue",
     "infrafabric:messaging:DeadLetterQueue$aws:sqs/queue:Queue::coordinator-dlq-queue",
@@ -154,3 +155,11 @@ def test_every_agent_has_the_identities_of_the_first(prod):
     assert queues == {f"bus-{agent}-{kind}" for agent in agents for kind in ("queue", "dlq-queue")}, RENAMED
     keys = {name for name in prod.of("kms/key:Key") if re.fullmatch(r"keys-h\d\d", name)}
     assert keys == {f"keys-{agent}" for agent in agents}, RENAMED
+
+
+def test_the_key_that_clients_have_from_release_0_1_is_the_default_clients(estate):
+    (alias,) = estate.options["api-clients-default-current"].aliases
+    assert alias.spec.name == "api-gateway-key"
+    assert re.fullmatch(
+        r"urn:pulumi:[a-z-]+::[a-z]+::infrafabric:api:Api\$infrafabric:api:Gateway::api-gateway", alias.spec.parentUrn
+    )

@@ -196,9 +196,45 @@ def test_what_stands_in_the_vpc_gets_to_all_the_objects_that_it_may_touch(reques
 def test_clients_that_a_name_leads_to_the_standby_send_the_key_that_they_have(prod, standby):
     (ours,), (theirs,) = (e.of("apigateway/apiKey:ApiKey").values() for e in (prod, standby))
     assert "value" not in ours, "API Gateway makes prod's"
-    assert theirs["value"] == prod.exports["api_key"]
-    assert "value" in standby.secrets_in("api-gateway-key")
-    assert standby.secret_exports == {"api_key"}, "the key is no part of what else is handed over"
+    assert theirs["value"] == prod.exports["api_key"] == prod.exports["api_keys"]["default"]["current"]
+    assert "value" in standby.secrets_in("api-clients-default-current")
+    assert standby.secret_exports == {"api_key", "api_keys"}, "the keys are no part of what else is handed over"
+
+
+CLIENTS = {"default": {}, "partner": {"keys": 2}}
+
+
+def test_every_key_of_every_client_is_the_same_in_both_regions(stand_up_stack):
+    primary = stand_up_stack("prod", {"api.clients": CLIENTS})
+    standby = stand_up_stack("prod-secondary", {**UNWATCHED, "api.clients": CLIENTS}, stacks={PRIMARY: primary.exports})
+    theirs = {name: key["value"] for name, key in standby.of("apigateway/apiKey:ApiKey").items()}
+    assert theirs == {
+        f"api-clients-{client}-{label}": value
+        for client, keys in primary.exports["api_keys"].items()
+        for label, value in keys.items()
+    }
+    assert len(set(theirs.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("clients", "named"),
+    [
+        ({"default": {}}, "only one of the two has partner (current), partner (next): change the settings of one"),
+        ({**CLIENTS, "partner": {}}, "only one of the two has partner (next)"),
+        ({**CLIENTS, "other": {}}, "only one of the two has other (current)"),
+    ],
+)
+def test_a_standby_with_other_clients_than_its_primary_is_refused(stand_up_stack, prod, clients, named):
+    """A client that the standby does not know would be locked out by a failover."""
+    keys = {
+        client: dict.fromkeys(("current", "next")[: limits.get("keys", 1)], "k") for client, limits in CLIENTS.items()
+    }
+    stacks = {PRIMARY: {**prod.exports, "api_keys": keys}}
+    with pytest.raises(pulumi.RunError) as refusal:
+        stand_up_stack("prod-secondary", {**UNWATCHED, "api.clients": clients}, stacks=stacks)
+    assert str(refusal.value).startswith(f"settings.api.clients must name the clients and keys of stack '{PRIMARY}'")
+    assert named in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +254,7 @@ def test_a_primary_of_another_shape_is_named_with_what_to_run(stand_up_stack, ex
 
 
 def test_a_primary_without_a_key_is_named_too(stand_up_stack, prod):
-    with pytest.raises(pulumi.RunError, match=f"stack '{PRIMARY}' .* has no output 'api_key': run pulumi up"):
+    with pytest.raises(pulumi.RunError, match=f"stack '{PRIMARY}' .* has no output 'api_keys': run pulumi up"):
         stand_up_stack("prod-secondary", UNWATCHED, stacks={PRIMARY: {"handover": prod.exports["handover"]}})
 
 

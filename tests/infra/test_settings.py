@@ -53,6 +53,36 @@ def said(stand_up_stack, nothing, changes, *, stack="dev", **more):
             "offline",
             "model.baseUrl is missing: provider offline needs the address of a local model server; set baseUrl",
         ),
+        (
+            "api.clients",
+            {"Partner": {}},
+            "api.clients.Partner: is not a client's name: a letter, then up to 30 letters, digits and hyphens, in "
+            "lower case; choose another",
+        ),
+        ("api.clients", {}, "api.clients: names 0 clients, and 1 to 16 are allowed"),
+        ("api.clients.partner", {"keys": 3}, "api.clients.partner.keys = 3: Input should be 1 or 2"),
+        (
+            "api.clients.partner",
+            {"throttleRate": 51},
+            "api.clients.partner.throttleRate = 51: must be at most api.throttleRate (50), the limit of all callers",
+        ),
+        (
+            "api.clients.partner",
+            {"quota": 1},
+            "api.clients.partner.quota = 1: unknown key; allowed here: dailyCapUsd, keys, maxBudgetUsd, monthlyQuota, "
+            "throttleBurst, throttleRate",
+        ),
+        (
+            "api.clients.partner",
+            {"dailyCapUsd": 5},
+            "api.clients.partner.dailyCapUsd = 5: must be at least maxBudgetUsd (10), the budget of one session",
+        ),
+        ("api.iam.maxBudgetUsd", 0, "api.iam.maxBudgetUsd = 0: Input should be greater than 0"),
+        (
+            "api.iam",
+            {"maxBudgetUsd": 30},
+            "api.iam.dailyCapUsd = 25: must be at least maxBudgetUsd (30), the budget of one session",
+        ),
         ("budget.alertThresholdUsd", 101, "budget.alertThresholdUsd = 101: must be at most monthlyUsd (100)"),
         (
             "network.cidr",

@@ -84,14 +84,15 @@ def test_the_table_of_sessions_forgets_by_itself_and_can_be_wound_back(dev, prod
         assert table["deletionProtectionEnabled"] is (estate is prod)
 
 
-def test_sessions_are_listed_by_the_time_they_were_made(primary):
+@pytest.mark.parametrize(("index", "partition"), [("by_created", "listing"), ("by_owner", "owner")])
+def test_sessions_are_listed_by_the_time_they_were_made_all_or_an_owners(primary, index, partition):
     (table,) = primary.of("dynamodb/table:Table").values()
-    (index,) = table["globalSecondaryIndexes"]
-    assert index["name"] == "by_created"
-    assert index["keySchemas"] == [
-        {"attributeName": "listing", "keyType": "HASH"},
+    keys = {one["name"]: one["keySchemas"] for one in table["globalSecondaryIndexes"]}
+    assert keys[index] == [
+        {"attributeName": partition, "keyType": "HASH"},
         {"attributeName": "created", "keyType": "RANGE"},
     ]
+    assert {partition, "created"} < {attribute["name"] for attribute in table["attributes"]}
 
 
 def test_only_a_stack_that_can_be_thrown_away_is_destroyed_with_what_its_buckets_hold(dev, prod):

@@ -26,6 +26,7 @@ from infrafabric.bus.refusal import Refused
 from infrafabric.bus.registry import RegistryUnavailableError, TrustedKey
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.concurrency import run_concurrently_on
+from infrafabric.swarm.session_ids import internal_id
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
 from tests.unit.swarm.orders import an_order
 
@@ -192,7 +193,7 @@ def test_an_execution_is_started_under_its_name_and_told_what_it_is_for(mode: Ex
 
 
 def test_no_two_sessions_stacks_or_purposes_share_the_name_of_an_execution() -> None:
-    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again")
+    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again", internal_id("a", "one"), internal_id("a", "two"))
     names = {
         execution_name(arn, session, mode)
         for arn in ("arn:aws:lambda:us-east-1:1:function:infrafabric-dev-coordinator:live", "arn:prod")

@@ -31,6 +31,8 @@ ARNS = WORDS.map(lambda word: f"arn:aws:service:{word}")
 URLS = WORDS.map(lambda word: f"https://{word}")
 BUCKETS = WORDS.map(lambda word: f"s3://bucket/{word}")
 PUBLIC_KEYS = st.binary(min_size=32, max_size=32).map(lambda raw: f"ed25519:{b64encode(raw).decode()}")
+AMOUNTS = st.floats(0.01, 10_000)
+LIMITS = st.fixed_dictionaries({"max_budget_usd": AMOUNTS, "daily_cap_usd": AMOUNTS})
 
 _BASE = {"log_level": LEVELS}
 _MODEL = {
@@ -95,6 +97,9 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
         "model_provider": st.sampled_from(["anthropic", "bedrock", "offline"]),
         "model_id": WORDS,
         "api_key_secret_arn": st.one_of(st.none(), ARNS),
+        "clients_by_key_id": st.dictionaries(WORDS, WORDS, max_size=3),
+        "client_limits": st.dictionaries(WORDS, LIMITS, max_size=3),
+        "iam_limits": LIMITS,
     },
     DatabaseEnvironment: _DATABASE,
     RecorderEnvironment: {**_DATABASE, "registry_uri": BUCKETS, "dlq_url": URLS},

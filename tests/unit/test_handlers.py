@@ -42,6 +42,9 @@ ENVIRONMENTS = {
         "SESSIONS_TABLE": "sessions",
         "MODEL_PROVIDER": "offline",
         "MODEL_ID": "m",
+        "CLIENTS_BY_KEY_ID": '{"id": "default"}',
+        "CLIENT_LIMITS": '{"default": {"max_budget_usd": 10, "daily_cap_usd": 25}}',
+        "IAM_LIMITS": '{"max_budget_usd": 1, "daily_cap_usd": 2}',
     },
     "coordinator": {
         **MODEL,

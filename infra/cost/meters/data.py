@@ -31,7 +31,8 @@ def bucket(resource: Resource, month: Month) -> Iterator[Line]:
 @meter("aws:dynamodb/table:Table")
 def table(resource: Resource, month: Month) -> Iterator[Line]:
     traffic, copies = month.traffic, 1 + len(resource.inputs.get("replicas") or [])
-    indexed = 2  # an update of the session's item also updates its entry in the index
+    # An update of the session's item also updates its entry in each index.
+    indexed = 1 + len(resource.inputs.get("globalSecondaryIndexes") or [])
     yield line(
         resource,
         "million writes",

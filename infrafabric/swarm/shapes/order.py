@@ -21,7 +21,7 @@ class Order(Shape):
     session_id: str  # the internal id
     home: str  # region that writes the session's data
     epoch: int = 1
-    owner: str = ""
+    owner: str
     goal: str | None
     tasks: Annotated[tuple[str, ...], Field(strict=False)]
     agents: int

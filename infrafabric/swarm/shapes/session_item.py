@@ -33,7 +33,7 @@ class SessionItem(Shape):
     session_id: str  # the internal id
     home: str  # region that alone writes the item
     epoch: int = 1
-    owner: str = ""
+    owner: str
     created_ms: EpochMs
     deadline_ms: EpochMs
     status: Annotated[SessionStatus, Field(strict=False)]
@@ -44,6 +44,7 @@ class SessionItem(Shape):
     budget_nusd: int
     spent_nusd: int = 0
     committed_nusd: int = 0  # what attempts without a believed answer may still spend
+    cap_partition: str = ""  # key of the daily cap against which the budget was reserved; "" if there is none
     tasks_total: int = 0
     tasks_done: int = 0
     tasks_failed: int = 0
@@ -51,7 +52,8 @@ class SessionItem(Shape):
     labels: Labels = ()
     execution_arn: str = ""  # "" until the coordinator was started
     updated_ms: EpochMs | None = None  # time of the latest plan, round or progress
-    cancelled_ms: EpochMs | None = None  # time at which a client cancelled; the coordinator then ends the session
+    cancelled_ms: EpochMs | None = None  # time at which a caller cancelled; the coordinator then ends the session
+    cancel_reason: str = ""
     ended_ms: EpochMs | None = None
 
     @field_validator("quorum", mode="before")
@@ -64,12 +66,13 @@ class SessionItem(Shape):
         return str(value)  # DynamoDB's numbers are decimal, and a quorum is binary
 
     @classmethod
-    def of(cls, order: Order, *, digest: str, model: str) -> SessionItem:
+    def of(cls, order: Order, *, digest: str, model: str, cap_partition: str = "") -> SessionItem:
         """Return the item of a session that was ordered just now."""
         return cls(
             session_id=order.session_id,
             home=order.home,
             epoch=order.epoch,
+            owner=order.owner,
             created_ms=order.created_ms,
             deadline_ms=order.deadline_ms,
             status=SessionStatus.PENDING,
@@ -77,6 +80,7 @@ class SessionItem(Shape):
             model=model,
             quorum=order.quorum,
             budget_nusd=order.budget_nusd,
+            cap_partition=cap_partition,
             tasks_total=len(order.tasks),
             labels=order.labels,
         )
@@ -104,8 +108,9 @@ class SessionItem(Shape):
     def as_item(self) -> dict[str, Any]:
         """Return the stored item, keys included."""
         members = {name: value for name, value in self.write().items() if value is not None}
-        if not self.execution_arn:
-            del members["execution_arn"]
+        for member in ("execution_arn", "cap_partition", "cancel_reason"):
+            if not members[member]:
+                del members[member]
         return {
             **members,
             table_keys.PARTITION_KEY: self.key.partition,

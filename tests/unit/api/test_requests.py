@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError
+from infrafabric.swarm.session_ids import CLIENT_ID, INTERNAL_ID, client_id, internal_id
 from local.platform import ROOT
 
 JSON = st.recursive(
@@ -23,13 +24,13 @@ FIELDS = st.sampled_from([*requests.NewSession.model_fields, "other"])
 
 
 def order(body: dict[str, Any]) -> Any:
-    return requests.new_session(json.dumps(body)).order(now_ms=1_000, fleet=10)
+    return requests.new_session(json.dumps(body)).order(now_ms=1_000, fleet=10, owner="default")
 
 
 def problem_of(text: str) -> ProblemError | None:
     """What the API has against a body; any other error than a problem is the test's failure."""
     try:
-        requests.new_session(text).order(now_ms=0, fleet=10)
+        requests.new_session(text).order(now_ms=0, fleet=10, owner="default")
     except ProblemError as problem:
         return problem
     return None
@@ -56,7 +57,7 @@ def test_any_object_is_an_order_or_a_problem_that_names_a_field(body: dict[str, 
 def test_defaults_stand_in_for_what_is_left_out() -> None:
     made = order({"goal": "x"})
     assert (made.agents, made.deadline_ms, made.budget_nusd, made.quorum) == (10, 1_801_000, 10**9, 1.0)
-    assert requests.SESSION_ID.fullmatch(made.session_id)
+    assert internal_id(client_id(made.session_id), "default") == made.session_id
 
 
 def test_a_default_given_means_the_same_as_one_left_out() -> None:
@@ -117,18 +118,18 @@ def test_depth_is_no_way_to_crash_it() -> None:
 
 
 def test_a_cursor_comes_back_as_it_went() -> None:
-    last = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a"}
+    last = {"pk": "a", "sk": "SESSION", "created": "1#a"}
     query = requests.list_query({"cursor": requests.cursor_of(last) or ""})
     assert query == requests.ListQuery(limit=20, after=last, label=None)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pk", "order#a"), ("pk", ""), ("sk", "ORDER"), ("listing", "others"), ("created", "\ud800"), ("created", 1)],
+    [("pk", "order#a"), ("pk", ""), ("sk", "ORDER"), ("listing", "sessions"), ("created", "\ud800"), ("created", 1)],
 )
 def test_a_cursor_that_names_another_place_is_a_problem(name: str, value: Any) -> None:
     """DynamoDB would refuse the key, which the API answered with 500."""
-    made = {"pk": "a", "sk": "SESSION", "listing": "sessions", "created": "1#a", name: value}
+    made = {"pk": "a", "sk": "SESSION", "created": "1#a", name: value}
     with pytest.raises(ProblemError, match="is not a cursor of GET /sessions"):
         requests.list_query({"cursor": requests.cursor_of(made) or ""})
 
@@ -161,7 +162,7 @@ def test_a_session_has_ten_labels_at_most_and_each_once() -> None:
     with pytest.raises(ProblemError, match="labels: List should have at most 10 items"):
         requests.new_session(json.dumps({"goal": "g", "labels": ["a"] * 11}))
     request = requests.new_session(json.dumps({"goal": "g", "labels": ["b", "a", "b"]}))
-    assert request.order(now_ms=1, fleet=1).labels == ("b", "a")
+    assert request.order(now_ms=1, fleet=1, owner="default").labels == ("b", "a")
 
 
 def test_labels_make_another_request_and_no_labels_do_not() -> None:
@@ -184,4 +185,5 @@ def test_the_description_has_the_codes_limits() -> None:
     assert described["tasks"]["maxItems"] == requests.MAX_TASKS
     assert described["labels"]["maxItems"] == fields["labels"]["maxItems"]
     assert spec["Label"]["pattern"] == fields["labels"]["items"]["pattern"]
-    assert spec["SessionId"]["pattern"].strip("^$") == requests.SESSION_ID.pattern
+    assert spec["SessionId"]["pattern"].strip("^$") == CLIENT_ID.pattern
+    assert spec["InternalId"]["pattern"].strip("^$") == INTERNAL_ID.pattern

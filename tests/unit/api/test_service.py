@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from infrafabric.api.owners import Operator, Owner
 from infrafabric.api.problems import ProblemError
 from infrafabric.api.service import MAX_RESPONSE_BYTES, ApiDeps, Response, SessionService
+from infrafabric.environment import SpendLimits
+from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.object_keys import report_key, result_key
 from infrafabric.swarm.session_errors import SessionExistsError
+from infrafabric.swarm.session_ids import internal_id
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.session_item import SessionItem
@@ -21,6 +25,8 @@ from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 
 NOW = 1_800_000_000_000
+ME = Owner(name="default", limits=SpendLimits(max_budget_usd=10, daily_cap_usd=25))
+S1 = internal_id("s1", "default")
 UNREADABLE = BadShapeError("SessionItem", "labels: input should be a valid tuple")
 GRACE_MS = 300_000
 
@@ -36,6 +42,7 @@ class World:
     orders: dict[str, Order] = field(default_factory=dict)
     rows: list[TaskResult] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
+    use: CapUse = field(default_factory=CapUse)
     started: list[Order] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
@@ -43,7 +50,7 @@ class World:
     unreadable_orders: bool = False
     events: list[tuple[str, str]] = field(default_factory=list)
 
-    def change(self, session_id: str = "s1", **changes: Any) -> None:
+    def change(self, session_id: str = S1, **changes: Any) -> None:
         self.sessions[session_id] = self.sessions[session_id].model_copy(update=changes)
 
     @property
@@ -61,13 +68,13 @@ class World:
         return SessionService(deps)
 
     def post(self, **body: Any) -> Response:
-        return self.service.create(json.dumps(body))
+        return self.service.create(ME, json.dumps(body))
 
     def read(self, session_id: str = "s1") -> Any:
-        return self.service.read(session_id).document
+        return self.service.read(ME, session_id).document
 
     def report(self, session_id: str = "s1") -> Any:
-        return self.service.report(session_id).document
+        return self.service.report(ME, session_id).document
 
 
 @dataclass
@@ -76,9 +83,11 @@ class _Store:
 
     world: World
 
-    def create(self, order: Order, *, digest: str, model: str) -> SessionItem:
+    def create(self, order: Order, *, digest: str, model: str, cap_nusd: int) -> SessionItem:
         if order.session_id in self.world.sessions:
             raise SessionExistsError(self.world.sessions[order.session_id])
+        if order.budget_nusd > cap_nusd - self.world.use.total_nusd:
+            raise OverDailyCapError(self.world.use)
         self.world.orders[order.session_id] = order
         session = SessionItem.of(order, digest=digest, model=model)
         self.world.sessions[order.session_id] = session
@@ -107,11 +116,18 @@ class _Store:
         self.world.change(session_id, execution_arn=execution_arn)
 
     def list_sessions(
-        self, *, limit: int, after: dict[str, Any] | None, unreadable: OnUnreadable, label: str | None = None
+        self,
+        *,
+        limit: int,
+        after: dict[str, Any] | None,
+        unreadable: OnUnreadable,
+        owner: str | None,
+        label: str | None = None,
     ) -> tuple[list[SessionItem], None]:
         for session_id in self.world.unreadable:
             unreadable(session_id, UNREADABLE)
-        found = [item for item in self.world.sessions.values() if label is None or label in item.labels]
+        owned = [item for item in self.world.sessions.values() if owner in (None, item.owner)]
+        found = [item for item in owned if label is None or label in item.labels]
         return found[:limit], None
 
     def tasks(self, session_id: str) -> list[TaskResult]:
@@ -156,7 +172,7 @@ class _Objects:
 
 
 SECOND = b'{"task": "second", "findings": [{"text": "fact", "confidence": 0.5, "sources": []}]}'
-KEY = result_key("s1", "h01", "t0002", 0)
+KEY = result_key(S1, "h01", "t0002", 0)
 DONE = TaskResult(
     task_id="t0002", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=KEY, evidence_hash=evidence_hash(SECOND)
 )
@@ -176,9 +192,9 @@ def test_labels_stand_in_the_session_the_list_and_the_report() -> None:
     world.post(session_id="s1", tasks=["a"], labels=["boats", "q4"])
     world.post(session_id="s2", tasks=["a"])
     assert world.read()["labels"] == ["boats", "q4"]
-    listed = world.service.list({"label": "q4"}).document["sessions"]
+    listed = world.service.list(ME, {"label": "q4"}).document["sessions"]
     assert [session["session_id"] for session in listed] == ["s1"]
-    world.service.cancel("s1")
+    world.service.cancel(ME, "s1")
     assert world.report()["labels"] == ["boats", "q4"]
 
 
@@ -204,7 +220,7 @@ def test_another_request_with_the_same_id_is_a_conflict() -> None:
     with pytest.raises(ProblemError) as conflict:
         world.post(session_id="s1", tasks=["b"])
     assert (conflict.value.status, conflict.value.slug) == (409, "session-exists")
-    assert world.orders["s1"].tasks == ("a",)
+    assert world.orders[S1].tasks == ("a",)
 
 
 def test_without_the_models_key_no_session_is_started() -> None:
@@ -220,7 +236,7 @@ def test_what_is_no_session_is_not_found(session_id: str) -> None:
     service = World().service
     for operation in (service.read, service.report, service.cancel):
         with pytest.raises(ProblemError) as unknown:
-            operation(session_id)
+            operation(ME, session_id)
         assert (unknown.value.status, unknown.value.slug) == (404, "unknown-session")
         assert len(unknown.value.document().encode()) < 1_000
 
@@ -237,8 +253,8 @@ def test_a_report_is_what_the_coordinator_stored() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     world.change(status=SessionStatus.COMPLETE)
-    world.objects[report_key("s1")] = b'{"summary": "all"}'
-    assert world.report() == {"summary": "all"}
+    world.objects[report_key(S1)] = b'{"summary": "all"}'
+    assert world.report() == {"session_id": "s1", "summary": "all"}
 
 
 @pytest.mark.parametrize("mark", ['"', "é", "\\"])
@@ -247,12 +263,12 @@ def test_a_report_that_no_answer_of_lambda_holds_is_said_to_lie_in_the_bucket(ma
         world = World()
         world.post(session_id="s1", tasks=["a"])
         world.change(status=SessionStatus.COMPLETE)
-        world.objects[report_key("s1")] = json.dumps({"summary": mark * length}).encode()
+        world.objects[report_key(S1)] = json.dumps({"summary": mark * length}).encode()
         return world.report()
 
     each = len(json.dumps(json.dumps(mark, ensure_ascii=False), ensure_ascii=False).encode()) - 6
-    assert answer(MAX_RESPONSE_BYTES // each - 20)
-    with pytest.raises(ProblemError, match=r"objects below sessions/\w\w/s1/ in") as large:
+    assert answer(MAX_RESPONSE_BYTES // each - 50)
+    with pytest.raises(ProblemError, match=r"objects below sessions/\w\w/s1\.\w{10}/ in") as large:
         answer(MAX_RESPONSE_BYTES // each + 1)
     assert (large.value.status, large.value.slug) == (413, "report-too-large")
 
@@ -261,9 +277,9 @@ def test_cancelling_is_idempotent_and_does_not_undo_an_end() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     for _ in range(2):
-        assert world.service.cancel("s1").document["status"] == "CANCELLED"
+        assert world.service.cancel(ME, "s1").document["status"] == "CANCELLED"
     world.change(status=SessionStatus.COMPLETE)
-    assert world.service.cancel("s1").document["status"] == "COMPLETE"
+    assert world.service.cancel(ME, "s1").document["status"] == "COMPLETE"
 
 
 def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
@@ -272,7 +288,7 @@ def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
     )
     world.objects[KEY] = SECOND
     world.post(session_id="s1", tasks=["a", "b", "c"])
-    world.service.cancel("s1")
+    world.service.cancel(ME, "s1")
     report = world.report()
     assert report["status"] == "CANCELLED"
     assert [(row["task"], row["status"]) for row in report["results"]] == [
@@ -287,7 +303,7 @@ def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_p
     world = World(rows=[DONE], planned=["first", "second"])
     world.objects[KEY] = SECOND
     world.post(session_id="s1", goal="g")
-    world.service.cancel("s1")
+    world.service.cancel(ME, "s1")
     rows = [(row["task"], row["status"]) for row in world.report()["results"]]
     assert rows == [("first", "SKIPPED"), ("second", "DONE")]
 
@@ -295,7 +311,7 @@ def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_p
 def test_what_a_lost_session_left_is_shown_as_far_as_it_is_what_its_rows_stand_for() -> None:
     world = World(rows=[DONE])
     world.post(session_id="s1", tasks=["a", "b"])
-    world.service.cancel("s1")
+    world.service.cancel(ME, "s1")
     for there in ({}, {KEY: SECOND + b" "}):
         world.objects = dict(there)
         assert [row["status"] for row in world.report()["results"]] == ["SKIPPED", "FAILED"]
@@ -307,34 +323,34 @@ def test_a_session_that_lost_its_coordinator_is_ended_by_whoever_looks(tasks_don
     world = World()
     world.post(session_id="s1", tasks=["a", "b"])
     world.change(status=SessionStatus.RUNNING, tasks_done=tasks_done)
-    world.now_ms = world.sessions["s1"].deadline_ms + GRACE_MS
+    world.now_ms = world.sessions[S1].deadline_ms + GRACE_MS
     assert world.read()["status"] == "RUNNING"
     world.now_ms += 1
-    (listed,) = world.service.list({}).document["sessions"]
+    (listed,) = world.service.list(ME, {}).document["sessions"]
     assert world.wrapped_up == [], "a page of a hundred would start a hundred executions while the gateway waits"
     assert listed["status"] == world.read()["status"] == status
     assert "coordinator was lost" in listed["reason"]
     assert listed == world.read(), "it ended as it was listed"
-    assert world.wrapped_up == ["s1"], "a second execution reports on it, and is asked for once"
+    assert world.wrapped_up == [S1], "a second execution reports on it, and is asked for once"
 
 
 def test_a_session_that_cannot_be_read_hides_no_other_from_the_list() -> None:
-    world = World(unreadable={"s1"})
+    world = World(unreadable={S1})
     world.post(session_id="s1", tasks=["a"])
     world.post(session_id="s2", tasks=["a"])
-    del world.sessions["s1"]
-    assert [session["session_id"] for session in world.service.list({}).document["sessions"]] == ["s2"]
-    assert world.events == [("session not readable", "s1")]
+    del world.sessions[S1]
+    assert [session["session_id"] for session in world.service.list(ME, {}).document["sessions"]] == ["s2"]
+    assert world.events == [("session not readable", S1)]
 
 
 def test_a_session_that_cannot_be_read_can_still_be_cancelled_and_its_spending_stopped() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
-    world.unreadable = {"s1"}
-    assert world.service.cancel("s1").document == {"session_id": "s1", "status": "CANCELLED"}
-    assert world.sessions["s1"].status is SessionStatus.CANCELLED
+    world.unreadable = {S1}
+    assert world.service.cancel(ME, "s1").document == {"session_id": "s1", "status": "CANCELLED"}
+    assert world.sessions[S1].status is SessionStatus.CANCELLED
     with pytest.raises(BadShapeError):
-        world.service.cancel("s1")
+        world.service.cancel(ME, "s1")
 
 
 def test_a_lost_session_with_an_order_of_another_release_is_shown_with_its_expected_status() -> None:
@@ -343,5 +359,116 @@ def test_a_lost_session_with_an_order_of_another_release_is_shown_with_its_expec
     world.now_ms += 1_800_000 + GRACE_MS + 1
     world.unreadable_orders = True
     assert world.read()["status"] == "FAILED"
-    assert world.sessions["s1"].status is SessionStatus.PENDING, "the release that can read the order ends it"
-    assert world.service.cancel("s1").document["status"] == "CANCELLED"
+    assert world.sessions[S1].status is SessionStatus.PENDING, "the release that can read the order ends it"
+    assert world.service.cancel(ME, "s1").document["status"] == "CANCELLED"
+
+
+YOU = Owner(name="partner", limits=ME.limits)
+OPERATOR = Operator()
+
+
+def test_two_owners_use_the_same_id_for_sessions_of_their_own() -> None:
+    world = World()
+    for owner, task in ((ME, "mine"), (YOU, "yours")):
+        answer = world.service.create(owner, json.dumps({"session_id": "s1", "tasks": [task]}))
+        assert (answer.status, answer.document["session_id"]) == (202, "s1")
+    assert [(order.owner, order.tasks) for order in world.started] == [("default", ("mine",)), ("partner", ("yours",))]
+    world.service.cancel(YOU, "s1")
+    assert [world.service.read(owner, "s1").document["status"] for owner in (ME, YOU)] == ["PENDING", "CANCELLED"]
+
+
+@pytest.mark.parametrize("session_id", ["s1", S1])
+def test_the_session_of_another_owner_is_as_unknown_as_one_that_does_not_exist(session_id: str) -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+
+    def told(world: World, name: str) -> tuple[int, str]:
+        with pytest.raises(ProblemError) as unknown:
+            getattr(world.service, name)(YOU, session_id)
+        return unknown.value.status, unknown.value.document()
+
+    for name in ("read", "report", "cancel"):
+        assert told(world, name) == told(World(), name)
+    assert world.service.list(YOU, {}).document["sessions"] == []
+    assert world.read()["status"] == "PENDING"
+
+
+def test_an_owner_whose_hash_is_equal_by_chance_sees_repeats_and_cancels_nothing() -> None:
+    """Ten hex digits can be equal for two names, so the owner of the item decides."""
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+    world.change(owner="of-equal-hash")
+    for operation in (world.service.read, world.service.report, world.service.cancel):
+        with pytest.raises(ProblemError, match="is not known"):
+            operation(ME, "s1")
+    with pytest.raises(ProblemError) as taken:
+        world.post(session_id="s1", tasks=["a"])
+    assert (taken.value.status, len(world.started)) == (409, 1)
+
+
+def test_an_operator_sees_and_cancels_every_session_by_its_internal_id_and_with_its_owner() -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+    world.sessions["released-1"] = world.sessions[S1].model_copy(update={"session_id": "released-1", "owner": ""})
+    listed = world.service.list(OPERATOR, {}).document["sessions"]
+    assert [(one["session_id"], one["owner"]) for one in listed] == [(S1, "default"), ("released-1", "")]
+    assert world.service.read(OPERATOR, S1).document["owner"] == "default"
+    assert "owner" not in world.read(), "a client knows whose its sessions are"
+    assert world.service.cancel(OPERATOR, S1).document == {"session_id": S1, "status": "CANCELLED"}
+    assert world.service.report(OPERATOR, S1).document["session_id"] == S1
+    assert world.report()["session_id"] == "s1", "a client's report has the client's id"
+    assert world.read()["reason"] == "cancelled by an operator"
+    with pytest.raises(ProblemError, match="is not known"):
+        world.service.read(OPERATOR, "s1")
+    with pytest.raises(ProblemError, match="POST /operator/sessions is not part of this API"):
+        world.service.create(OPERATOR, '{"tasks": ["a"]}')
+
+
+def test_a_stored_report_has_the_id_of_whoever_reads_it() -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a"])
+    world.change(status=SessionStatus.COMPLETE)
+    world.objects[report_key(S1)] = json.dumps({"session_id": S1}).encode()
+    assert world.report() == {"session_id": "s1"}
+
+
+def test_a_budget_above_the_callers_is_refused_with_the_allowed_one() -> None:
+    world = World()
+    with pytest.raises(ProblemError) as refused:
+        world.post(session_id="s1", tasks=["a"], budget_usd=10.5)
+    document = json.loads(refused.value.document())
+    assert (document["status"], document["type"].rsplit("#")[-1]) == (403, "budget-too-large")
+    assert document["max_budget_usd"] == 10
+    assert document["detail"].startswith("budget_usd is 10.5 and may be 10 at most")
+    assert not world.sessions
+    assert world.post(session_id="s1", tasks=["a"], budget_usd=10).status == 202
+
+
+def test_a_repeat_is_answered_also_when_the_limits_were_lowered_meanwhile() -> None:
+    world = World()
+    body = json.dumps({"session_id": "s1", "tasks": ["a"], "budget_usd": 10})
+    world.service.create(ME, body)
+    lowered = Owner(name="default", limits=SpendLimits(max_budget_usd=1, daily_cap_usd=1))
+    assert world.service.create(lowered, body).status == 200
+    with pytest.raises(ProblemError, match="budget_usd is 10 and may be 1"):
+        world.service.create(lowered, body.replace("s1", "s2"))
+
+
+def test_a_reached_cap_says_what_is_used_what_is_reserved_and_when_the_day_ends() -> None:
+    world = World(use=CapUse(total_nusd=20 * 10**9, running_nusd=8 * 10**9))
+    with pytest.raises(ProblemError) as refused:
+        world.post(session_id="s1", tasks=["a"], budget_usd=6)
+    problem = refused.value
+    document = json.loads(problem.document())
+    assert (document["status"], document["type"].rsplit("#")[-1]) == (429, "daily-cap-reached")
+    assert (document["cap_usd"], document["used_usd"], document["reserved_usd"]) == (25, 12, 8)
+    assert (document["resets_at"], problem.headers) == ("2027-01-16T00:00:00Z", {"Retry-After": "57600"})
+    assert not world.sessions
+
+
+@pytest.mark.parametrize(("now_ms", "seconds"), [(NOW + 57_600_000 - 1, "1"), (NOW + 57_600_000, "86400")])
+def test_a_day_ends_at_midnight_utc(now_ms: int, seconds: str) -> None:
+    world = World(now_ms=now_ms, use=CapUse(total_nusd=25 * 10**9))
+    with pytest.raises(ProblemError) as refused:
+        world.post(session_id="s1", tasks=["a"])
+    assert refused.value.headers["Retry-After"] == seconds

@@ -145,6 +145,44 @@ def test_without_a_key_requests_are_signed_with_the_credentials_of_the_shell(
     assert "Forbidden (403: may these AWS credentials execute-api:Invoke" in error
 
 
+def test_an_operator_signs_for_the_sessions_of_all_owners_also_with_a_key_in_the_shell(
+    api: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "SECRET_ACCESS_KEY": "s",
+        "DEFAULT_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    api.answer = (404, b'{"detail": "not known"}')
+    for words in (["show", "a.0123456789"], ["report", "a.0123456789"], ["watch", "a.0123456789"], ["list"]):
+        assert complaint(capsys, "session", *words, "--operator") == (1, "fabric session: not known\n")
+        assert api.paths[-1].startswith("/v1/operator/sessions")
+        assert "x-api-key" not in api.headers[-1]
+
+
+def test_an_operator_without_credentials_is_told_to_log_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FABRIC_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FABRIC_API_KEY", KEY)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    status, error = complaint(capsys, "session", "list", "--operator")
+    said = "--operator needs a signed request, and there are no AWS credentials for signing: log in to AWS"
+    assert (status, error) == (2, f"fabric session: {said}\n")
+
+
+def test_a_403_of_the_function_itself_says_nothing_of_keys(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (403, b'{"type": "https://x/problems.md#budget-too-large", "detail": "may be 10 at most"}')
+    assert complaint(capsys, "session", "list") == (1, "fabric session: may be 10 at most\n")
+    api.answer = (403, b'{"type": "about:blank", "detail": "Forbidden"}')
+    assert "is FABRIC_API_KEY the output api_key" in complaint(capsys, "session", "list")[1]
+
+
 def test_the_region_to_sign_for_is_the_one_that_the_apis_address_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")

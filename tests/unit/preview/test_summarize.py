@@ -78,6 +78,16 @@ def test_what_running_sessions_notice_is_said_in_their_words() -> None:
     assert list(effects(preview("no-change.jsonl"))) == []
 
 
+def test_clients_whose_keys_are_replaced_are_named() -> None:
+    of_keys = "urn:pulumi:dev::infrafabric::infrafabric:api:ClientKeys$aws:apigateway/apiKey:ApiKey::api-clients-"
+    gone = recorded(f"{of_keys}partner-next", f"{of_keys}default-current", f"{of_keys}partner-current")
+    assert list(effects(parse(gone, "x"))) == [
+        "API keys of default, partner change: whoever sends a replaced key gets 403 until it has a key of the output "
+        "`api_keys`."
+    ]
+    assert list(effects(parse(recorded(f"{of_keys}other-current", op="create"), "x"))) == []
+
+
 def test_the_comment_says_first_what_a_reviewer_must_not_miss(summarize) -> None:
     cost = RECORDED.parent / "previews" / "cost.json"
     status, out, _ = summarize(RECORDED / "other-zones.jsonl", "--cost", cost, "--markdown")
