@@ -116,9 +116,14 @@ PROD = {
     "infrafabric:storage:Bucket$aws:s3/bucket:Bucket::trail-audit-bucket",
     "infrafabric:storage:Database$aws:secretsmanager/secret:Secret::database-master",
 }
+ROTATED = {
+    "infrafabric:security:Keys$aws:kms/key:Key::keys-coordinator-g2",
+    "infrafabric:security:Keys$aws:kms/key:Key::keys-h01-g4",
+}
 IDENTITIES = {
     "dev": EVERY_STACK | EVERY_PRIMARY,
     "prod": EVERY_STACK | EVERY_PRIMARY | PROD,
+    "rotating": (EVERY_STACK | EVERY_PRIMARY | ROTATED) - {"infrafabric:security:Keys$aws:kms/key:Key::keys-h01"},
     "standby": EVERY_STACK | {"infrafabric:network:Network$aws:ec2/vpc:Vpc::network-vpc"},
     "lavish": EVERY_STACK
     | EVERY_PRIMARY

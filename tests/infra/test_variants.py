@@ -44,7 +44,7 @@ def test_a_setting_that_nobody_uses_is_named_with_what_is_missing():
     assert not [line for line in missing if line.startswith("dns.")], "a section that is left out has no settings"
 
 
-@pytest.mark.parametrize("name", ["lavish", "frugal", "bare", "european", "taken-over"])
+@pytest.mark.parametrize("name", ["lavish", "frugal", "bare", "european", "rotating", "taken-over"])
 def test_a_variant_breaks_no_mandatory_rule_and_has_a_price(name, request):
     variant = VARIANTS[name]
     graph = request.getfixturevalue(name.replace("-", "_")).graph(variant.stack)
