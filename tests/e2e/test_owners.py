@@ -16,7 +16,7 @@ from infrafabric.swarm.session_ids import internal_id
 from local.platform import ACCOUNT, REGION
 from tests.e2e.conftest import Stage, own
 
-SLOW = ["[[offline:delay=3]] a"]
+SLOW = ["[[offline:delay=20]] a"]  # so that no session ends by itself during a test
 Call = Callable[..., tuple[int, Any]]
 
 
