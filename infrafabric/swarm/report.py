@@ -29,11 +29,14 @@ def texts_by_id(texts: Sequence[str]) -> dict[str, str]:
 
 
 def stored_findings(parts: Iterable[RoundPart], get: Callable[[str], bytes]) -> dict[str, list[dict[str, Any]]]:
-    """Return the believed findings by task, from the objects that the coordinator stored at the end of each round."""
+    """Return the believed findings by task, from the objects that the coordinator stored at the end of each round.
+
+    A task that was done twice, because an agent was only slow, has the findings of its first attempt, as its row.
+    """
     found: dict[str, Any] = {}
     for part in parts:
         if part.findings_key:
-            found.update(json.loads(get(part.findings_key)))
+            found = {**json.loads(get(part.findings_key)), **found}
     return found
 
 
@@ -157,7 +160,8 @@ def _json(value: object) -> str:
 def _row(text: str, attempts: Sequence[TaskResult], missing: str) -> dict[str, Any]:
     """Return a task's row, of the attempt that did it or failed last; cost and tokens are all attempts' sums."""
     result = _done(attempts) or (attempts[-1] if attempts else None)
-    reason = "" if result and result.done else missing if missing != NOT_NEEDED else ""
+    missing = missing or (result.reason if result else "")
+    reason = "" if (result and result.done) or missing == NOT_NEEDED else missing
     status = TaskStatus.DONE if result and result.done else TaskStatus.FAILED if reason else TaskStatus.SKIPPED
     return {
         "task": text,
