@@ -70,6 +70,7 @@ class SessionItem(Shape):
             session_id=order.session_id,
             home=order.home,
             epoch=order.epoch,
+            owner=order.owner,
             created_ms=order.created_ms,
             deadline_ms=order.deadline_ms,
             status=SessionStatus.PENDING,
