@@ -87,20 +87,20 @@ class HistoryRecorder:
             deps.dead_letters.dead_letter(body, Reason.BAD_CONTENT, str(error))
 
     def _write_attempts(self, record: AttemptsRecord, envelope: Envelope, answers: Mapping[str, _Answer]) -> None:
-        """Write a row for each attempt, with the answer that the agent signed if the coordinator got one."""
-        key = SessionKey(record.session_id, record.home, record.epoch)
-        for row in record.attempts:
-            answer = answers.get(row.answer_id)
-            if row.answer_id and (answer is None or answer.sender != agent_uri(row.agent)):
-                raise _BadRecordError(f"attempt {row.task_id}.{row.attempt}: its answer is not that of {row.agent}")
-            values = {
-                **_with_exact_usd(row.write()),
-                **key._asdict(),
-                "s3_key": _place(key, row),
-                "message_id": f"if://message/{row.answer_id}" if answer else envelope.message_id,
-                "answer": answer.body if answer else None,
-            }
-            self._deps.execute(_TASK, values)
+        """Write a row for each attempt; a row that the table refuses keeps no other from being written.
+
+        Raises:
+            _BadRecordError: an answer is missing or another agent's; no row is written.
+            BadRowError: the table refused a row; the others are written.
+        """
+        refused: list[BadRowError] = []
+        for values in [_row_of(record, attempt, envelope, answers) for attempt in record.attempts]:
+            try:
+                self._deps.execute(_TASK, values)
+            except BadRowError as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,26 @@ def _verified(answers: list[str], registry: Registry) -> dict[str, _Answer]:
     return found
 
 
-def _place(key: SessionKey, row: AttemptRow) -> str:
-    return result_key(key, row.agent, row.task_id, row.attempt) if row.evidence_hash else ""
+def _row_of(
+    record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: Mapping[str, _Answer]
+) -> dict[str, Any]:
+    """Return an attempt's row, with the answer that the agent signed if the coordinator got one.
+
+    Raises:
+        _BadRecordError: the answer is missing or another agent's.
+    """
+    key = SessionKey(record.session_id, record.home, record.epoch)
+    answer = answers.get(attempt.answer_id)
+    if attempt.answer_id and (answer is None or answer.sender != agent_uri(attempt.agent)):
+        raise _BadRecordError(f"attempt {attempt.task_id}.{attempt.attempt}: its answer is not that of {attempt.agent}")
+    stored = bool(attempt.evidence_hash)
+    return {
+        **_with_exact_usd(attempt.write()),
+        **key._asdict(),
+        "s3_key": result_key(key, attempt.agent, attempt.task_id, attempt.attempt) if stored else "",
+        "message_id": f"if://message/{attempt.answer_id}" if answer else envelope.message_id,
+        "answer": answer.body if answer else None,
+    }
 
 
 def _with_exact_usd(members: Mapping[str, Any]) -> dict[str, Any]:

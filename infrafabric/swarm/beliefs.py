@@ -12,7 +12,8 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, agent_uri
 from infrafabric.bus.verify import verify
-from infrafabric.swarm.result_document import AttemptId, StoredResult, is_reason, read_result
+from infrafabric.swarm.limits import MAX_ANSWER_CHARS
+from infrafabric.swarm.result_document import AttemptId, StoredResult, is_model, is_reason, read_result
 from infrafabric.swarm.shapes.records import TaskRecord
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.swarm.status import TaskStatus
@@ -33,6 +34,8 @@ def believed_answer(payload: str, attempt: AttemptId, registry: Registry) -> Tas
         payload: what completed the callback.
         registry: trusted keys of the agents that were asked.
     """
+    if len(payload) > MAX_ANSWER_CHARS:
+        return None
     try:
         envelope = verify(payload, registry=registry, now_ms=parse(payload).timestamp, receiver=COORDINATOR)
         record = TaskRecord.read(envelope.content)
@@ -49,9 +52,16 @@ def _answers(envelope: Envelope, record: TaskRecord, attempt: AttemptId) -> bool
         said == asked
         and record.status is _STATUS.get(envelope.performative)
         and record.s3_key == ("" if refused else attempt.place)
+        and (not refused or _nothing_stored(record))
         and (record.done or is_reason(record.reason))
+        and is_model(record.model)
         and record.cost_nusd >= 0
     )
+
+
+def _nothing_stored(record: TaskRecord) -> bool:
+    """Tell whether a refusal states no result: no object would prove its members, which go into the session's items."""
+    return (record.evidence_hash, record.size_bytes, record.tokens_in, record.tokens_out) == ("", 0, 0, 0)
 
 
 def believed_object(stored: bytes | None, attempt: AttemptId, answer: TaskRecord | None) -> StoredResult | None:

@@ -6,3 +6,6 @@ MAX_TOKENS = 4096  # of one answer
 LEAST_TOKENS = 1024  # of one answer: with less room, most answers would be cut off
 MAX_FINDINGS = 100  # of one result; an answer of 4,096 tokens holds fewer
 MAX_RESULT_BYTES = 1024 * 1024  # of an agent's result
+# Characters of an agent's signed answer, white space included: KMS signs 4,096 bytes at most, and a message to the
+# recorder carries the answers of several attempts.
+MAX_ANSWER_CHARS = 8_192

@@ -159,7 +159,8 @@ def _json(value: object) -> str:
 def _row(text: str, attempts: Sequence[TaskResult], missing: str) -> dict[str, Any]:
     """Return a task's row, of the attempt that did it or failed last; cost and tokens are all attempts' sums."""
     result = _done(attempts) or (attempts[-1] if attempts else None)
-    reason = "" if result and result.done else missing if missing != NOT_NEEDED else ""
+    missing = missing or (result.reason if result else "")
+    reason = "" if (result and result.done) or missing == NOT_NEEDED else missing
     status = TaskStatus.DONE if result and result.done else TaskStatus.FAILED if reason else TaskStatus.SKIPPED
     return {
         "task": text,

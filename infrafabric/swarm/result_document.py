@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infrafabric.bus.canonical import loads
+from infrafabric.bus.refusal import Refused
 from infrafabric.money import nano_usd
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.limits import MAX_FINDINGS, MAX_RESULT_BYTES
@@ -16,6 +18,7 @@ from infrafabric.swarm.status import TaskStatus
 
 SCHEMA = "infrafabric.result/2"
 _REASON_CHARS = 60  # of a failure's reason, which is a slug
+_MODEL_CHARS = 200  # of a model's id: a record of several attempts has at most 4,096 bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +62,19 @@ def stored_bytes(document: Mapping[str, Any]) -> bytes:
 def read_result(stored: bytes, attempt: AttemptId) -> StoredResult | None:
     """Return the result that an object in an attempt's place holds; None if the object is no result of the attempt.
 
-    An agent may store anything in its own places. Believed are at most 1 MiB and ``MAX_FINDINGS`` findings, and of a
-    finding only its own members.
+    An agent may store anything in its own places. The object is read as strictly as a message: half a surrogate pair
+    could not be stored again. Believed are at most 1 MiB and ``MAX_FINDINGS`` findings, and of a finding only its own
+    members.
     """
-    if len(stored) > MAX_RESULT_BYTES:
-        return None
     try:
-        document = json.loads(stored)
-    except (ValueError, RecursionError):
+        document = loads(stored, max_bytes=MAX_RESULT_BYTES)
+    except Refused:
         return None
     members = attempt.members
     if not isinstance(document, dict) or any(document.get(name) != value for name, value in members.items()):
         return None
     model, cost_usd, tokens = document.get("model"), _amount(document.get("cost_usd")), _tokens(document.get("tokens"))
-    if type(model) is not str or cost_usd is None or tokens is None:
+    if not isinstance(model, str) or not is_model(model) or cost_usd is None or tokens is None:
         return None
     done = document.get("status") == TaskStatus.DONE
     findings, reason = _findings(document) if done else [], "" if done else _reason(document)
@@ -118,7 +120,16 @@ def _reason(document: Mapping[str, Any]) -> str | None:
 
 def is_reason(value: object) -> bool:
     """Tell whether a value is a reason: a short slug."""
-    return type(value) is str and 0 < len(value) <= _REASON_CHARS and value.isascii() and value.isprintable()
+    return _is_short(value, _REASON_CHARS)
+
+
+def is_model(value: object) -> bool:
+    """Tell whether a value is a model's id: one short line."""
+    return _is_short(value, _MODEL_CHARS)
+
+
+def _is_short(value: object, chars: int) -> bool:
+    return type(value) is str and 0 < len(value) <= chars and value.isascii() and value.isprintable()
 
 
 def _amount(value: object) -> float | None:

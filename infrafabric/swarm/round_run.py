@@ -21,7 +21,7 @@ from aws_durable_execution_sdk_python.context import DurableContext
 from aws_durable_execution_sdk_python.exceptions import CallbackError, StepError
 from aws_durable_execution_sdk_python.types import Callback
 
-from infrafabric.bus.envelope import Citation, compose, parse
+from infrafabric.bus.envelope import Citation, compose
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, task_uri
@@ -116,8 +116,8 @@ class RoundRun:
             finally:
                 latch.arrive(item - 1)
             latch.wait()
-            payload = self._answer(callback, attempt, registry)
-            noted.note(payload, attempt)
+            payload, cost_nusd = self._answer(callback, attempt, registry)
+            noted.note(attempt, cost_nusd)
             return payload
 
         def is_over(status: CompletionStatus) -> CompletionDecision:
@@ -159,8 +159,8 @@ class RoundRun:
             raise UnheardError(f"the request could not be sent: {error.message}") from None
         return callback
 
-    def _answer(self, callback: Callback[str], attempt: Attempt, registry: Registry) -> str:
-        """Wait for the believed answer that a task is done.
+    def _answer(self, callback: Callback[str], attempt: Attempt, registry: Registry) -> tuple[str, int]:
+        """Wait for the believed answer that a task is done. Returns the answer and the cost that it states.
 
         Raises:
             FailedAnswerError: a believed answer says that the task failed.
@@ -175,7 +175,7 @@ class RoundRun:
             raise UnheardError("no answer that can be believed")
         if not record.done:
             raise FailedAnswerError(payload)
-        return payload
+        return payload, record.cost_nusd
 
     def _send(self, attempt: Attempt, text: str, callback_id: str) -> None:
         """Publish an attempt's request. An interrupted step publishes the same message id again (idempotency)."""
@@ -215,10 +215,9 @@ class _Noted:
         self._order, self._part, self._deps = order, part, deps
         self._costs: dict[str, int] = {}
 
-    def note(self, payload: str, attempt: Attempt) -> None:
-        """Note a believed answer."""
-        cost = parse(payload).content["cost_nusd"]
-        self._costs[attempt.message_id] = min(cost, attempt.allowance_nusd)
+    def note(self, attempt: Attempt, cost_nusd: int) -> None:
+        """Note a believed answer and the cost that it states."""
+        self._costs[attempt.message_id] = min(cost_nusd, attempt.allowance_nusd)
         if self._deps.progress.due(self._order.key.partition, self._part):
             done, spent = len(self._costs), sum(self._costs.values())
             try:

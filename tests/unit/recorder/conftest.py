@@ -1,24 +1,28 @@
-"""Messages for the recorder, signed as on the bus."""
+"""Records for the recorder, signed as on the bus."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infrafabric.bus.envelope import Citation, compose, sign
+from infrafabric.bus.envelope import Citation, compose, parse, sign
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
-from infrafabric.bus.uris import COORDINATOR, new_message_id
+from infrafabric.bus.uris import COORDINATOR, last_segment, new_message_id
+from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
+from tests.unit.swarm.orders import KEY
 
 NOW = 1_800_000_000_000
 HASH = f"sha256:{'0' * 64}"
+PLACE = result_key(KEY, "h01", "t0001", 0)
 
 
 def signer(principal: str) -> PemSigner:
@@ -30,7 +34,8 @@ AGENT, PEER, BOSS = signer("if://agent/h01"), signer("if://agent/h03"), signer(C
 REGISTRY = Registry({one.principal: one.public_key for one in (AGENT, PEER, BOSS)})
 
 
-def message(content: dict[str, Any], by: PemSigner = AGENT) -> str:
+def message(content: dict[str, Any], by: PemSigner = BOSS) -> str:
+    """Return a signed message."""
     draft = compose(
         performative=Performative.INFORM,
         sender=by.principal,
@@ -45,31 +50,61 @@ def message(content: dict[str, Any], by: PemSigner = AGENT) -> str:
     return sign(draft, by).decode()
 
 
-def task(**changes: Any) -> dict[str, Any]:
+def body(*messages: str) -> str:
+    """Return messages as they lie in the recorder's queue."""
+    return json.dumps(messages)
+
+
+def answer(by: PemSigner = AGENT, **changes: Any) -> str:
+    """Return an agent's signed answer, with these members of its content changed."""
     result = TaskResult(
-        task_id="t0001",
-        agent="h01",
-        attempt=0,
-        status=TaskStatus.DONE,
-        s3_key="k",
-        evidence_hash=HASH,
-        tokens_in=3,
-        tokens_out=4,
-        cost_nusd=1_234,
+        task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=PLACE, evidence_hash=HASH
     )
-    return {**TaskRecord.of("s1", result, model="m", at_ms=NOW).write(), **changes}
+    return message({**TaskRecord.of(KEY, result, model="m", at_ms=NOW).write(), **changes}, by)
+
+
+def row(signed_answer: str = "", **changes: Any) -> dict[str, Any]:
+    """Return what the coordinator believed of an attempt; without an answer its object was found."""
+    return {
+        "task_id": "t0001",
+        "agent": "h01",
+        "attempt": 0,
+        "status": "DONE",
+        "evidence_hash": HASH,
+        "tokens_in": 3,
+        "tokens_out": 4,
+        "cost_nusd": 1_234,
+        "answer_id": last_segment(parse(signed_answer).message_id) if signed_answer else "",
+        "model": "m",
+        "at_ms": NOW,
+        **changes,
+    }
+
+
+def attempts(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the content of the coordinator's record of attempts."""
+    return {"kind": "attempts", **KEY._asdict(), "attempts": list(rows), **changes}
+
+
+def task_body(**changes: Any) -> str:
+    """Return the record of one attempt, with these members of its row changed, and with the agent's answer."""
+    signed_answer = answer()
+    return body(message(attempts(row(signed_answer, **changes))), signed_answer)
 
 
 def session(**changes: Any) -> dict[str, Any]:
+    """Return the content of the coordinator's record of a session."""
     return {
         "kind": "session",
-        "session_id": "s1",
+        **KEY._asdict(),
+        "owner": "research",
         "status": "PARTIAL",
         "reason": "deadline (1 of 2 tasks)",
         "created_ms": NOW - 5_000,
         "ended_ms": NOW,
         "budget_nusd": 10**9,
         "spent_nusd": 2_468,
+        "committed_nusd": 1_000,
         "tasks": 2,
         "model": "m",
         "s3_key": "r",

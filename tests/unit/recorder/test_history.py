@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from infrafabric.bus.registry import Registry, RegistryUnavailableError
+from infrafabric.bus.uris import COORDINATOR
 from infrafabric.recorder.history import BadRowError, HistoryRecorder, RecorderDeps
-from tests.unit.recorder.conftest import BOSS, NOW, REGISTRY, FakeDeadLetters, message, session, signer, task
+from tests.unit.recorder.conftest import (
+    AGENT,
+    NOW,
+    PEER,
+    PLACE,
+    REGISTRY,
+    FakeDeadLetters,
+    answer,
+    attempts,
+    body,
+    message,
+    row,
+    session,
+    signer,
+    task_body,
+)
+from tests.unit.swarm.orders import KEY
+
+NUSD_OF_20_MILLION_USD = 20_000_000 * 10**9
 
 
 class World:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.refused_status = ""  # of rows that the table refuses
         self.outage = False  # the registry cannot be read
         self.rows: list[Mapping[str, Any]] = []
         self.dead_letters = FakeDeadLetters()
 
-    def record(self, body: str) -> None:
+    def record(self, text: str) -> None:
         def execute(_: str, values: Mapping[str, Any]) -> None:
             if self.error:
                 raise self.error
+            if values["status"] == self.refused_status:
+                raise BadRowError("CheckViolation: no such status")
             self.rows.append(values)
 
         def read_registry() -> Registry:
@@ -31,62 +54,151 @@ class World:
             return REGISTRY
 
         deps = RecorderDeps(now_ms=lambda: NOW, registry=read_registry, execute=execute, dead_letters=self.dead_letters)
-        HistoryRecorder(deps).record(body)
+        HistoryRecorder(deps).record(text)
 
 
-def test_a_verified_message_becomes_a_row() -> None:
+def test_a_record_of_the_coordinator_becomes_a_row_per_attempt_or_session() -> None:
     world = World()
-    world.record(message(task()))
-    world.record(message(session(), BOSS))
-    assert [row["session_id"] for row in world.rows] == ["s1", "s1"]
-    assert world.rows[0]["message_id"].startswith("if://message/")
+    first, second = answer(), answer(PEER, task_id="t0002", agent="h03")
+    rows = row(first), row(second, task_id="t0002", agent="h03", status="FAILED", evidence_hash="")
+    world.record(body(message(attempts(*rows)), first, second))
+    world.record(body(message(session())))
+    assert [(one["session_id"], one["home"], one["epoch"]) for one in world.rows] == [tuple(KEY)] * 3
+    assert [one["s3_key"] for one in world.rows] == [PLACE, "", "r"], "the place follows from the attempt"
     assert world.dead_letters.messages == []
 
 
+def test_a_row_has_the_agents_answer_as_it_travelled_and_the_answers_message_id() -> None:
+    world = World()
+    spaced = json.dumps(json.loads(answer()), indent=1)
+    world.record(body(message(attempts(row(spaced))), spaced))
+    assert world.rows[0]["answer"] == spaced
+    assert world.rows[0]["message_id"] == json.loads(spaced)["message_id"]
+
+
+def test_a_row_of_an_object_that_was_found_without_an_answer_has_the_records_message_id() -> None:
+    world = World()
+    record = message(attempts(row()))
+    world.record(body(record))
+    assert (world.rows[0]["answer"], world.rows[0]["message_id"]) == (None, json.loads(record)["message_id"])
+
+
 def test_a_message_waits_in_the_queue_while_the_registry_cannot_be_read() -> None:
-    world, body = World(), message(task())
+    world, text = World(), task_body()
     world.outage = True
     for _ in range(20):
         with pytest.raises(RegistryUnavailableError):
-            world.record(body)
+            world.record(text)
     assert (world.rows, world.dead_letters.messages) == ([], [])
     world.outage = False
-    world.record(body)
+    world.record(text)
     assert len(world.rows) == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "reason", "detail"),
-    [
-        ("[]", "not-an-object", "JSON object"),
-        (message(task(), signer("if://agent/h02")), "unknown-sender", "if://agent/h02"),
-        (message(task(), signer("if://agent/h01")), "key-mismatch", "registry"),
-        (message({"kind": "gossip"}), "bad-content", "must be task or session"),
-        (message({"kind": ["task"]}), "bad-content", "must be task or session"),
-        (message(task(agent="h02")), "bad-content", "an agent reports on itself only"),
-        (message(session()), "bad-content", "only if://agent/coordinator reports on sessions"),
-        (message(task(attempt="0")), "bad-content", "content.attempt: input should be a valid integer"),
-        (message(task(tokens_in=True)), "bad-content", "content.tokens_in: input should be a valid integer"),
-        (message({"kind": "session"}, BOSS), "bad-content", "content.session_id is missing"),
-    ],
-)
-def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue(body: str, reason: str, detail: str) -> None:
+def of_another_agent() -> str:
+    forged = answer(PEER)  # says that it is h01's
+    return body(message(attempts(row(forged))), forged)
+
+
+def with_a_changed_answer() -> str:
+    signed = answer()
+    return body(message(attempts(row(signed))), signed.replace('"model":"m"', '"model":"n"'))
+
+
+NOT_AN_ARRAY = "the body is not a JSON array of signed messages, the coordinator's first"
+ATTACKS = {
+    "an agent's answer alone": (answer(), "bad-content", NOT_AN_ARRAY),
+    "an agent's answer as a record": (body(answer()), "bad-content", f"only {COORDINATOR} writes history"),
+    "an agent's record of attempts": (
+        body(message(attempts(row()), AGENT)),
+        "bad-content",
+        f"if://agent/h01 signed it: only {COORDINATOR} writes history",
+    ),
+    "an agent's record of a session": (
+        body(message(session(), AGENT)),
+        "bad-content",
+        f"if://agent/h01 signed it: only {COORDINATOR} writes history",
+    ),
+    "20,000,000 USD for another session": (
+        body(message(attempts(row(cost_nusd=NUSD_OF_20_MILLION_USD), session_id="victim"), AGENT)),
+        "bad-content",
+        f"only {COORDINATOR} writes history",
+    ),
+    "20,000,000 USD in an answer of another session": (
+        body(answer(session_id="victim", cost_nusd=NUSD_OF_20_MILLION_USD), answer()),
+        "bad-content",
+        f"only {COORDINATOR} writes history",
+    ),
+    "the coordinator's name on an agent's key": (
+        body(message(attempts(row()), signer(COORDINATOR))),
+        "key-mismatch",
+        "the registry has",
+    ),
+    "a record that was changed": (
+        body(message(attempts(row())).replace('"tokens_in":3', '"tokens_in":4')),
+        "tampered",
+        "the signature does not fit",
+    ),
+    "an unsigned wrapper": (json.dumps({"record": attempts(row())}), "bad-content", NOT_AN_ARRAY),
+    "an unsigned record": (json.dumps([attempts(row())]), "bad-content", NOT_AN_ARRAY),
+    "an unsigned record as text": (json.dumps([json.dumps(attempts(row()))]), "missing-member", "schema"),
+    "no message": ("[]", "bad-content", NOT_AN_ARRAY),
+    "no JSON": ("[", "bad-content", NOT_AN_ARRAY),
+    "deep JSON": ("[" * 100_000, "bad-content", NOT_AN_ARRAY),
+    "an answer that is missing": (
+        body(message(attempts(row(answer())))),
+        "bad-content",
+        "attempt t0001.0: its answer is not that of h01",
+    ),
+    "an answer of another agent": (of_another_agent(), "bad-content", "attempt t0001.0: its answer is not that of h01"),
+    "an answer that was changed": (with_a_changed_answer(), "tampered", "if://agent/h01 did not sign the message"),
+    "an answer of a stranger": (
+        body(message(attempts(row())), answer(signer("if://agent/h02"))),
+        "unknown-sender",
+        "if://agent/h02",
+    ),
+    "another kind of record": (body(message({"kind": "gossip"})), "bad-content", "must be attempts or session"),
+    "a kind that is no text": (body(message({"kind": ["attempts"]})), "bad-content", "must be attempts or session"),
+    "an attempt that is no number": (
+        body(message(attempts(row(attempt="0")))),
+        "bad-content",
+        "content.attempts.0.attempt: input should be a valid integer",
+    ),
+    "a session without its id": (body(message({"kind": "session"})), "bad-content", "content.session_id is missing"),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue_with_the_reason(attack: str) -> None:
+    text, reason, detail = ATTACKS[attack]
     world = World()
-    world.record(body)
-    ((dead, why, text),) = world.dead_letters.messages
-    assert (dead, why) == (body, reason)
-    assert detail in text
+    world.record(text)
+    ((dead, why, said),) = world.dead_letters.messages
+    assert (dead, why) == (text, reason)
+    assert detail in said
     assert world.rows == []
 
 
-def test_a_row_that_the_table_refuses_holds_nobody_up() -> None:
-    world, body = World(BadRowError("CheckViolation: no such status")), message(task())
-    world.record(body)
-    assert world.dead_letters.messages == [(body, "bad-content", "CheckViolation: no such status")]
+def test_a_bad_row_writes_no_row_beside_it() -> None:
+    world, first = World(), answer()
+    world.record(body(message(attempts(row(first), row(answer(), attempt=1))), first))
+    assert [detail for _, _, detail in world.dead_letters.messages] == [
+        "attempt t0001.1: its answer is not that of h01"
+    ]
+    assert world.rows == []
+
+
+def test_a_row_that_the_table_refuses_keeps_no_other_from_being_written() -> None:
+    world = World()
+    world.refused_status = "FAILED"
+    text = body(message(attempts(row(status="FAILED"), row(attempt=1))))
+    world.record(text)
+    assert [one["attempt"] for one in world.rows] == [1]
+    assert world.dead_letters.messages == [(text, "bad-content", "CheckViolation: no such status")]
 
 
 def test_a_database_that_is_away_is_waited_for() -> None:
     world = World(ConnectionError("no route"))
     with pytest.raises(ConnectionError):
-        world.record(message(task()))
+        world.record(task_body())
     assert world.dead_letters.messages == []

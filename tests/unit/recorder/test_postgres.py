@@ -14,8 +14,22 @@ import pytest
 from infrafabric.recorder import migrate
 from infrafabric.recorder.connect import Executor
 from infrafabric.recorder.history import HistoryRecorder, RecorderDeps
+from infrafabric.swarm.object_keys import result_key
 from local import postgres, processes
-from tests.unit.recorder.conftest import BOSS, NOW, PEER, REGISTRY, FakeDeadLetters, message, session, task
+from tests.unit.recorder.conftest import (
+    NOW,
+    PEER,
+    REGISTRY,
+    FakeDeadLetters,
+    answer,
+    attempts,
+    body,
+    message,
+    row,
+    session,
+    task_body,
+)
+from tests.unit.swarm.orders import KEY
 
 WRITER = "if_recorder"
 
@@ -64,19 +78,17 @@ def executor(database: Database) -> Iterator[Executor]:
         connection.close()
 
 
-def write(body: str, executor: Executor) -> list[tuple[str, str, str]]:
+def write(text: str, executor: Executor) -> list[tuple[str, str, str]]:
     """Record a message. Returns the messages that went to the dead-letter queue."""
     dead_letters = FakeDeadLetters()
     deps = RecorderDeps(now_ms=lambda: NOW, registry=lambda: REGISTRY, execute=executor, dead_letters=dead_letters)
-    HistoryRecorder(deps).record(body)
+    HistoryRecorder(deps).record(text)
     return dead_letters.messages
 
 
-def test_a_session_record_without_labels_of_an_earlier_release_is_a_row_without_labels(
-    database: Database, executor: Executor
-) -> None:
-    assert write(message(session(), BOSS), executor) == []
-    assert write(message(session(session_id="s2", labels=["team:boats", "q4"]), BOSS), executor) == []
+def test_a_session_record_without_labels_is_a_row_without_labels(database: Database, executor: Executor) -> None:
+    assert write(body(message(session())), executor) == []
+    assert write(body(message(session(session_id="s2", labels=["team:boats", "q4"]))), executor) == []
     assert database.rows("SELECT session_id, labels FROM sessions ORDER BY 1") == [
         ("s1", []),
         ("s2", ["team:boats", "q4"]),
@@ -111,9 +123,9 @@ def test_the_recorder_can_add_to_history_and_not_change_it(database: Database, s
 
 
 def test_a_message_delivered_twice_is_one_row_to_the_last_nano_dollar(database: Database, executor: Executor) -> None:
-    for body in (message(task()), message(session(), BOSS)):
-        assert write(body, executor) == []
-        assert write(body, executor) == []
+    for text in (task_body(), body(message(session()))):
+        assert write(text, executor) == []
+        assert write(text, executor) == []
     assert database.rows("SELECT task_id, status, cost_usd FROM task_results") == [
         ("t0001", "DONE", Decimal("0.000001234"))
     ]
@@ -121,16 +133,42 @@ def test_a_message_delivered_twice_is_one_row_to_the_last_nano_dollar(database: 
     assert database.rows(found) == [("PARTIAL", Decimal("0.000002468"), Decimal(1), Decimal(5))]
 
 
+def test_a_session_has_its_owner_and_the_money_that_may_still_be_spent(database: Database, executor: Executor) -> None:
+    write(body(message(session())), executor)
+    assert database.rows("SELECT owner, committed_usd FROM sessions") == [("research", Decimal("0.000001"))]
+
+
+def test_each_region_and_epoch_of_a_session_has_rows_of_its_own(database: Database, executor: Executor) -> None:
+    for home, epoch in (("us-east-1", 1), ("us-west-2", 1), ("us-west-2", 2)):
+        write(body(message(session(home=home, epoch=epoch))), executor)
+        write(body(message(attempts(row(), home=home, epoch=epoch))), executor)
+    for table in ("sessions", "task_results"):
+        assert database.rows(f"SELECT session_id, home, epoch FROM {table} ORDER BY home, epoch") == [
+            ("s1", "us-east-1", 1),
+            ("s1", "us-west-2", 1),
+            ("s1", "us-west-2", 2),
+        ]
+    places = [result_key(KEY._replace(home="us-west-2", epoch=2), "h01", "t0001", 0)]
+    assert [place for (place,) in database.rows("SELECT s3_key FROM task_results WHERE epoch = 2")] == places
+
+
+def test_the_answer_is_kept_byte_by_byte_as_its_agent_signed_it(database: Database, executor: Executor) -> None:
+    signed = answer().replace('"kind":"task"', '"kind" : "t\\u0061sk"')  # JSON that a parser would write otherwise
+    assert write(body(message(attempts(row(signed), row(task_id="t0002"))), signed), executor) == []
+    assert database.rows("SELECT task_id, answer FROM task_results ORDER BY 1") == [("t0001", signed), ("t0002", None)]
+
+
 def test_each_attempt_has_a_row(database: Database, executor: Executor) -> None:
-    write(message(task(status="FAILED", reason="model-refusal")), executor)
-    write(message(task(attempt=1)), executor)
+    write(body(message(attempts(row(status="FAILED", reason="model-refusal")))), executor)
+    write(body(message(attempts(row(attempt=1)))), executor)
     assert database.rows("SELECT attempt, status FROM task_results ORDER BY 1") == [(0, "FAILED"), (1, "DONE")]
 
 
-def test_no_agent_takes_anothers_row_by_reporting_on_its_task_first(database: Database, executor: Executor) -> None:
-    write(message(task(agent="h03", status="FAILED"), PEER), executor)
-    write(message(task()), executor)
-    assert database.rows("SELECT agent, status FROM task_results ORDER BY 1") == [("h01", "DONE"), ("h03", "FAILED")]
+def test_no_agent_takes_anothers_row_by_answering_for_its_task(database: Database, executor: Executor) -> None:
+    forged, own = answer(PEER, agent="h01"), answer()
+    assert len(write(body(message(attempts(row(forged))), forged), executor)) == 1
+    assert write(body(message(attempts(row(own))), own), executor) == []
+    assert database.rows("SELECT agent, answer FROM task_results") == [("h01", own)]
 
 
 @pytest.mark.parametrize(
@@ -138,16 +176,16 @@ def test_no_agent_takes_anothers_row_by_reporting_on_its_task_first(database: Da
     [{"status": "ALMOST"}, {"reason": "a\x00b"}, {"tokens_in": 2**31}, {"attempt": -(2**31) - 1}],
 )
 def test_values_that_no_column_takes_go_to_the_dead_letter_queue(executor: Executor, changes: dict[str, Any]) -> None:
-    ((_, reason, detail),) = write(message(task(**changes)), executor)
+    ((_, reason, detail),) = write(task_body(**changes), executor)
     assert reason == "bad-content"
     assert "\n" not in detail, "one line: the rest of PostgreSQL's message quotes the row"
-    assert write(message(task()), executor) == [], "the connection is still good"
+    assert write(task_body(), executor) == [], "the connection is still good"
 
 
 def test_a_connection_that_was_cut_is_made_anew(database: Database, executor: Executor) -> None:
-    write(message(task()), executor)
+    write(task_body(), executor)
     with psycopg.connect(postgres.url(database.folder, database.port)) as admin:
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (WRITER,))
     with pytest.raises(psycopg.OperationalError):
-        write(message(task(attempt=1)), executor)
-    assert write(message(task(attempt=1)), executor) == []
+        write(task_body(attempt=1), executor)
+    assert write(task_body(attempt=1), executor) == []

@@ -6,7 +6,7 @@ Keys, signatures and verification are real: an agent of a test answers with a me
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -16,9 +16,11 @@ from aws_durable_execution_sdk_python_testing import DurableFunctionTestRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infrafabric.bus.envelope import Citation, compose, sign
+from infrafabric.aws_adapters.dynamodb_table import encoded, plain
+from infrafabric.bus.envelope import Citation, compose, sign, signed_form
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
+from infrafabric.bus.signing import KMS_RAW_BYTES
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, new_message_id, task_uri
 from infrafabric.models import Completion, Prompt, Usage
@@ -33,6 +35,7 @@ from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.progress import ProgressClock
 from infrafabric.swarm.result_document import SCHEMA, stored_bytes
 from infrafabric.swarm.session_key import SessionKey
+from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
 from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
@@ -64,6 +67,13 @@ class Asked:
     """Request that an agent received."""
 
     draft: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Asked:
+        """Return the request of an attempt, as far as an agent looks at it."""
+        ids = {"task_id": attempt.task_id, "attempt": attempt.number, "place": attempt.place(KEY)}
+        receiver = agent_uri(attempt.agent)
+        return cls({"content": {**KEY._asdict(), **ids}, "receiver": receiver, "message_id": attempt.message_id})
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -104,10 +114,10 @@ class Asked:
         }
         return TaskResult(**{**members, **changes})
 
-    def answer(self, performative: Performative, result: TaskResult, *, sender: str = "") -> str:
-        """Return a signed answer; by the agent that was asked unless ``sender`` names another one."""
+    def answer(self, performative: Performative, result: TaskResult, *, without: Collection[str] = ()) -> str:
+        """Return the agent's signed answer, without some members."""
         record = TaskRecord.of(KEY, result, model="test-model", at_ms=NOW).write()
-        principal = agent_uri(sender or self.agent)
+        principal = agent_uri(self.agent)
         draft = compose(
             performative=performative,
             sender=principal,
@@ -115,7 +125,7 @@ class Asked:
             conversation_id=conversation_uri("s1"),
             message_id=new_message_id(),
             timestamp=NOW,
-            content=record,
+            content={name: value for name, value in record.items() if name not in without},
             citation=Citation(task_uri("s1", result.task_id), result.evidence_hash or evidence_hash(b"")),
             reply_by=NOW + RECORD_LIFETIME_MS,
             in_reply_to=self.draft["message_id"],
@@ -279,7 +289,8 @@ class _Store:
         return self.world.item()
 
     def put_round(self, key: SessionKey, part: RoundPart) -> None:
-        self.world.parts[part.number, part.part] = RoundPart.read(part.write())
+        item = plain(encoded(part.as_item(key, now_ms=self.world.now_ms)))  # raises for what DynamoDB does not hold
+        self.world.parts[part.number, part.part] = RoundPart.from_item(item)
 
     def rounds(self, key: SessionKey) -> list[RoundPart]:
         return self.world.rounds()
@@ -337,6 +348,7 @@ class _Publisher:
     def record(self, records: Sequence[HistoryRecord]) -> None:
         for record in records:
             content = record.record.draft["content"]
+            assert len(signed_form(dict(record.record.draft))) <= KMS_RAW_BYTES, "the recorder reads no claim checks"
             if content["kind"] == "session":
                 self.world.records.append(content)
             else:
@@ -384,12 +396,12 @@ def fails(reason: str, *, cost: int = COST) -> Agent:
     return answer
 
 
-def refuses(reason: str, *, cost: int = 0) -> Agent:
-    """Return an agent that answers every task with a refusal, without a document."""
+def refuses(reason: str, **claims: Any) -> Agent:
+    """Return an agent that answers every task with a refusal, without a document, and claims these members."""
 
     def answer(world: World, asked: Asked) -> None:
-        nothing = {"s3_key": "", "evidence_hash": "", "size_bytes": 0}
-        result = asked.result(b"", status=TaskStatus.FAILED, reason=reason, cost_nusd=cost, **nothing)
+        nothing = {"s3_key": "", "evidence_hash": "", "size_bytes": 0, "cost_nusd": 0}
+        result = asked.result(b"", status=TaskStatus.FAILED, reason=reason, **{**nothing, **claims})
         world.complete(asked, asked.answer(Performative.REFUSE, result))
 
     return answer

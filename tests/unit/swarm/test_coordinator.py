@@ -11,14 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infrafabric.bus.structure import Performative
 from infrafabric.models import Prompt, errors
 from infrafabric.money import usd
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
+from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.task_board import PART_BYTES, parts_of
-from tests.unit.swarm.coordination import COST, WORST, Asked, World, at_first, by_task, does, fails, refuses, silent
+from tests.unit.swarm.coordination import (
+    COST,
+    WORST,
+    Agent,
+    Asked,
+    World,
+    at_first,
+    by_task,
+    does,
+    fails,
+    refuses,
+    silent,
+)
 from tests.unit.swarm.orders import an_order
 
 
@@ -212,6 +226,77 @@ def test_an_answer_whose_object_does_not_prove_it_is_no_finding_and_takes_no_oth
     assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
     assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
     assert world.numbers["committed_nusd"] == 3 * WORST
+
+
+def padded(world: World, asked: Asked) -> None:
+    """Answer with as much white space as a callback holds."""
+    world.complete(asked, asked.answer(Performative.INFORM, world.done(asked)) + " " * 200_000)
+
+
+def huge(world: World, asked: Asked) -> None:
+    """Refuse with more tokens than a row of history holds."""
+    refuses("budget", tokens_in=1 << 52)(world, asked)
+
+
+def halved(world: World, asked: Asked) -> None:
+    """Store half a surrogate pair, which JSON can escape and UTF-8 cannot hold."""
+    finding = {"text": "\ud83d", "confidence": 1, "sources": []}
+    stored = json.dumps(asked.document(findings=[finding])).encode()
+    world.objects[asked.content["place"]] = stored
+    world.complete(asked, asked.answer(Performative.INFORM, asked.result(stored)))
+
+
+def nameless(world: World, asked: Asked) -> None:
+    """Store a model's id that no signed record can carry."""
+    result = world.done(asked, model="m" * 10_000)
+    world.complete(asked, asked.answer(Performative.INFORM, result))
+
+
+def test_an_answer_that_is_too_long_for_the_recorders_queue_is_not_sent_there_and_its_object_counts() -> None:
+    world = World(by_task(t0002=padded))
+    assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
+    assert [bool(row.get("answer_id")) for row in world.rows] == [True, False]
+    assert len(json.dumps(world.answers)) < 10_000
+
+
+@pytest.mark.parametrize("conduct", [huge, halved, nameless])
+def test_one_agent_cannot_keep_the_others_from_being_believed_and_recorded(conduct: Agent) -> None:
+    world = World(by_task(t0002=conduct))
+    ended = world.run(an_order(tasks=("a", "b", "c")), reassignments=0)
+    assert ended["status"] == "PARTIAL"
+    assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED", "DONE"]
+    assert [row["task_id"] for row in world.rows] == ["t0001", "t0003"]
+    assert len(world.answers) == 2
+
+
+def test_an_answer_without_optional_members_is_believed() -> None:
+    """An agent in another language may leave members out whose value is the default."""
+
+    def terse(world: World, asked: Asked) -> None:
+        result = world.done(asked, cost_usd=0)
+        world.complete(asked, asked.answer(Performative.INFORM, result, without=("cost_nusd", "tokens_in", "reason")))
+
+    world = World(terse)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert world.rows[0].get("answer_id"), "the answer was believed, and not only its object found"
+    assert world.progress == [(0, 1, 0)]
+
+
+def test_a_task_that_two_agents_did_has_the_findings_of_the_first_with_its_evidence() -> None:
+    """The first agent was only slow: its result is found at the end."""
+
+    def second(world: World, asked: Asked) -> None:
+        (slow,) = [Asked(draft) for draft in world.published if draft["content"]["attempt"] == 0]
+        world.done(slow, findings=[{"text": "of the first", "confidence": 0.5, "sources": []}])
+        does(world, asked)
+
+    world = World(at_first(silent, second), heartbeat_timeout_s=1)
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    (finding,), (row,) = world.report()["findings"], world.report()["results"]
+    assert (finding["text"], finding["agent"], row["agent"]) == ("of the first", "h01", "h01")
+    stored = world.objects[row["s3_key"]]
+    assert finding["evidence_hash"] == row["evidence_hash"] == evidence_hash(stored)
+    assert row["cost_usd"] == usd(2 * COST), "both were paid"
 
 
 def test_a_summary_waits_for_a_throttled_model_while_there_is_time() -> None:

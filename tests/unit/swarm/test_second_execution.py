@@ -11,7 +11,7 @@ from infrafabric.swarm.shapes.coordinator_event import ExecutionMode
 from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.round import RoundPart
 from tests.unit.swarm.coordination import COST, WORST, Asked, World, does, silent
-from tests.unit.swarm.orders import KEY, an_order
+from tests.unit.swarm.orders import an_order
 
 
 def broken_off(texts: list[str], done: set[str], **world: object) -> World:
@@ -24,9 +24,7 @@ def broken_off(texts: list[str], done: set[str], **world: object) -> World:
     first.parts[0, 0] = RoundPart(number=0, part=0, attempts=tuple(attempts))
     for attempt in attempts:
         if attempt.task_id in done:
-            content = {**KEY._asdict(), "task_id": attempt.task_id, "attempt": 0, "place": attempt.place(KEY)}
-            receiver = f"if://agent/{attempt.agent}"
-            first.done(Asked({"content": content, "receiver": receiver, "message_id": attempt.message_id}))
+            first.done(Asked.of(attempt))
     return first
 
 

@@ -11,11 +11,14 @@ from infrafabric.bus.envelope import Citation, compose
 from infrafabric.bus.structure import Performative, check_unsigned
 from infrafabric.bus.uris import COORDINATOR, conversation_uri, new_message_id
 from infrafabric.swarm.assignment import agent_for, task_id
-from infrafabric.swarm.object_keys import result_key, session_prefix
+from infrafabric.swarm.object_keys import findings_key, report_key, result_key, session_prefix
 from infrafabric.swarm.quorum import outcome, required_tasks
+from infrafabric.swarm.session_ids import CLIENT_ID, INTERNAL_ID, client_id, internal_id
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.status import SessionStatus
 from tests.unit.swarm.orders import an_order
 
+SESSION_IDS = st.from_regex(CLIENT_ID, fullmatch=True)
 TASKS = st.integers(1, 1000)
 QUORUM = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]), st.floats(0, 1))
 
@@ -59,11 +62,41 @@ def test_task_ids_sort_as_they_count(indexes: list[int]) -> None:
 
 
 def test_objects_of_a_session_lie_below_two_hex_digits_of_its_hash() -> None:
-    assert session_prefix("one") == "sessions/76/one"
-    assert result_key("one", "h01", "t0001", 2, failed=True) == "sessions/76/one/agents/h01/t0001/2/error.json"
+    key = SessionKey("one", "us-east-1", 2)
+    assert session_prefix(key) == "sessions/76/one/us-east-1/e2"
+    assert result_key(key, "h01", "t0001", 2) == "sessions/76/one/us-east-1/e2/agents/h01/t0001/2/result.json"
+    assert findings_key(key, 1, 3) == "sessions/76/one/us-east-1/e2/rounds/1/3.json"
+    assert report_key(key) == "sessions/76/one/us-east-1/e2/report.json"
 
 
-SESSION_IDS = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
+KEYS = st.builds(
+    SessionKey,
+    st.from_regex(INTERNAL_ID, fullmatch=True),
+    st.sampled_from(["us-east-1", "us-west-2", "eu-west-1"]),
+    st.integers(1, 20),
+)
+
+
+@given(KEYS, KEYS)
+def test_no_two_sessions_regions_or_epochs_share_an_item_or_an_object(one: SessionKey, other: SessionKey) -> None:
+    assert (one.partition == other.partition) == (one == other)
+    assert (report_key(one) == report_key(other)) == (one == other)
+
+
+OWNERS = st.text(min_size=1, max_size=20)
+
+
+@given(SESSION_IDS, OWNERS, OWNERS)
+def test_two_owners_may_use_the_same_session_id_and_each_sees_it_as_its_own(name: str, one: str, other: str) -> None:
+    ids = internal_id(name, one), internal_id(name, other)
+    assert (ids[0] == ids[1]) == (one == other)
+    assert [client_id(each) for each in ids] == [name, name]
+    assert all(INTERNAL_ID.fullmatch(each) for each in ids)
+
+
+@given(SESSION_IDS)
+def test_a_session_of_a_release_before_owners_keeps_its_id(name: str) -> None:
+    assert client_id(name) == name
 
 
 @given(SESSION_IDS, SESSION_IDS)

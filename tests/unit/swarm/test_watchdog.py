@@ -10,12 +10,13 @@ import pytest
 
 from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
 from infrafabric.swarm.session_errors import NoOrderError
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.session_item import Progress, SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus
 from infrafabric.swarm.watchdog import UNSTARTED_AFTER_MS, Health, SessionWatchdog, WatchdogDeps, health
-from tests.unit.swarm.orders import an_order
+from tests.unit.swarm.orders import KEY, an_order
 
 NOW = 1_800_000_000_000
 MINUTE_MS = 60_000
@@ -25,7 +26,7 @@ STUCK_MS = 30 * MINUTE_MS
 def session(name: str = "s", *, quiet_ms: int = 0, left_ms: int = 3_600_000, **changes: Any) -> SessionItem:
     """Return a running session that last moved ``quiet_ms`` ago."""
     members: dict[str, Any] = {
-        "session_id": name,
+        **KEY._replace(session_id=name)._asdict(),
         "status": SessionStatus.RUNNING,
         "created_ms": NOW - 7_200_000,
         "updated_ms": NOW - quiet_ms,
@@ -50,11 +51,11 @@ class World:
 
     sessions: list[SessionItem]
     unreadable: list[str] = field(default_factory=list)
-    ended: dict[str, tuple[SessionStatus, str]] = field(default_factory=dict)
+    ended: dict[str, SessionItem] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
-    all_executions_ended: bool = False
+    ended_executions: set[str] = field(default_factory=set)
     lambda_is_down: bool = False
     noted: dict[str, str] = field(default_factory=dict)
     measured: list[dict[str, float]] = field(default_factory=list)
@@ -84,17 +85,17 @@ class _Store:
             unreadable(session_id, BadShapeError("SessionItem", "labels: input should be a valid tuple"))
         return self.world.sessions
 
-    def order(self, session_id: str) -> Order:
-        if session_id == "forged":
-            raise NoOrderError(session_id)
-        return an_order(session_id=session_id)
+    def order(self, key: SessionKey) -> Order:
+        if key.session_id == "forged":
+            raise NoOrderError(key.session_id)
+        return an_order(session_id=key.session_id)
 
-    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
-        self.world.ended[session_id] = (status, reason)
+    def end(self, session: SessionItem) -> bool:
+        self.world.ended[session.session_id] = session
         return True
 
-    def note_execution(self, session_id: str, execution_arn: str) -> None:
-        self.world.noted[session_id] = execution_arn
+    def note_execution(self, key: SessionKey, execution_arn: str) -> None:
+        self.world.noted[key.session_id] = execution_arn
 
 
 @dataclass
@@ -113,10 +114,10 @@ class _Executions:
         if self.world.lambda_is_down:
             raise ConnectionError("Lambda is down")
         self.world.wrapped_up.append(order.session_id)
-        return f"arn:{order.session_id}"
+        return f"arn:wrap-up:{order.session_id}"
 
     def has_ended(self, execution_arn: str) -> bool:
-        return self.world.all_executions_ended
+        return execution_arn in self.world.ended_executions
 
 
 @dataclass
@@ -148,23 +149,43 @@ def test_a_sessions_state_follows_from_when_it_last_moved_and_when_it_must_end(i
     assert health(item, now_ms=NOW, stuck_ms=STUCK_MS) == expected
 
 
-@pytest.mark.parametrize(
-    ("done", "status"), [(4, SessionStatus.COMPLETE), (1, SessionStatus.PARTIAL), (0, SessionStatus.FAILED)]
-)
-def test_a_lost_session_ends_by_what_its_tasks_came_to(done: int, status: SessionStatus) -> None:
-    world = World([session(left_ms=-LOST_AFTER_MS - 1, tasks_done=done)])
-    assert world.run()["lost"] == 1
-    assert world.ended == {"s": (status, LOST_REASON)}
+def test_a_lost_session_is_left_to_a_second_execution_that_reports_on_it_and_ends_it() -> None:
+    world = World([session(left_ms=-LOST_AFTER_MS - 1)], ended_executions={"arn:e"})
+    for _ in range(2):
+        assert world.run()["lost"] == 1
+    assert (world.wrapped_up, world.ended) == (["s", "s"], {}), "a repeated start finds the same execution"
 
 
-def test_a_lost_session_is_reported_on_by_a_second_execution_and_stays_live_until_that_is_started() -> None:
+def test_a_lost_session_stays_live_until_the_second_execution_is_started() -> None:
     world = World([session(left_ms=-LOST_AFTER_MS - 1), session("fine")], lambda_is_down=True)
     with pytest.raises(ConnectionError):
         world.run()
     assert world.ended == {}, "or nobody would look again"
     world.lambda_is_down = False
     world.run()
-    assert (world.wrapped_up, list(world.ended)) == (["s"], ["s"])
+    assert (world.wrapped_up, world.ended) == (["s"], {})
+
+
+@pytest.mark.parametrize(
+    ("done", "status"), [(4, SessionStatus.COMPLETE), (1, SessionStatus.PARTIAL), (0, SessionStatus.FAILED)]
+)
+def test_a_lost_session_whose_second_execution_has_ended_too_ends_with_the_numbers_of_its_item(
+    done: int, status: SessionStatus
+) -> None:
+    item = session(left_ms=-LOST_AFTER_MS - 1, tasks_done=done, spent_nusd=5, committed_nusd=7)
+    world = World([item.model_copy(update={"progress": {"p0": Progress(done=1, spent_nusd=3)}})])
+    world.ended_executions = {"arn:wrap-up:s"}
+    world.run()
+    ended = world.ended["s"]
+    assert (ended.status, ended.reason, ended.ended_ms) == (status, LOST_REASON, NOW)
+    assert (ended.tasks_done, ended.spent_nusd, ended.committed_nusd, ended.progress) == (done, 5, 7, {})
+
+
+def test_a_lost_session_that_a_client_cancelled_ends_as_cancelled() -> None:
+    world = World([session(left_ms=-LOST_AFTER_MS - 1, tasks_done=4, cancelled_ms=NOW - 1)])
+    world.ended_executions = {"arn:wrap-up:s"}
+    world.run()
+    assert world.ended["s"].status is SessionStatus.CANCELLED
 
 
 def test_a_session_that_cannot_be_helped_holds_up_no_other_and_no_measure() -> None:
@@ -200,7 +221,7 @@ def test_a_session_that_the_api_did_not_make_is_not_started_and_holds_up_no_othe
 
 def test_a_stuck_session_whose_execution_is_over_is_started_once_more() -> None:
     world = World([session(quiet_ms=40 * MINUTE_MS), session("t"), session("forged", quiet_ms=40 * MINUTE_MS)])
-    world.all_executions_ended = True
+    world.ended_executions = {"arn:e"}
     world.run()
     assert (world.resumed, world.started, world.ended) == (["s"], [], {})
     assert world.noted == {"s": "arn:again:s"}
