@@ -139,7 +139,9 @@ class DurableRoutes:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             forwarded = ("content-type", "x-amzn-errortype")
-            response_headers = {n: v for n, v in response.getheaders() if n.lower() in forwarded}
+            response_headers = {n.lower(): v for n, v in response.getheaders() if n.lower() in forwarded}
+            if response.status == 404:  # of a callback that is complete: the runner does not name the error
+                response_headers.setdefault("x-amzn-errortype", "ResourceNotFoundException")
             return response.status, response_headers, response.read()
         finally:
             connection.close()

@@ -88,7 +88,7 @@ def test_nobody_lists_reads_reports_or_cancels_the_session_of_another(stage: Sta
     assert session_id not in ids(theirs("GET", "/sessions?limit=100"))
     assert session_id in ids(mine("GET", "/sessions?limit=100"))
     assert mine("GET", f"/sessions/{session_id}")[1]["status"] in ("PENDING", "RUNNING")
-    assert mine("DELETE", f"/sessions/{session_id}") == (202, {"session_id": session_id, "status": "CANCELLED"})
+    assert mine("DELETE", f"/sessions/{session_id}") == (202, {"session_id": session_id, "status": "CANCELLING"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,7 +163,8 @@ def test_an_operator_lists_reads_reports_and_cancels_every_session_and_starts_no
     _, page = operator("GET", "/operator/sessions?limit=100")
     assert (internal, "partner") in [(one["session_id"], one["owner"]) for one in page["sessions"]]
     assert operator("GET", f"/operator/sessions/{internal}/report")[0] == 409
-    assert operator("DELETE", f"/operator/sessions/{internal}")[1] == {"session_id": internal, "status": "CANCELLED"}
+    assert operator("DELETE", f"/operator/sessions/{internal}")[1] == {"session_id": internal, "status": "CANCELLING"}
+    stage.ended_by(lambda: operator("GET", f"/operator/sessions/{internal}")[1])
     status, report = operator("GET", f"/operator/sessions/{internal}/report")
     assert (status, report["session_id"]) == (200, internal)
     assert with_key(stage, "partner")("GET", f"/sessions/{session_id}")[1]["reason"] == "cancelled by an operator"
@@ -217,9 +218,11 @@ def test_a_day_has_a_cap_that_sessions_at_once_do_not_exceed_and_an_end_gives_ba
     assert (problem["cap_usd"], problem["used_usd"], problem["reserved_usd"]) == (10, 0, 6)
     assert start(admitted)[0] == 200, "a repeat costs nothing"
     capped("DELETE", f"/sessions/{admitted}")
+    stage.ended_by(lambda: capped("GET", f"/sessions/{admitted}")[1])
     again = next(name for name in names if name != admitted)
     assert start(again)[0] == 202
     capped("DELETE", f"/sessions/{again}")
+    stage.ended_by(lambda: capped("GET", f"/sessions/{again}")[1])
 
 
 def test_what_a_finished_session_cost_is_used_of_the_cap_and_no_more(stage: Stage) -> None:
