@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from infrafabric.aws_adapters.dynamodb_table import DynamoTable, Item, encoded, plain
 from infrafabric.swarm import table_keys as keys
+from infrafabric.swarm.deps import Log
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.model_call import ModelCall
@@ -290,6 +291,11 @@ class SessionStore(DynamoTable):
         """Return the time of a write, and the time (in seconds) at which the table may drop the item."""
         now_ms = self.now_ms()
         return {"at_ms": now_ms, "expires_at": now_ms // 1000 + KEEP_S}
+
+
+def log_unreadable(log: Log) -> OnUnreadable:
+    """Return a function that logs each stored row that does not parse."""
+    return lambda where, error: log.warning("stored row not readable", where=where, why=str(error))
 
 
 def _sessions(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:

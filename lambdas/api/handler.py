@@ -17,7 +17,7 @@ from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.executions import CoordinatorExecutions
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.secrets import ModelKeyCheck
-from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.aws_adapters.session_store import SessionStore, log_unreadable
 from infrafabric.environment import ApiEnvironment
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog
@@ -30,20 +30,18 @@ app = APIGatewayRestResolver(strip_prefixes=["/iam"])  # the same operations, si
 @cache
 def sessions() -> service.SessionService:
     """Build the service with its AWS adapters on the first event."""
+    home = os.environ["AWS_REGION"]
     deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(
-            dynamodb=client("dynamodb"),
-            table=env.sessions_table,
-            home=os.environ["AWS_REGION"],
-            on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
+            dynamodb=client("dynamodb"), table=env.sessions_table, home=home, on_unreadable=log_unreadable(log)
         ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         objects=S3Objects(client("s3"), env.results_bucket),
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
-        home=os.environ["AWS_REGION"],
+        home=home,
         log=log,
     )
     return service.SessionService(deps)
