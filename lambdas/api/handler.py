@@ -102,9 +102,8 @@ def respond_unreadable(error: BadShapeError) -> Response[str]:
 def respond_not_found(_: NotFoundError) -> Response[str]:
     """Return 404 for a path that the API does not have."""
     where = f"{app.current_event.http_method} {app.current_event.path[:80]}"
-    return respond_with_problem(
-        ProblemError(404, "unknown-path", "There is nothing here", f"{where} is not part of this API")
-    )
+    problem = ProblemError(404, "unknown-path", "There is nothing here", f"{where} is not part of this API")
+    return respond_with_problem(problem)
 
 
 @app.exception_handler(Exception)
