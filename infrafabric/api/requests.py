@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from infrafabric.api.identity import request_digest
 from infrafabric.api.problems import ProblemError, bad_request
 from infrafabric.money import nano_usd
+from infrafabric.swarm.session_ids import INTERNAL_ID
 from infrafabric.swarm.shapes.labels import LABEL_PATTERN, LABEL_RULE, MAX_LABELS, Label
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.table_keys import (
@@ -34,10 +35,10 @@ _LABEL = re.compile(LABEL_PATTERN)
 _QUERY = ("limit", "cursor", "label")
 # What DynamoDB takes as a place in the list; it refuses every other key as "invalid".
 _CURSOR = {
-    PARTITION_KEY: re.compile(r"[a-z0-9#.-]{1,128}"),
+    PARTITION_KEY: re.compile(rf"{INTERNAL_ID.pattern}#[a-z0-9-]{{1,40}}#e[0-9]{{1,9}}"),
     SORT_KEY: re.compile(re.escape(SESSION)),
-    INDEX_PARTITION_KEY: re.compile(r"[a-z0-9#-]{1,64}"),
-    INDEX_SORT_KEY: re.compile(r"[a-z0-9#-]{1,100}"),
+    INDEX_PARTITION_KEY: re.compile(r"sessions#[a-z0-9-]{1,40}"),
+    INDEX_SORT_KEY: re.compile(r"[a-z0-9#.-]{1,100}"),
 }
 _MAX_ERRORS = 20  # of one response: a thousand tasks may have a thousand errors
 
