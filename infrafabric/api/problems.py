@@ -65,3 +65,15 @@ def unknown_path(method: str, path: str) -> ProblemError:
     """Return a 404 for a path, or a method of a path, that the API does not have."""
     detail = f"{method} {path[:80]} is not part of this API"
     return ProblemError(404, "unknown-path", "There is nothing here", detail)
+
+
+def session_unreadable(error: Exception) -> ProblemError:
+    """Return a 500 for a stored item that does not have the shape of a session."""
+    detail = f"what is stored of the session cannot be read ({error}): tell the operator of this stack"
+    return ProblemError(500, "session-unreadable", "The session cannot be read", detail)
+
+
+def internal_error(error: Exception) -> ProblemError:
+    """Return a 500 for an unexpected error, without its details."""
+    detail = f"the request could not be served ({type(error).__name__}); it may be sent again, with the same session_id"
+    return ProblemError(500, "internal-error", "Something went wrong on our side", detail)

@@ -286,5 +286,5 @@ def _view(caller: Caller, session: SessionItem) -> dict[str, Any]:
         "cost_usd": usd(session.spent_so_far),
         "committed_usd": usd(session.committed_nusd),
         "budget_usd": usd(session.budget_nusd),
-        "reason": session.reason,
+        "reason": session.cancel_reason if session.shown_status is SessionStatus.CANCELLING else session.reason,
     }

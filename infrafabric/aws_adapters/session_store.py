@@ -11,6 +11,7 @@ from infrafabric.aws_adapters.daily_caps import DailyCaps
 from infrafabric.aws_adapters.dynamodb_table import Item, encoded, plain
 from infrafabric.swarm import table_keys as keys
 from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError, cap_partition
+from infrafabric.swarm.deps import Log
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.model_call import ModelCall
@@ -352,6 +353,11 @@ class SessionStore(DailyCaps):
 def _place(item: Item) -> Item:
     """Return the place of an item in a listing: the key of the index without the partition, which the listing knows."""
     return {name: item[name] for name in (keys.PARTITION_KEY, keys.SORT_KEY, keys.INDEX_SORT_KEY)}
+
+
+def log_unreadable(log: Log) -> OnUnreadable:
+    """Return a function that logs each stored row that does not parse."""
+    return lambda where, error: log.warning("stored row not readable", where=where, why=str(error))
 
 
 def _sessions(items: Iterable[Item], unreadable: OnUnreadable) -> Iterator[SessionItem]:

@@ -29,6 +29,7 @@ _PREMIUM_PERCENT = 10  # Bedrock, wherever a region or a geography is guaranteed
 _PICO = 1_000_000  # pico-USD per token in one USD per million tokens
 _DEAREST_USD = 10_000
 _LONGEST_PROMPT = 100_000_000
+_ANY_LENGTH = 100_000_000  # tokens of an answer that costs nothing
 _NAMES = ("input", "output", "cache_read", "cache_write")
 _LONG_NAMES = ("long_from", "long_input", "long_output")
 
@@ -125,10 +126,21 @@ class Prices:
 
     def worst_nusd(self, model_id: str, input_tokens: int, max_tokens: int) -> int:
         """Return an upper bound of a call's cost in nano-USD, for any split between cached and uncached tokens."""
-        price = self.of(model_id)
-        rates = price.for_prompt(input_tokens)
-        pico = input_tokens * max(rates.input, rates.cache_read, rates.cache_write) + max_tokens * rates.output
-        return -(-pico // 1000)
+        rates = self.of(model_id).for_prompt(input_tokens)
+        return -(-(_worst_of_prompt(rates, input_tokens) + max_tokens * rates.output) // 1000)
+
+    def affordable_tokens(self, model_id: str, input_tokens: int, nusd: int) -> int:
+        """Return the most ``max_tokens`` with which ``worst_nusd`` is at most ``nusd``; 0 if none is."""
+        rates = self.of(model_id).for_prompt(input_tokens)
+        left_pico = nusd * 1000 - _worst_of_prompt(rates, input_tokens)
+        if left_pico < 0:
+            return 0
+        return left_pico // rates.output if rates.output else _ANY_LENGTH
+
+
+def _worst_of_prompt(rates: Rates, input_tokens: int) -> int:
+    """Return an upper bound of a prompt's cost in pico-USD."""
+    return input_tokens * max(rates.input, rates.cache_read, rates.cache_write)
 
 
 def _read(override: str) -> dict[str, Price]:

@@ -39,10 +39,7 @@ class PricedModel:
 
     def affordable_tokens(self, prompt: Prompt, nusd: int) -> int:
         """Return the most ``max_tokens`` with which a call costs at most ``nusd``; 0 if not even the prompt is paid."""
-        left_nusd = nusd - self.worst_nusd(prompt, 0)
-        if left_nusd < 0:
-            return 0
-        return left_nusd * 1000 // max(1, self._prices.of(self._priced_as).for_prompt(_bound(prompt)).output)
+        return self._prices.affordable_tokens(self._priced_as, _bound(prompt), nusd)
 
 
 def _bound(prompt: Prompt) -> int:

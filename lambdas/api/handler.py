@@ -14,12 +14,12 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from infrafabric.api import requests, service
 from infrafabric.api.owners import Caller, Callers
 from infrafabric.api.paths import SIGNED_PATHS
-from infrafabric.api.problems import CONTENT_TYPE, ProblemError, unknown_path
+from infrafabric.api.problems import CONTENT_TYPE, ProblemError, internal_error, session_unreadable, unknown_path
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.executions import CoordinatorExecutions
 from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.secrets import ModelKeyCheck
-from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.aws_adapters.session_store import SessionStore, log_unreadable
 from infrafabric.environment import ApiEnvironment
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog
@@ -37,17 +37,14 @@ def sessions() -> service.SessionService:
     deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         store=SessionStore(
-            dynamodb=client("dynamodb"),
-            table=env.sessions_table,
-            home=home,
-            on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
+            dynamodb=client("dynamodb"), table=env.sessions_table, home=home, on_unreadable=log_unreadable(log)
         ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         objects=S3Objects(client("s3"), env.results_bucket),
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
         fleet=env.agents,
         model=env.model_id,
-        homes=[home, *([env.peer_region] if env.peer_region else [])],
+        homes=[region for region in (home, env.peer_region) if region],
         log=log,
     )
     return service.SessionService(deps)
@@ -104,8 +101,7 @@ def respond_with_problem(error: ProblemError) -> Response[str]:
 def respond_unreadable(error: BadShapeError) -> Response[str]:
     """Log an item that does not have the shape of its kind, and return 500 with the member's name, without values."""
     log.logger.exception("request failed")
-    detail = f"what is stored of the session cannot be read ({error}): tell the operator of this stack"
-    return respond_with_problem(ProblemError(500, "session-unreadable", "The session cannot be read", detail))
+    return respond_with_problem(session_unreadable(error))
 
 
 @app.not_found
@@ -118,9 +114,7 @@ def respond_not_found(_: NotFoundError) -> Response[str]:
 def respond_internal_error(error: Exception) -> Response[str]:
     """Log an unexpected error and return 500 without its details."""
     log.logger.exception("request failed")
-    kind = type(error).__name__
-    detail = f"the request could not be served ({kind}); it may be sent again, with the same session_id"
-    return respond_with_problem(ProblemError(500, "internal-error", "Something went wrong on our side", detail))
+    return respond_with_problem(internal_error(error))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

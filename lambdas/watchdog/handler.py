@@ -9,7 +9,7 @@ from typing import Any
 
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.executions import CoordinatorExecutions
-from infrafabric.aws_adapters.session_store import SessionStore
+from infrafabric.aws_adapters.session_store import SessionStore, log_unreadable
 from infrafabric.environment import WatchdogEnvironment
 from infrafabric.swarm.watchdog import SessionWatchdog, WatchdogDeps
 from infrafabric.telemetry import EventLog, meter
@@ -27,7 +27,7 @@ def aws_deps() -> WatchdogDeps:
             dynamodb=client("dynamodb"),
             table=env.sessions_table,
             home=os.environ["AWS_REGION"],
-            on_unreadable=lambda where, error: log.warning("stored row not readable", where=where, why=str(error)),
+            on_unreadable=log_unreadable(log),
         ),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         measure=meter(env.stack),

@@ -235,7 +235,7 @@ def test_what_a_finished_session_cost_is_used_of_the_cap_and_no_more(stage: Stag
     session = stage.ended_by(lambda: operator("GET", f"/operator/sessions/{internal}")[1])
     assert (session["status"], session["cost_usd"] > 0) == ("COMPLETE", True)
     total, running = cap_of(stage, client)
-    assert total - before[0] == round(session["cost_usd"] * 10**9)
+    assert total - before[0] == round((session["cost_usd"] + session["committed_usd"]) * 10**9)
     assert running == before[1]
 
 

@@ -19,14 +19,15 @@ from botocore.stub import Stubber
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.executions import CoordinatorExecutions, execution_name
 from infrafabric.aws_adapters.key_registry import KeyRegistry
-from infrafabric.aws_adapters.objects import MAX_RESULT_BYTES, S3Objects
+from infrafabric.aws_adapters.objects import S3Objects
 from infrafabric.aws_adapters.queues import SqsDeadLetters
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
 from infrafabric.bus.registry import RegistryUnavailableError, TrustedKey
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.concurrency import run_concurrently_on
-from infrafabric.swarm.session_ids import internal_id
+from infrafabric.swarm.limits import MAX_RESULT_BYTES
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
 from tests.unit.swarm.orders import an_order
 
@@ -118,7 +119,19 @@ def test_no_more_is_read_of_a_result_than_a_result_may_hold() -> None:
     s3, answers = stubbed("s3")
     answers.add_response("get_object", body(b"x" * (MAX_RESULT_BYTES + 5)))
     (found,) = S3Objects(s3, "results").find_all(["a"])
-    assert found == b"x" * MAX_RESULT_BYTES
+    assert found == b"x" * (MAX_RESULT_BYTES + 1), "a larger result is told from one of just this size"
+
+
+def test_an_object_is_written_once_and_a_second_writer_is_told() -> None:
+    s3, answers = stubbed("s3")
+    request = {"Bucket": "results", "Key": "k", "Body": b"{}", "ContentType": "application/json", "IfNoneMatch": "*"}
+    answers.add_response("put_object", {}, request)
+    answers.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    answers.add_client_error("put_object", "SlowDown", http_status_code=503)
+    objects = S3Objects(s3, "results")
+    assert [objects.put_new("k", b"{}") for _ in range(2)] == [True, False]
+    with pytest.raises(ClientError, match="SlowDown"):
+        objects.put_new("k", b"{}")
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
@@ -132,16 +145,34 @@ def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it(c
         S3Objects(s3, "results").resolve(reference)
 
 
-def test_a_callback_that_is_closed_is_no_error() -> None:
+def test_a_callback_that_is_closed_is_no_error_and_any_other_trouble_is_raised() -> None:
     client, answers = stubbed("lambda")
     closed: list[str] = []
     callbacks = DurableCallbacks(client, closed.append)
-    answers.add_client_error("send_durable_execution_callback_success", "CallbackTimeoutException")
-    callbacks.succeed("Y2I=", {"status": "DONE"})
-    answers.add_client_error("send_durable_execution_callback_failure", "ServiceException", http_status_code=500)
+    operation = "send_durable_execution_callback_success"
+    answers.add_client_error(operation, "CallbackTimeoutException")
+    callbacks.succeed("Y2I=", "signed")
+    answers.add_client_error(operation, "ServiceException", http_status_code=500)
     with pytest.raises(ClientError, match="ServiceException"):
-        callbacks.fail("Y2I=", "budget", "too dear")
+        callbacks.succeed("Y2I=", "signed")
     assert closed == ["CallbackTimeoutException"]
+
+
+def test_an_answer_completes_its_callback_with_the_signed_message_itself() -> None:
+    client, answers = stubbed("lambda")
+    expected = {"CallbackId": "Y2I=", "Result": '{"a": "é"}'.encode()}
+    answers.add_response("send_durable_execution_callback_success", {}, expected)
+    DurableCallbacks(client, lambda _: None).succeed("Y2I=", '{"a": "é"}')
+    answers.assert_no_pending_responses()
+
+
+def test_all_parts_of_a_cancelled_session_are_woken_also_if_one_has_ended_meanwhile() -> None:
+    client, answers = stubbed("lambda")
+    operation = "send_durable_execution_callback_success"
+    answers.add_client_error(operation, "ResourceNotFoundException", http_status_code=404)
+    answers.add_response(operation, {}, {"CallbackId": "Mg==", "Result": b"cancelled"})
+    CoordinatorExecutions(client, "arn:c").wake(["MQ==", "Mg=="])
+    answers.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -181,26 +212,29 @@ STARTS = {
 @pytest.mark.parametrize("mode", STARTS)
 def test_an_execution_is_started_under_its_name_and_told_what_it_is_for(mode: ExecutionMode) -> None:
     client, answers = stubbed("lambda")
-    order = an_order(session_id="s" * 64)
+    order = an_order(session_id="s" * 64 + ".0123456789")
     expected = {
         "FunctionName": "arn:c",
         "InvocationType": "Event",
-        "DurableExecutionName": execution_name("arn:c", "s" * 64, mode),
+        "DurableExecutionName": execution_name("arn:c", order.key, mode),
         "Payload": json.dumps(CoordinatorEvent(order=order, mode=mode).as_event()).encode(),
     }
     answers.add_response("invoke", {"StatusCode": 202, "DurableExecutionArn": "arn:e"}, expected)
     assert STARTS[mode](CoordinatorExecutions(client, "arn:c"), order) == "arn:e"
 
 
-def test_no_two_sessions_stacks_or_purposes_share_the_name_of_an_execution() -> None:
-    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again", internal_id("a", "one"), internal_id("a", "two"))
+def test_no_two_sessions_regions_epochs_stacks_or_purposes_share_the_name_of_an_execution() -> None:
+    sessions = ("a", "a" * 64, "a" * 63 + "b", "a-again", f"{'a' * 64}.0123456789", "a.0123456789", "a.1123456789")
+    keys = {
+        SessionKey(name, home, epoch) for name in sessions for home in ("us-east-1", "us-west-2") for epoch in (1, 2)
+    }
     names = {
-        execution_name(arn, session, mode)
+        execution_name(arn, key, mode)
         for arn in ("arn:aws:lambda:us-east-1:1:function:infrafabric-dev-coordinator:live", "arn:prod")
-        for session in sessions
+        for key in keys
         for mode in STARTS
     }
-    assert len(names) == 2 * len(sessions) * len(STARTS)
+    assert len(names) == 2 * 4 * len(sessions) * len(STARTS)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
 
 

@@ -54,10 +54,8 @@ _SIGNING = {
 _SWARM = {
     **_MODEL,
     **_SIGNING,
-    "topic_arn": ARNS,
-    "record_queue_url": st.one_of(st.none(), URLS),
+    "stack": WORDS,
     "results_bucket": WORDS,
-    "sessions_table": WORDS,
 }
 _DATABASE = {
     **_BASE,
@@ -73,16 +71,19 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
     SigningEnvironment: _SIGNING,
     AgentEnvironment: {
         **_SWARM,
-        "stack": WORDS,
         "agent": st.integers(0, 99).map(lambda number: f"h{number:02}"),
         "queue_url": URLS,
         "dlq_url": URLS,
+        "leases_table": WORDS,
         "heartbeat_s": st.integers(1, 3600),
         "batch_size": st.integers(1, 100),
     },
     CoordinatorEnvironment: {
         **_SWARM,
-        "stack": WORDS,
+        "topic_arn": ARNS,
+        "record_queue_url": st.one_of(st.none(), URLS),
+        "sessions_table": WORDS,
+        "agent_model_id": WORDS,
         "agents": st.integers(1, 99),
         "at_once": st.integers(1, 100_000),
         "heartbeat_timeout_s": st.integers(2, 86_400),
@@ -97,6 +98,7 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
         "model_provider": st.sampled_from(["anthropic", "bedrock", "offline"]),
         "model_id": WORDS,
         "api_key_secret_arn": st.one_of(st.none(), ARNS),
+        "peer_region": st.sampled_from(["us-west-2", "eu-central-1"]),
         "clients_by_key_id": st.dictionaries(WORDS, WORDS, max_size=3),
         "client_limits": st.dictionaries(WORDS, LIMITS, max_size=3),
         "iam_limits": LIMITS,
@@ -151,7 +153,7 @@ def test_every_wrong_variable_is_named_at_once_and_on_one_line() -> None:
     with pytest.raises(BadEnvironment) as refused:
         AgentEnvironment.read({**OFFLINE, "AGENT": "7", "HEARTBEAT_S": "0", "BATCH_SIZE": "many", "LOG_LEVEL": "loud"})
     text = str(refused.value)
-    for name in ("AGENT", "HEARTBEAT_S", "BATCH_SIZE", "LOG_LEVEL", "TOPIC_ARN"):
+    for name in ("AGENT", "HEARTBEAT_S", "BATCH_SIZE", "LOG_LEVEL", "LEASES_TABLE"):
         assert f"{name}: " in text
     assert "greater than or equal to 1" in text, "what is allowed"
     assert "\n" not in text

@@ -20,9 +20,7 @@ SWARM = {
     "SIGNING_KEY_ARN": "arn:key",
     "SIGNING_PUBLIC_KEY": "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
     "REGISTRY_URI": "s3://state/registry/keys.json",
-    "TOPIC_ARN": "arn:topic",
     "RESULTS_BUCKET": "results",
-    "SESSIONS_TABLE": "sessions",
 }
 ENVIRONMENTS = {
     "agent": {
@@ -32,6 +30,7 @@ ENVIRONMENTS = {
         "AGENT": "h01",
         "QUEUE_URL": "q",
         "DLQ_URL": "d",
+        "LEASES_TABLE": "leases",
         "HEARTBEAT_S": "20",
         "BATCH_SIZE": "10",
     },
@@ -49,6 +48,9 @@ ENVIRONMENTS = {
     "coordinator": {
         **MODEL,
         **SWARM,
+        "TOPIC_ARN": "arn:topic",
+        "SESSIONS_TABLE": "sessions",
+        "AGENT_MODEL_ID": "claude-haiku-5-5",
         "AGENTS": "10",
         "AT_ONCE": "100",
         "STACK": "dev",
@@ -171,6 +173,7 @@ def test_a_message_that_fails_is_delivered_again_and_the_others_of_its_batch_are
 
 
 FIFO = """
+import json
 from types import SimpleNamespace
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from infrafabric.bus.registry import Registry, RegistryUnavailableError
@@ -178,7 +181,8 @@ from lambdas.recorder import handler as recorder
 
 def record(name, session):
     attributes = {'MessageGroupId': session}
-    return {'messageId': name, 'receiptHandle': name, 'body': name, 'attributes': attributes, 'messageAttributes': {}}
+    ids = {'messageId': name, 'receiptHandle': name, 'body': json.dumps([name])}
+    return {**ids, 'attributes': attributes, 'messageAttributes': {}}
 
 outage = True
 refused = []
@@ -188,7 +192,7 @@ def registry():
         raise RegistryUnavailableError('the registry cannot be read')
     return Registry({})
 
-dead_letters = SimpleNamespace(dead_letter=lambda body, reason, detail: refused.append(body))
+dead_letters = SimpleNamespace(dead_letter=lambda body, reason, detail: refused.extend(json.loads(body)))
 deps = SimpleNamespace(registry=registry, dead_letters=dead_letters, now_ms=lambda: 0)
 records = [record('first', 'a'), record('other', 'b'), record('second', 'a')]
 

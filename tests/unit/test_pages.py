@@ -18,6 +18,7 @@ from botocore import xform_name
 
 from infrafabric.cli.main import main
 from infrafabric.models import errors
+from infrafabric.swarm.shapes.cancel import Cancel
 from infrafabric.swarm.shapes.records import TaskRecord
 from infrafabric.swarm.shapes.task import Task
 from local import types
@@ -128,11 +129,11 @@ def test_the_page_says_which_inputs_a_refresh_compares() -> None:
     }
 
 
-def test_the_page_names_every_member_of_a_task_and_of_its_answer() -> None:
+def test_the_page_names_every_member_of_a_task_of_its_answer_and_of_a_cancel() -> None:
     part = (ROOT / "docs" / "if-bus.md").read_text().split("## Tasks and answers")[1].split("\n## ")[0]
-    asked, answered = (re.findall(r"`(\w+)`", _first_cells(table)) for table in part.split("The agent answers"))
-    assert sorted(asked) == sorted(Task.model_fields)
-    assert sorted(answered) == sorted(TaskRecord.model_fields)
+    tables = re.split(r"The agent answers|\*\*Cancel", part)
+    named = [sorted(re.findall(r"`(\w+)`", _first_cells(table))) for table in tables]
+    assert named == [sorted(shape.model_fields) for shape in (Task, TaskRecord, Cancel)]
 
 
 def test_the_page_names_every_error_of_a_model_by_the_reason_that_reports_give() -> None:

@@ -7,7 +7,7 @@ are read with its default; those of the next release have members that this one 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,9 +30,6 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    # Member -> name that items carry instead, newest first: the stored name where it differs, then former names.
-    stored_names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
         """Return the shape that ``stored`` holds: unknown members are ignored, missing ones take their default.
@@ -40,14 +37,8 @@ class Shape(BaseModel):
         Raises:
             BadShapeError: a required member is missing, or a member has another type.
         """
-        members = {}
-        for member in cls.model_fields:
-            for name in (*cls.stored_names.get(member, ()), member):
-                if name in stored:
-                    members[member] = stored[name]
-                    break
         try:
-            return cls.model_validate(members)
+            return cls.model_validate({name: stored[name] for name in cls.model_fields if name in stored})
         except ValidationError as error:
             raise BadShapeError(cls.__name__, _problem(error)) from None
 

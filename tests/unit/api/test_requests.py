@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from infrafabric.api import requests
 from infrafabric.api.problems import ProblemError
 from infrafabric.swarm.session_ids import CLIENT_ID, INTERNAL_ID, client_id, internal_id
+from infrafabric.swarm.shapes.session_item import SessionItem
 from local.platform import ROOT
+from tests.unit.swarm.orders import an_order
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -24,13 +26,13 @@ FIELDS = st.sampled_from([*requests.NewSession.model_fields, "other"])
 
 
 def order(body: dict[str, Any]) -> Any:
-    return requests.new_session(json.dumps(body)).order(now_ms=1_000, fleet=10, owner="default")
+    return requests.new_session(json.dumps(body)).order(now_ms=1_000, fleet=10, owner="default", home="us-east-1")
 
 
 def problem_of(text: str) -> ProblemError | None:
     """What the API has against a body; any other error than a problem is the test's failure."""
     try:
-        requests.new_session(text).order(now_ms=0, fleet=10, owner="default")
+        requests.new_session(text).order(now_ms=0, fleet=10, owner="default", home="us-east-1")
     except ProblemError as problem:
         return problem
     return None
@@ -117,19 +119,32 @@ def test_depth_is_no_way_to_crash_it() -> None:
         requests.new_session("[" * 200_000)
 
 
-def test_a_cursor_comes_back_as_it_went() -> None:
-    last = {"pk": "a", "sk": "SESSION", "created": "1#a"}
+PLACE = {"pk": "a.0123456789#us-east-1#e1", "sk": "SESSION", "created": "1#a"}
+
+
+@pytest.mark.parametrize("session_id", ["a.0123456789", f"{'-' * 64}.0123456789"])
+def test_a_cursor_comes_back_as_it_went(session_id: str) -> None:
+    item = SessionItem.of(an_order(session_id=session_id), digest="d", model="m").as_item()
+    last = {name: item[name] for name in PLACE}
     query = requests.list_query({"cursor": requests.cursor_of(last) or ""})
     assert query == requests.ListQuery(limit=20, after=last, label=None)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pk", "order#a"), ("pk", ""), ("sk", "ORDER"), ("listing", "sessions"), ("created", "\ud800"), ("created", 1)],
+    [
+        ("pk", "order#a"),
+        ("pk", "a"),
+        ("pk", ""),
+        ("sk", "ORDER"),
+        ("pk", "a#us-east-1#e1"),
+        ("created", "\ud800"),
+        ("created", 1),
+    ],
 )
 def test_a_cursor_that_names_another_place_is_a_problem(name: str, value: Any) -> None:
     """DynamoDB would refuse the key, which the API answered with 500."""
-    made = {"pk": "a", "sk": "SESSION", "created": "1#a", name: value}
+    made = {**PLACE, name: value}
     with pytest.raises(ProblemError, match="is not a cursor of GET /sessions"):
         requests.list_query({"cursor": requests.cursor_of(made) or ""})
 
@@ -162,7 +177,7 @@ def test_a_session_has_ten_labels_at_most_and_each_once() -> None:
     with pytest.raises(ProblemError, match="labels: List should have at most 10 items"):
         requests.new_session(json.dumps({"goal": "g", "labels": ["a"] * 11}))
     request = requests.new_session(json.dumps({"goal": "g", "labels": ["b", "a", "b"]}))
-    assert request.order(now_ms=1, fleet=1, owner="default").labels == ("b", "a")
+    assert request.order(now_ms=1, fleet=1, owner="default", home="us-east-1").labels == ("b", "a")
 
 
 def test_labels_make_another_request_and_no_labels_do_not() -> None:

@@ -14,19 +14,22 @@ from infrafabric.api.problems import ProblemError
 from infrafabric.api.service import MAX_RESPONSE_BYTES, ApiDeps, Response, SessionService
 from infrafabric.environment import SpendLimits
 from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError
-from infrafabric.swarm.evidence import evidence_hash
-from infrafabric.swarm.object_keys import report_key, result_key
+from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.session_errors import SessionExistsError
 from infrafabric.swarm.session_ids import internal_id
+from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
-from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.session_item import Progress, SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus, TaskStatus
+from tests.unit.swarm.orders import KEY
 
 NOW = 1_800_000_000_000
 ME = Owner(name="default", limits=SpendLimits(max_budget_usd=10, daily_cap_usd=25))
 S1 = internal_id("s1", "default")
+K1 = KEY._replace(session_id=S1)
 UNREADABLE = BadShapeError("SessionItem", "labels: input should be a valid tuple")
 GRACE_MS = 300_000
 
@@ -40,12 +43,13 @@ class World:
     lambda_is_down: bool = False
     sessions: dict[str, SessionItem] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
-    rows: list[TaskResult] = field(default_factory=list)
+    parts: list[RoundPart] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
     use: CapUse = field(default_factory=CapUse)
     started: list[Order] = field(default_factory=list)
     wrapped_up: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     unreadable_orders: bool = False
     events: list[tuple[str, str]] = field(default_factory=list)
@@ -63,6 +67,7 @@ class World:
             missing_key=lambda: self.missing_key,
             fleet=10,
             model="m",
+            homes=[KEY.home],
             log=_Log(self),
         )
         return SessionService(deps)
@@ -93,27 +98,32 @@ class _Store:
         self.world.sessions[order.session_id] = session
         return session
 
-    def order(self, session_id: str) -> Order:
+    def order(self, key: SessionKey) -> Order:
         if self.world.unreadable_orders:
-            raise BadShapeError("Order", "version 2: this release reads version 1")
-        return self.world.orders[session_id]
+            raise BadShapeError("Order", "version 3: this release reads version 2")
+        return self.world.orders[key.session_id]
 
     def task_texts(self, order: Order) -> list[str]:
         return list(order.tasks) or self.world.planned
 
-    def get(self, session_id: str) -> SessionItem | None:
-        if session_id in self.world.unreadable:
+    def get(self, key: SessionKey) -> SessionItem | None:
+        assert key == KEY._replace(session_id=key.session_id)
+        if key.session_id in self.world.unreadable:
             raise UNREADABLE
-        return self.world.sessions.get(session_id)
+        return self.world.sessions.get(key.session_id)
 
-    def end(self, session_id: str, status: SessionStatus, *, reason: str) -> bool:
-        if self.world.sessions[session_id].status.final:
-            return False
-        self.world.change(session_id, status=status, reason=reason)
-        return True
+    def end(self, session: SessionItem) -> bool:
+        raise AssertionError("the API ends no session: the coordinator does")
 
-    def note_execution(self, session_id: str, execution_arn: str) -> None:
-        self.world.change(session_id, execution_arn=execution_arn)
+    def cancel(self, key: SessionKey, *, reason: str) -> bool:
+        session = self.world.sessions[key.session_id]
+        if not session.status.final:
+            cancelled_ms = session.cancelled_ms or self.world.now_ms
+            self.world.change(key.session_id, cancelled_ms=cancelled_ms, cancel_reason=reason)
+        return not session.status.final
+
+    def note_execution(self, key: SessionKey, execution_arn: str) -> None:
+        self.world.change(key.session_id, execution_arn=execution_arn)
 
     def list_sessions(
         self,
@@ -130,8 +140,8 @@ class _Store:
         found = [item for item in owned if label is None or label in item.labels]
         return found[:limit], None
 
-    def tasks(self, session_id: str) -> list[TaskResult]:
-        return self.world.rows
+    def rounds(self, key: SessionKey) -> list[RoundPart]:
+        return self.world.parts
 
 
 @dataclass
@@ -159,6 +169,9 @@ class _Executions:
         self.world.wrapped_up.append(order.session_id)
         return "arn:wrap-up"
 
+    def wake(self, callback_ids: Sequence[str]) -> None:
+        self.world.woken += callback_ids
+
 
 @dataclass
 class _Objects:
@@ -167,15 +180,18 @@ class _Objects:
     def find(self, key: str) -> bytes | None:
         return self.world.objects.get(key)
 
-    def find_all(self, keys: Sequence[str]) -> list[bytes | None]:
-        return [self.world.objects.get(key) for key in keys]
+    def get(self, key: str) -> bytes:
+        return self.world.objects[key]
 
 
-SECOND = b'{"task": "second", "findings": [{"text": "fact", "confidence": 0.5, "sources": []}]}'
-KEY = result_key(S1, "h01", "t0002", 0)
-DONE = TaskResult(
-    task_id="t0002", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=KEY, evidence_hash=evidence_hash(SECOND)
-)
+DONE = TaskResult(task_id="t0002", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key="k", evidence_hash="h")
+FAILED = DONE.model_copy(update={"task_id": "t0003", "status": TaskStatus.FAILED, "reason": "model-refusal"})
+FINDINGS = {"t0002.0": [{"text": "fact", "confidence": 0.5, "sources": []}]}
+
+
+def a_round(*results: TaskResult, **changes: Any) -> RoundPart:
+    """Return a settled part of a round, whose findings lie in object ``found``."""
+    return RoundPart(number=0, part=0, attempts=(), settled=True, results=results, findings_key="found", **changes)
 
 
 def test_a_session_is_written_started_and_found() -> None:
@@ -194,7 +210,7 @@ def test_labels_stand_in_the_session_the_list_and_the_report() -> None:
     assert world.read()["labels"] == ["boats", "q4"]
     listed = world.service.list(ME, {"label": "q4"}).document["sessions"]
     assert [session["session_id"] for session in listed] == ["s1"]
-    world.service.cancel(ME, "s1")
+    world.change(status=SessionStatus.FAILED)
     assert world.report()["labels"] == ["boats", "q4"]
 
 
@@ -253,7 +269,7 @@ def test_a_report_is_what_the_coordinator_stored() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     world.change(status=SessionStatus.COMPLETE)
-    world.objects[report_key(S1)] = b'{"summary": "all"}'
+    world.objects[report_key(K1)] = b'{"summary": "all"}'
     assert world.report() == {"session_id": "s1", "summary": "all"}
 
 
@@ -263,12 +279,12 @@ def test_a_report_that_no_answer_of_lambda_holds_is_said_to_lie_in_the_bucket(ma
         world = World()
         world.post(session_id="s1", tasks=["a"])
         world.change(status=SessionStatus.COMPLETE)
-        world.objects[report_key(S1)] = json.dumps({"summary": mark * length}).encode()
+        world.objects[report_key(K1)] = json.dumps({"summary": mark * length}).encode()
         return world.report()
 
     each = len(json.dumps(json.dumps(mark, ensure_ascii=False), ensure_ascii=False).encode()) - 6
     assert answer(MAX_RESPONSE_BYTES // each - 50)
-    with pytest.raises(ProblemError, match=r"objects below sessions/\w\w/s1\.\w{10}/ in") as large:
+    with pytest.raises(ProblemError, match=r"objects below sessions/\w\w/s1\.\w{10}/us-east-1/e1/ in") as large:
         answer(MAX_RESPONSE_BYTES // each + 1)
     assert (large.value.status, large.value.slug) == (413, "report-too-large")
 
@@ -277,61 +293,68 @@ def test_cancelling_is_idempotent_and_does_not_undo_an_end() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     for _ in range(2):
-        assert world.service.cancel(ME, "s1").document["status"] == "CANCELLED"
+        cancelled = world.service.cancel(ME, "s1")
+        assert (cancelled.status, cancelled.document["status"]) == (202, "CANCELLING")
+    assert world.read()["status"] == "CANCELLING"
     world.change(status=SessionStatus.COMPLETE)
     assert world.service.cancel(ME, "s1").document["status"] == "COMPLETE"
 
 
-def test_a_cancelled_session_shows_what_its_agents_had_stored() -> None:
-    world = World(
-        rows=[DONE, DONE.model_copy(update={"task_id": "t0003", "status": TaskStatus.FAILED, "reason": "silent"})]
-    )
-    world.objects[KEY] = SECOND
-    world.post(session_id="s1", tasks=["a", "b", "c"])
+def test_cancelling_wakes_the_executions_that_wait_for_answers() -> None:
+    parts = [a_round(wake_id="ended"), a_round().model_copy(update={"settled": False, "wake_id": "waits"})]
+    world = World(parts=[*parts, a_round().model_copy(update={"settled": False})])
+    world.post(session_id="s1", tasks=["a"])
     world.service.cancel(ME, "s1")
+    assert world.woken == ["waits"]
+    world.change(status=SessionStatus.CANCELLED)
+    world.service.cancel(ME, "s1")
+    assert world.woken == ["waits"], "an ended session waits for nothing"
+
+
+def test_a_session_that_ended_without_a_report_shows_what_the_coordinator_believed() -> None:
+    world = World(parts=[a_round(DONE, FAILED)], objects={"found": json.dumps(FINDINGS).encode()})
+    world.post(session_id="s1", tasks=["a", "b", "c"])
+    world.change(status=SessionStatus.PARTIAL, reason="lost", spent_nusd=5 * 10**9, committed_nusd=10**9)
     report = world.report()
-    assert report["status"] == "CANCELLED"
+    assert (report["status"], report["cost_usd"], report["committed_usd"]) == ("PARTIAL", 5, 1)
     assert [(row["task"], row["status"]) for row in report["results"]] == [
         ("a", "SKIPPED"),
         ("b", "DONE"),
         ("c", "FAILED"),
     ]
-    assert [finding["text"] for finding in report["findings"]] == ["fact"]
+    assert [(finding["text"], finding["agent"]) for finding in report["findings"]] == [("fact", "h01")]
+    assert report["summary"] == "The session ended PARTIAL before a summary was written: lost."
 
 
 def test_planned_tasks_of_a_session_without_a_report_have_their_texts_from_the_plan() -> None:
-    world = World(rows=[DONE], planned=["first", "second"])
-    world.objects[KEY] = SECOND
+    world = World(parts=[a_round(DONE)], objects={"found": json.dumps(FINDINGS).encode()}, planned=["first", "second"])
     world.post(session_id="s1", goal="g")
-    world.service.cancel(ME, "s1")
+    world.change(status=SessionStatus.PARTIAL)
     rows = [(row["task"], row["status"]) for row in world.report()["results"]]
     assert rows == [("first", "SKIPPED"), ("second", "DONE")]
 
 
-def test_what_a_lost_session_left_is_shown_as_far_as_it_is_what_its_rows_stand_for() -> None:
-    world = World(rows=[DONE])
-    world.post(session_id="s1", tasks=["a", "b"])
-    world.service.cancel(ME, "s1")
-    for there in ({}, {KEY: SECOND + b" "}):
-        world.objects = dict(there)
-        assert [row["status"] for row in world.report()["results"]] == ["SKIPPED", "FAILED"]
-        assert world.report()["findings"] == []
+def test_a_running_session_shows_the_progress_of_its_round() -> None:
+    world = World()
+    world.post(session_id="s1", tasks=["a", "b", "c"])
+    progress = {"p0": Progress(done=1, spent_nusd=10**9), "p1": Progress(done=1, spent_nusd=10**9)}
+    world.change(status=SessionStatus.RUNNING, tasks_done=1, spent_nusd=10**9, committed_nusd=10**8, progress=progress)
+    shown = world.read()
+    assert (shown["tasks"]["done"], shown["cost_usd"], shown["committed_usd"]) == (3, 3, 0.1)
 
 
-@pytest.mark.parametrize(("tasks_done", "status"), [(0, "FAILED"), (1, "PARTIAL"), (2, "COMPLETE")])
-def test_a_session_that_lost_its_coordinator_is_ended_by_whoever_looks(tasks_done: int, status: str) -> None:
+def test_a_session_that_lost_its_coordinator_says_so_until_its_second_execution_has_ended_it() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a", "b"])
-    world.change(status=SessionStatus.RUNNING, tasks_done=tasks_done)
+    world.change(status=SessionStatus.RUNNING)
     world.now_ms = world.sessions[S1].deadline_ms + GRACE_MS
-    assert world.read()["status"] == "RUNNING"
+    assert world.read()["reason"] == ""
     world.now_ms += 1
     (listed,) = world.service.list(ME, {}).document["sessions"]
     assert world.wrapped_up == [], "a page of a hundred would start a hundred executions while the gateway waits"
-    assert listed["status"] == world.read()["status"] == status
-    assert "coordinator was lost" in listed["reason"]
-    assert listed == world.read(), "it ended as it was listed"
-    assert world.wrapped_up == [S1], "a second execution reports on it, and is asked for once"
+    assert listed == world.read()
+    assert (listed["status"], "coordinator was lost" in listed["reason"]) == ("RUNNING", True)
+    assert world.wrapped_up == [S1], "a second execution reports on it and ends it; its start is idempotent"
 
 
 def test_a_session_that_cannot_be_read_hides_no_other_from_the_list() -> None:
@@ -347,20 +370,18 @@ def test_a_session_that_cannot_be_read_can_still_be_cancelled_and_its_spending_s
     world = World()
     world.post(session_id="s1", tasks=["a"])
     world.unreadable = {S1}
-    assert world.service.cancel(ME, "s1").document == {"session_id": "s1", "status": "CANCELLED"}
-    assert world.sessions[S1].status is SessionStatus.CANCELLED
-    with pytest.raises(BadShapeError):
-        world.service.cancel(ME, "s1")
+    assert world.service.cancel(ME, "s1").document == {"session_id": "s1", "status": "CANCELLING"}
+    assert world.sessions[S1].cancelled_ms == NOW
 
 
-def test_a_lost_session_with_an_order_of_another_release_is_shown_with_its_expected_status() -> None:
+def test_a_lost_session_with_an_order_of_another_release_can_be_read_and_cancelled() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     world.now_ms += 1_800_000 + GRACE_MS + 1
     world.unreadable_orders = True
-    assert world.read()["status"] == "FAILED"
-    assert world.sessions[S1].status is SessionStatus.PENDING, "the release that can read the order ends it"
-    assert world.service.cancel(ME, "s1").document["status"] == "CANCELLED"
+    assert world.read()["status"] == "PENDING"
+    assert world.events == [("order not readable", S1)]
+    assert world.service.cancel(ME, "s1").document["status"] == "CANCELLING"
 
 
 YOU = Owner(name="partner", limits=ME.limits)
@@ -374,7 +395,7 @@ def test_two_owners_use_the_same_id_for_sessions_of_their_own() -> None:
         assert (answer.status, answer.document["session_id"]) == (202, "s1")
     assert [(order.owner, order.tasks) for order in world.started] == [("default", ("mine",)), ("partner", ("yours",))]
     world.service.cancel(YOU, "s1")
-    assert [world.service.read(owner, "s1").document["status"] for owner in (ME, YOU)] == ["PENDING", "CANCELLED"]
+    assert [world.service.read(owner, "s1").document["status"] for owner in (ME, YOU)] == ["PENDING", "CANCELLING"]
 
 
 @pytest.mark.parametrize("session_id", ["s1", S1])
@@ -409,15 +430,17 @@ def test_an_owner_whose_hash_is_equal_by_chance_sees_repeats_and_cancels_nothing
 def test_an_operator_sees_and_cancels_every_session_by_its_internal_id_and_with_its_owner() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
-    world.sessions["released-1"] = world.sessions[S1].model_copy(update={"session_id": "released-1", "owner": ""})
+    world.service.create(YOU, json.dumps({"session_id": "s1", "tasks": ["a"]}))
     listed = world.service.list(OPERATOR, {}).document["sessions"]
-    assert [(one["session_id"], one["owner"]) for one in listed] == [(S1, "default"), ("released-1", "")]
+    theirs = internal_id("s1", "partner")
+    assert [(one["session_id"], one["owner"]) for one in listed] == [(S1, "default"), (theirs, "partner")]
     assert world.service.read(OPERATOR, S1).document["owner"] == "default"
     assert "owner" not in world.read(), "a client knows whose its sessions are"
-    assert world.service.cancel(OPERATOR, S1).document == {"session_id": S1, "status": "CANCELLED"}
+    assert world.service.cancel(OPERATOR, S1).document == {"session_id": S1, "status": "CANCELLING"}
+    assert world.read()["reason"] == "cancelled by an operator"
+    world.change(status=SessionStatus.CANCELLED)
     assert world.service.report(OPERATOR, S1).document["session_id"] == S1
     assert world.report()["session_id"] == "s1", "a client's report has the client's id"
-    assert world.read()["reason"] == "cancelled by an operator"
     with pytest.raises(ProblemError, match="is not known"):
         world.service.read(OPERATOR, "s1")
     with pytest.raises(ProblemError, match="POST /operator/sessions is not part of this API"):
@@ -428,7 +451,7 @@ def test_a_stored_report_has_the_id_of_whoever_reads_it() -> None:
     world = World()
     world.post(session_id="s1", tasks=["a"])
     world.change(status=SessionStatus.COMPLETE)
-    world.objects[report_key(S1)] = json.dumps({"session_id": S1}).encode()
+    world.objects[report_key(K1)] = json.dumps({"session_id": S1}).encode()
     assert world.report() == {"session_id": "s1"}
 
 

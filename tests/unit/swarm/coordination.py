@@ -195,11 +195,13 @@ class World:
         order = an_order()
         return SessionItem(
             **KEY._asdict(),
+            owner=order.owner,
             created_ms=order.created_ms,
             deadline_ms=order.deadline_ms,
             status=SessionStatus(self.status),
             reason=self.reason,
             cancelled_ms=self.cancelled_ms,
+            cancel_reason="" if self.cancelled_ms is None else "cancelled by a client",
             budget_nusd=order.budget_nusd,
             **self.numbers,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,21 +41,9 @@ def test_an_internal_id_never_changes_because_stored_sessions_have_it() -> None:
     assert internal_id("report-42", "default") == "report-42.37a8eec1ce"
 
 
-@pytest.mark.parametrize("released", ["released-1", "a" * 64])
-def test_a_session_without_an_owner_keeps_the_id_of_its_release(released: str) -> None:
-    assert session_ids.INTERNAL_ID.fullmatch(released)
-    assert client_id(released) == released
-
-
 def test_an_order_and_its_session_carry_the_owner() -> None:
     order = an_order(owner="default")
     assert Order.from_event(order.as_event()).owner == "default"
     item = SessionItem.of(order, digest="d", model="m", cap_partition="cap#default#2026-11-30#us-east-1")
     assert SessionItem.read(item.as_item()) == item
     assert (item.as_item()["owner"], item.owner) == ("default", "default")
-
-
-def test_what_has_no_owner_is_written_as_the_release_before_owners_did() -> None:
-    """DynamoDB refuses an empty text as the key of an index, and Lambda another payload for a repeated start."""
-    assert "owner" not in an_order().as_event()
-    assert not {"owner", "cap_partition"} & set(SessionItem.of(an_order(), digest="d", model="m").as_item())

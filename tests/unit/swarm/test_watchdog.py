@@ -27,6 +27,7 @@ def session(name: str = "s", *, quiet_ms: int = 0, left_ms: int = 3_600_000, **c
     """Return a running session that last moved ``quiet_ms`` ago."""
     members: dict[str, Any] = {
         **KEY._replace(session_id=name)._asdict(),
+        "owner": "default",
         "status": SessionStatus.RUNNING,
         "created_ms": NOW - 7_200_000,
         "updated_ms": NOW - quiet_ms,
