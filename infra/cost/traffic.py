@@ -41,7 +41,11 @@ class Traffic:
 
 # AWS requests per task, counted on the emulator (make bench).
 SIGNATURES_PER_TASK = 2
-TABLE_WRITES_PER_TASK = 6
+# Write units of the sessions table: a round's item twice, with the results of up to fifty attempts, and the session's
+# item before each round and every two seconds.
+ROUND_WRITES_PER_TASK = 1
+SESSION_WRITES_PER_TASK = 0.2
+LEASE_WRITES_PER_TASK = 1
 TABLE_READS_PER_TASK = 1
 PUBLISHES_PER_TASK = 1
 QUEUE_REQUESTS_PER_TASK = 4

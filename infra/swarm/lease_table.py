@@ -21,7 +21,11 @@ class LeaseTableArgs:
 
 
 class LeaseTable(ComponentResource):
-    """DynamoDB table with an item per message. It is not replicated: a lease means something in its own region only."""
+    """DynamoDB table with an item per message, which is worth nothing once the message is gone.
+
+    It is not replicated: a lease means something in its own region only. It has no backups, and no protection that would
+    keep an agent from being removed.
+    """
 
     table_name: Output[str]
 
@@ -35,11 +39,9 @@ class LeaseTable(ComponentResource):
             hash_key=table_keys.PARTITION_KEY,
             attributes=[{"name": table_keys.PARTITION_KEY, "type": "S"}],
             ttl={"attribute_name": "expires_at", "enabled": True},
-            point_in_time_recovery={"enabled": True},
             server_side_encryption={"enabled": True, "kms_key_arn": args.keys.data_arn},
-            deletion_protection_enabled=args.context.prod,
-            tags=args.context.tags("agents", DataClass.INTERNAL, label),
-            opts=ResourceOptions(parent=self, protect=args.context.prod),
+            tags=args.context.tags("agents", DataClass.NONE, label),
+            opts=ResourceOptions(parent=self),
         )
         self.table_name = self._table.name
         self.register_outputs({"table_name": self.table_name})

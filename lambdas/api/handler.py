@@ -33,12 +33,10 @@ callers = Callers.of(env)
 @cache
 def sessions() -> service.SessionService:
     """Build the service with its AWS adapters on the first event."""
-    home = os.environ["AWS_REGION"]
+    home, dynamodb = os.environ["AWS_REGION"], client("dynamodb")
     deps = service.ApiDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(
-            dynamodb=client("dynamodb"), table=env.sessions_table, home=home, on_unreadable=log_unreadable(log)
-        ),
+        store=SessionStore(dynamodb=dynamodb, table=env.sessions_table, home=home, on_unreadable=log_unreadable(log)),
         executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
         objects=S3Objects(client("s3"), env.results_bucket),
         missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),

@@ -11,8 +11,9 @@ from policy.rule import Rule, Subject, Violation, as_list, of_type, value_at
 
 MIN_BACKUP_DAYS = 7
 _DATABASE = frozenset({"aws:rds/instance:Instance"})
+_TABLE = "aws:dynamodb/table:Table"
 _GUARDED = {
-    "aws:dynamodb/table:Table": "deletionProtectionEnabled",
+    _TABLE: "deletionProtectionEnabled",
     "aws:lb/loadBalancer:LoadBalancer": "enableDeletionProtection",
     "aws:rds/instance:Instance": "deletionProtection",
 }
@@ -24,8 +25,13 @@ def _zones(resource: Subject, config: Config) -> Iterator[str]:
         yield "runs in one Availability Zone (multiAz)"
 
 
+def _holds_nothing(resource: Subject) -> bool:
+    """Tell whether a table's items are worth nothing later, such as leases of messages."""
+    return resource.type == _TABLE and resource.value("tags", "DataClass") == "none"
+
+
 def _deletion_protection(resource: Subject, _: Config) -> Iterator[str]:
-    if resource.value(_GUARDED[resource.type]) is not True:
+    if resource.value(_GUARDED[resource.type]) is not True and not _holds_nothing(resource):
         yield f"has no {_GUARDED[resource.type]}"
 
 
@@ -45,7 +51,7 @@ def _final_snapshot(resource: Subject, _: Config) -> Iterator[str]:
 
 
 def _point_in_time(resource: Subject, _: Config) -> Iterator[str]:
-    if resource.value("pointInTimeRecovery", "enabled") is not True:
+    if resource.value("pointInTimeRecovery", "enabled") is not True and not _holds_nothing(resource):
         yield "has no point-in-time recovery"
     for replica in as_list(resource.value("replicas")):
         if value_at(replica, "pointInTimeRecovery") is not True:
@@ -102,7 +108,7 @@ RULES = (
     ),
     Rule(
         name="deletion-guarded",
-        description="In prod, databases, tables and load balancers have deletion protection.",
+        description="In prod, databases, tables with data and load balancers have deletion protection.",
         severity="high",
         remediation="Enable the resource's deletion protection; for the database, set database.deletionProtection.",
         controls=RECOVERY,
@@ -132,11 +138,11 @@ RULES = (
     ),
     Rule(
         name="table-point-in-time",
-        description="DynamoDB tables and their replicas have point-in-time recovery.",
+        description="DynamoDB tables with data, and their replicas, have point-in-time recovery.",
         severity="high",
         remediation="Set pointInTimeRecovery.enabled, and pointInTimeRecovery on each replica.",
         controls=RECOVERY,
-        types=frozenset({"aws:dynamodb/table:Table"}),
+        types=frozenset({_TABLE}),
         check=_point_in_time,
     ),
     Rule(

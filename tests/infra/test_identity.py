@@ -65,6 +65,7 @@ TOKENS = {
     "infrafabric:storage:Storage",
     "infrafabric:swarm:AgentFleet",
     "infrafabric:swarm:Coordinator",
+    "infrafabric:swarm:LeaseTable",
     "infrafabric:swarm:Recorder",
 }
 
@@ -97,6 +98,7 @@ EVERY_STACK = {
     "infrafabric:storage:Bucket$aws:s3/bucket:Bucket::storage-logs-bucket",
     "infrafabric:storage:Bucket$aws:s3/bucket:Bucket::storage-state-bucket",
     "infrafabric:storage:Database$aws:rds/instance:Instance::database-instance",
+    "infrafabric:swarm:LeaseTable$aws:dynamodb/table:Table::agents-h01-leases-table",
 }
 EVERY_PRIMARY = {
     "infrafabric:model:Model$aws:secretsmanager/secret:Secret::model-api-key",

@@ -197,8 +197,11 @@ def copied(value: Any) -> Any:
 
 
 def broken(subjects: list[Subject], kind: str, wrong: Break) -> tuple[list[Subject], str]:
-    """Return the stack with its first resource of ``kind`` changed, and the resource's name."""
-    first = next(it for it in subjects if it.type == f"aws:{kind}")
+    """Return the stack with its first resource of ``kind`` changed, and the resource's name.
+
+    A table of leases holds nothing that a rule protects.
+    """
+    first = next(it for it in subjects if it.type == f"aws:{kind}" and "leases" not in it.name)
     props = copied(first.props)
     wrong(props)
     return [replace(it, props=props) if it is first else it for it in subjects], first.name

@@ -44,7 +44,7 @@ def test_s3_may_write_copies_where_they_belong_whatever_else_is_allowed(lavish):
 def test_a_replica_of_the_table_is_protected_as_the_table_is(prod, stand_up_stack):
     copied = {"recovery": {"region": "us-west-2"}, "database": None, **UNWATCHED}
     for estate, protected in ((prod, True), (stand_up_stack("dev", copied), False)):
-        (table,) = estate.of("dynamodb/table:Table").values()
+        table = estate.of("dynamodb/table:Table")["sessions-table"]
         (replica,) = table["replicas"]
         assert (table["deletionProtectionEnabled"], replica["deletionProtectionEnabled"]) == (protected, protected)
 
@@ -88,18 +88,18 @@ def test_a_copy_is_locked_like_its_source(prod):
 
 
 def test_the_sessions_table_is_global_with_a_key_of_the_other_region(prod, dev):
-    (table,) = prod.of("dynamodb/table:Table").values()
+    table = prod.of("dynamodb/table:Table")["sessions-table"]
     (replica,) = table["replicas"]
     assert (replica["regionName"], replica["kmsKeyArn"]) == ("us-west-2", COPY_KEY)
     assert replica["pointInTimeRecovery"] is replica["deletionProtectionEnabled"] is True
-    (alone,) = dev.of("dynamodb/table:Table").values()
+    alone = dev.of("dynamodb/table:Table")["sessions-table"]
     assert "replicas" not in alone
 
 
 def test_the_stream_that_feeds_a_replica_stays_when_the_replica_goes(prod, dev):
     """DynamoDB refuses to switch the stream off while a replica exists, and the provider would do so first."""
     for estate in (prod, dev):
-        (table,) = estate.of("dynamodb/table:Table").values()
+        table = estate.of("dynamodb/table:Table")["sessions-table"]
         assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
 
 
@@ -109,7 +109,7 @@ def test_every_secret_has_a_replica_where_the_standby_reads_it(prod):
 
 
 def test_a_standby_makes_no_data_of_its_own(standby):
-    assert not standby.of("dynamodb/table:Table")
+    assert all("leases" in name for name in standby.of("dynamodb/table:Table"))
     assert not standby.of("secretsmanager/secret:Secret")
     assert "keys-data" not in standby.of("kms/key:Key")
     buckets = {n.removesuffix("-bucket").removeprefix("storage-") for n in standby.of("s3/bucket:Bucket")}
@@ -117,10 +117,10 @@ def test_a_standby_makes_no_data_of_its_own(standby):
 
 
 def test_a_standby_works_with_what_its_primary_hands_over(standby):
-    variables = standby.of("lambda/function:Function")["agents-h01-function"]["environment"]["variables"]
+    variables = standby.of("lambda/function:Function")["coordinator-function"]["environment"]["variables"]
     assert variables["RESULTS_BUCKET"] == "infrafabric-prod-results-123456789012-us-west-2"
     assert variables["SESSIONS_TABLE"] == "infrafabric-prod-sessions"
-    granted = standby.granted("agents-h01")
+    granted = standby.granted("coordinator")
     assert granted["Sessions"]["Resource"] == [
         "arn:aws:dynamodb:us-west-2:123456789012:table/infrafabric-prod-sessions"
     ]

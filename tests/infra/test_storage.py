@@ -76,7 +76,7 @@ def test_logs_go_when_the_settings_say(dev, prod):
 
 def test_the_table_of_sessions_forgets_by_itself_and_can_be_wound_back(dev, prod):
     for estate in (dev, prod):
-        (table,) = estate.of("dynamodb/table:Table").values()
+        table = estate.of("dynamodb/table:Table")["sessions-table"]
         assert (table["hashKey"], table["rangeKey"], table["billingMode"]) == ("pk", "sk", "PAY_PER_REQUEST")
         assert table["ttl"] == {"attributeName": "expires_at", "enabled": True}
         assert table["pointInTimeRecovery"] == {"enabled": True}
@@ -86,7 +86,7 @@ def test_the_table_of_sessions_forgets_by_itself_and_can_be_wound_back(dev, prod
 
 @pytest.mark.parametrize(("index", "partition"), [("by_created", "listing"), ("by_owner", "owner")])
 def test_sessions_are_listed_by_the_time_they_were_made_all_or_an_owners(primary, index, partition):
-    (table,) = primary.of("dynamodb/table:Table").values()
+    table = primary.of("dynamodb/table:Table")["sessions-table"]
     keys = {one["name"]: one["keySchemas"] for one in table["globalSecondaryIndexes"]}
     assert keys[index] == [
         {"attributeName": partition, "keyType": "HASH"},

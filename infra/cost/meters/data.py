@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from infra.cost.lines import Line
 from infra.cost.meters.table import Month, line, meter
 from infra.cost.prices import HOURS
-from infra.cost.traffic import SIGNATURES_PER_TASK, TABLE_READS_PER_TASK, TABLE_WRITES_PER_TASK
+from infra.cost.traffic import (
+    LEASE_WRITES_PER_TASK,
+    ROUND_WRITES_PER_TASK,
+    SESSION_WRITES_PER_TASK,
+    SIGNATURES_PER_TASK,
+    TABLE_READS_PER_TASK,
+)
 from infra.graph import Resource
 from infrafabric.bus.uris import COORDINATOR
 
@@ -31,14 +37,15 @@ def bucket(resource: Resource, month: Month) -> Iterator[Line]:
 @meter("aws:dynamodb/table:Table")
 def table(resource: Resource, month: Month) -> Iterator[Line]:
     traffic, copies = month.traffic, 1 + len(resource.inputs.get("replicas") or [])
+    if _holds_leases(resource):
+        agents = sum(map(_holds_leases, month.graph.custom))
+        writes = traffic.tasks * LEASE_WRITES_PER_TASK / agents
+        yield line(resource, "million writes", writes / MILLION, "dynamodb.writes_million")
+        return
     # An update of the session's item also updates its entry in each index.
     indexed = 1 + len(resource.inputs.get("globalSecondaryIndexes") or [])
-    yield line(
-        resource,
-        "million writes",
-        traffic.tasks * TABLE_WRITES_PER_TASK * 2 * indexed * copies / MILLION,
-        "dynamodb.writes_million",
-    )
+    writes = ROUND_WRITES_PER_TASK + SESSION_WRITES_PER_TASK * indexed
+    yield line(resource, "million writes", traffic.tasks * writes * copies / MILLION, "dynamodb.writes_million")
     yield line(
         resource,
         "million reads",
@@ -47,6 +54,11 @@ def table(resource: Resource, month: Month) -> Iterator[Line]:
     )
     yield line(resource, "GB", traffic.table_gb * copies, "dynamodb.gb")
     yield line(resource, "GB with point-in-time recovery", traffic.table_gb * copies, "dynamodb.pitr_gb")
+
+
+def _holds_leases(resource: Resource) -> bool:
+    """Tell whether a resource is an agent's table of leases, which has no sort key."""
+    return resource.type == "aws:dynamodb/table:Table" and not resource.inputs.get("rangeKey")
 
 
 @meter("aws:rds/instance:Instance")
