@@ -154,6 +154,7 @@ class World:
     answers: list[str] = field(default_factory=list)  # that went to the recorder
     prompts: list[str] = field(default_factory=list)  # names of the prompts that the model received
     lengths: list[int] = field(default_factory=list)  # max_tokens of these calls
+    timeouts: list[float] = field(default_factory=list)  # of these calls, in seconds
     measured: list[dict[str, float]] = field(default_factory=list)
     warmed: list[int] = field(default_factory=list)  # invocations in which the model was warmed
     progress: list[tuple[int, int, int]] = field(default_factory=list)
@@ -323,6 +324,7 @@ class _Model(_Prices):
 
     def ask(self, prompt: Prompt, output: type[Any], *, max_tokens: int, timeout_s: float) -> Completion[Any]:
         self.world.lengths.append(max_tokens)
+        self.world.timeouts.append(timeout_s)
         value = self.world.ask(prompt, output)
         return Completion(
             value=value, usage=Usage(input_tokens=1, output_tokens=1), model_id="test-model", offline=False
