@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from infrafabric.aws_adapters.dynamodb_table import encoded, plain
+from infrafabric.aws_adapters.publisher import record_body
 from infrafabric.bus.envelope import Citation, compose, sign, signed_form
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
@@ -351,6 +352,7 @@ class _Publisher:
         for record in records:
             content = record.record.draft["content"]
             assert len(signed_form(dict(record.record.draft))) <= KMS_RAW_BYTES, "the recorder reads no claim checks"
+            assert len(record_body(record).encode()) < 256 * 1024 - KMS_RAW_BYTES, "a message of SQS, with its record"
             if content["kind"] == "session":
                 self.world.records.append(content)
             else:
