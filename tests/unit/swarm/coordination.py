@@ -115,9 +115,16 @@ class Asked:
         }
         return TaskResult(**{**members, **changes})
 
-    def answer(self, performative: Performative, result: TaskResult, *, without: Collection[str] = ()) -> str:
+    def answer(
+        self,
+        performative: Performative,
+        result: TaskResult,
+        *,
+        model: str = "test-model",
+        without: Collection[str] = (),
+    ) -> str:
         """Return the agent's signed answer, without some members."""
-        record = TaskRecord.of(KEY, result, model="test-model", at_ms=NOW).write()
+        record = TaskRecord.of(KEY, result, model=model, at_ms=NOW).write()
         principal = agent_uri(self.agent)
         draft = compose(
             performative=performative,

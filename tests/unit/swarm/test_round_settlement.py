@@ -119,9 +119,8 @@ def test_records_of_many_padded_refusals_can_each_be_signed_and_sent() -> None:
     answers = {}
     for attempt in part.attempts:
         asked = Asked.of(attempt)
-        text = asked.answer(
-            Performative.REFUSE, asked.result(b"", status=TaskStatus.FAILED, reason="budget", **nothing)
-        )
+        refusal = asked.result(b"", status=TaskStatus.FAILED, reason="b", **nothing)
+        text = asked.answer(Performative.REFUSE, refusal, model="m")
         answers[attempt.message_id] = text + "\n" * (MAX_ANSWER_CHARS - len(text))
     assert len(settle(world, part, answers).failed) == 50
     assert world.answers == list(answers.values())
