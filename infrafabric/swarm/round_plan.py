@@ -77,4 +77,4 @@ def report_reserve(free: int, *, least: int, full: int, one_task: int) -> int:
     """
     if free < least + one_task:
         return 0
-    return max(least, min(full, free // 4))
+    return max(least, min(full, free // 4, free - one_task))

@@ -25,6 +25,7 @@ from infrafabric.swarm.shapes.round import RoundPart
 
 _DEADLINE_MARGIN_MS = 1_000  # a callback times out to the second
 _RECORD_BYTES = 2_900  # of a record's rows: KMS signs 4,096 bytes at most
+_ANSWERS_BYTES = 150_000  # of a record's answers, as texts in JSON: a message of SQS has 256 KiB
 
 
 @dataclass
@@ -182,14 +183,16 @@ class _Believed:
 
 
 def _in_records(believed: Iterable[_Believed]) -> list[list[_Believed]]:
-    """Return groups of results whose rows fit into one signed message each."""
+    """Return groups of results whose rows fit into one signed message, and their answers into one message of SQS."""
     groups: list[list[_Believed]] = []
-    size = 0
+    rows_bytes = answers_bytes = 0
     for one in believed:
         row = len(one.row(1 << 41).model_dump_json(exclude_defaults=True).encode()) + 1
-        if not groups or size + row > _RECORD_BYTES:
+        answer = len(json.dumps(one.answer).encode())
+        if not groups or rows_bytes + row > _RECORD_BYTES or answers_bytes + answer > _ANSWERS_BYTES:
             groups.append([])
-            size = 0
+            rows_bytes = answers_bytes = 0
         groups[-1].append(one)
-        size += row
+        rows_bytes += row
+        answers_bytes += answer
     return groups

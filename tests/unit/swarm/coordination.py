@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from infrafabric.aws_adapters.dynamodb_table import encoded, plain
+from infrafabric.aws_adapters.publisher import record_body
 from infrafabric.bus.envelope import Citation, compose, sign, signed_form
 from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
@@ -114,9 +115,16 @@ class Asked:
         }
         return TaskResult(**{**members, **changes})
 
-    def answer(self, performative: Performative, result: TaskResult, *, without: Collection[str] = ()) -> str:
+    def answer(
+        self,
+        performative: Performative,
+        result: TaskResult,
+        *,
+        model: str = "test-model",
+        without: Collection[str] = (),
+    ) -> str:
         """Return the agent's signed answer, without some members."""
-        record = TaskRecord.of(KEY, result, model="test-model", at_ms=NOW).write()
+        record = TaskRecord.of(KEY, result, model=model, at_ms=NOW).write()
         principal = agent_uri(self.agent)
         draft = compose(
             performative=performative,
@@ -154,6 +162,7 @@ class World:
     answers: list[str] = field(default_factory=list)  # that went to the recorder
     prompts: list[str] = field(default_factory=list)  # names of the prompts that the model received
     lengths: list[int] = field(default_factory=list)  # max_tokens of these calls
+    timeouts: list[float] = field(default_factory=list)  # of these calls, in seconds
     measured: list[dict[str, float]] = field(default_factory=list)
     warmed: list[int] = field(default_factory=list)  # invocations in which the model was warmed
     progress: list[tuple[int, int, int]] = field(default_factory=list)
@@ -325,6 +334,7 @@ class _Model(_Prices):
 
     def ask(self, prompt: Prompt, output: type[Any], *, max_tokens: int, timeout_s: float) -> Completion[Any]:
         self.world.lengths.append(max_tokens)
+        self.world.timeouts.append(timeout_s)
         value = self.world.ask(prompt, output)
         return Completion(
             value=value, usage=Usage(input_tokens=1, output_tokens=1), model_id="test-model", offline=False
@@ -351,6 +361,7 @@ class _Publisher:
         for record in records:
             content = record.record.draft["content"]
             assert len(signed_form(dict(record.record.draft))) <= KMS_RAW_BYTES, "the recorder reads no claim checks"
+            assert len(record_body(record).encode()) < 256 * 1024 - KMS_RAW_BYTES, "a message of SQS, with its record"
             if content["kind"] == "session":
                 self.world.records.append(content)
             else:
