@@ -23,8 +23,8 @@ class LeaseTableArgs:
 class LeaseTable(ComponentResource):
     """DynamoDB table with an item per message, which is worth nothing once the message is gone.
 
-    It is not replicated: a lease means something in its own region only. It has no backups, and no protection that would
-    keep an agent from being removed.
+    It is not replicated: a lease means something in its own region only. It has no backups, and no protection, which
+    would keep an agent from being removed.
     """
 
     table_name: Output[str]

@@ -17,8 +17,8 @@ import pytest
 from pulumi import ResourceOptions
 
 from infrafabric.bus.claim_check import object_key
-from infrafabric.swarm.object_keys import report_key, result_key
-from infrafabric.swarm.table_keys import order_partition
+from infrafabric.swarm.object_keys import findings_key, report_key, result_key
+from infrafabric.swarm.session_key import SessionKey
 from tests.conftest import Estate
 
 Statements = dict[str, dict[str, Any]]  # by Sid: effect, actions, resources, condition
@@ -167,22 +167,13 @@ AGENT = {  # without the model and the history queue, which a stack may lack
         "sqs:ReceiveMessage",
         on=arn("sqs", "<own>-h01-inbox"),
     ),
-    **allow("Publish", "sns:Publish", on=arn("sns", "<own>-bus")),
     **allow("PutBack", "sqs:SendMessage", on=arn("sqs", "<own>-h01-inbox")),
     **allow("Hasten", "sqs:ChangeMessageVisibility", on=arn("sqs", "<own>-h01-inbox")),
     **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-h01-inbox-dlq")),
     **allow("SignAsH01", "kms:GetPublicKey", "kms:Sign", on=arn("kms", "key/keys-h01")),
-    **allow(
-        "Sessions",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        on=TABLE,
-        when={"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cap#*", "order#*"]}},
-    ),
+    **allow("Lease", "dynamodb:UpdateItem", on=arn("dynamodb", "table/<own>-leases-h01")),
     **REGISTRY,
-    **allow("WriteOwnResults", "s3:PutObject", on=results("/sessions/*/agents/h01/*")),
-    **allow("LeaveClaims", "s3:PutObject", on=results("/claim-check/*")),
+    **allow("OwnResults", "s3:GetObject", "s3:PutObject", on=results("/sessions/*/agents/h01/*")),
     **allow("FetchClaims", "s3:GetObject", on=results("/claim-check/*")),
     **allow(
         "CompleteCallbacks",
@@ -191,7 +182,7 @@ AGENT = {  # without the model and the history queue, which a stack may lack
         "lambda:SendDurableExecutionCallbackSuccess",
         on=COORDINATOR,
     ),
-    **use_data_key("sns", "dynamodb", "s3"),
+    **use_data_key("dynamodb", "s3"),
     **run("h01"),
 }
 COORDINATE = {
@@ -203,13 +194,14 @@ COORDINATE = {
     **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
     **REGISTRY,
     **READ_RESULTS,
-    **allow("WriteReport", "s3:PutObject", on=results("/sessions/*/report.json")),
+    **allow("WriteReport", "s3:PutObject", on=[results("/sessions/*/report.json"), results("/sessions/*/rounds/*")]),
     **allow("LeaveClaims", "s3:PutObject", on=results("/claim-check/*")),
     **use_data_key("sns", "dynamodb", "s3"),
     **run("coordinator"),
 }
 SERVE_API = {
     **START_SESSION,
+    **allow("WakeSession", "lambda:SendDurableExecutionCallbackSuccess", on=COORDINATOR),
     **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
     **LIST_BY_OWNER,
     **READ_RESULTS,
@@ -236,7 +228,7 @@ BARE_ROLES = {
     "api": SERVE_API,
 }
 ROLES = {
-    "agents-h01": {**AGENT, **READ_API_KEY, **RECORD},
+    "agents-h01": {**AGENT, **READ_API_KEY},
     "coordinator": {**COORDINATE, **READ_API_KEY, **RECORD},
     "api": {**SERVE_API, **allow("SeeApiKey", "secretsmanager:DescribeSecret", on=API_KEY)},
     "api-account-logs": {},
@@ -832,13 +824,11 @@ def test_lambda_may_keep_interfaces_when_it_asks_before_there_is_one(primary):
         assert kept["Resource"] == ["arn:aws:ec2:us-east-1:123456789012:*/*"]
 
 
-def test_an_agent_cannot_have_work_ordered_by_writing_an_order(primary):
-    """The watchdog starts the coordinator with any order item that exists, and the coordinator signs."""
-    (statement,) = [s for s in primary.granted("agents-h01").values() if "dynamodb:PutItem" in s["Action"]]
-    (patterns,) = statement["Condition"].pop("ForAllValues:StringNotLike").values()
-    assert not statement["Condition"], "one condition, of all keys that a request names"
-    assert any(fnmatchcase(order_partition("s1"), pattern) for pattern in patterns)
-    assert not any(fnmatchcase(name, pattern) for name in ("s1", "order", "-") for pattern in patterns)
+def test_an_agent_has_no_right_on_any_table_but_its_own(primary):
+    """Whoever writes the items of sessions decides what is believed, what is paid and what is ordered."""
+    statements = [s for s in primary.granted("agents-h01").values() if any("dynamodb" in a for a in s["Action"])]
+    (own,) = statements[0]["Resource"]
+    assert (len(statements), own.rsplit("-", 2)[-2:]) == (1, ["leases", "h01"])
 
 
 def test_the_previous_key_signs_until_it_is_retired(rotating):
@@ -873,17 +863,17 @@ def test_the_keys_that_functions_use_are_the_ones_that_they_may_use(primary):
     def may(role: str, sid: str, key: str) -> bool:
         return any(fnmatchcase(f"{bucket}/{key}", pattern) for pattern in primary.granted(role)[sid]["Resource"])
 
-    own = result_key("a-session", "h01", "t001", 1)
-    report = report_key("a-session")
+    key = SessionKey("a-session.0123456789", "us-east-1")
+    own, report, findings = result_key(key, "h01", "t001", 1), report_key(key), findings_key(key, 0, 0)
     claim = object_key("ab" * 32)
-    assert may("agents-h01", "WriteOwnResults", own)
-    assert not may("agents-h02", "WriteOwnResults", own)
-    assert not may("agents-h01", "WriteOwnResults", report)
+    assert may("agents-h01", "OwnResults", own)
+    assert not may("agents-h02", "OwnResults", own)
+    assert not any(may("agents-h01", "OwnResults", one) for one in (report, findings))
     assert may("coordinator", "ReadResults", own)
-    assert may("coordinator", "WriteReport", report)
+    assert all(may("coordinator", "WriteReport", one) for one in (report, findings))
     assert not may("coordinator", "WriteReport", own)
     assert may("api", "ReadResults", report)
-    assert may("agents-h01", "LeaveClaims", claim)
+    assert may("coordinator", "LeaveClaims", claim)
     assert may("agents-h01", "FetchClaims", claim)
 
 

@@ -47,7 +47,7 @@ def test_believed_results_are_stored_and_recorded_with_their_answers() -> None:
     stored = world.parts[0, 0]
     assert (stored.settled, stored.findings_key) == (True, findings_key(KEY, 0, 0))
     assert [result.task_id for result in stored.results] == ["t0001", "t0002"]
-    assert sorted(json.loads(world.objects[stored.findings_key])) == ["t0001", "t0002"]
+    assert sorted(json.loads(world.objects[stored.findings_key])) == ["t0001.0", "t0002.0"]
     assert world.answers == list(answers.values())
 
 
@@ -70,7 +70,7 @@ def test_a_part_that_is_settled_again_adds_what_is_found_later_and_repeats_nothi
         outcome = RoundSettlement(an_order(), world.deps(0)).settle(world.parts[0, 0], {}, Registry({}))
         assert outcome.done == expected
     assert [result.task_id for result in world.results()] == ["t0001", "t0002"]
-    assert sorted(json.loads(world.objects[findings_key(KEY, 0, 0)])) == ["t0001", "t0002"]
+    assert sorted(json.loads(world.objects[findings_key(KEY, 0, 0)])) == ["t0001.0", "t0002.0"]
     assert [row["task_id"] for row in world.rows] == ["t0001", "t0002"]
 
 
