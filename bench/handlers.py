@@ -21,12 +21,12 @@ from typing import Any
 
 from infra.packager import build as packager
 from infrafabric.aws_adapters.objects import split_s3_uri
-from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.bus.envelope import Citation, compose, sign
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.signing import KmsSigner
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, new_message_id
+from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.order import Order
 from local.platform import REGION, Platform
 
@@ -112,11 +112,12 @@ def _ours(
 
 
 def _requests(platform: Platform, outputs: dict[str, Any], session_id: str, count: int) -> list[dict[str, Any]]:
-    """Create a session, and return ``count`` signed requests of the session as SQS records."""
+    """Return ``count`` signed requests of a session as SQS records."""
     now = time.time_ns() // 1_000_000
-    store = SessionStore(dynamodb=platform.client("dynamodb"), table=outputs["sessions_table"])
     order = Order(
         session_id=session_id,
+        home=REGION,
+        owner="bench",
         goal=None,
         tasks=("bench",),
         agents=1,
@@ -125,8 +126,6 @@ def _requests(platform: Platform, outputs: dict[str, Any], session_id: str, coun
         budget_nusd=10**12,
         quorum=1.0,
     )
-    store.create(order, digest="bench", model="bench")
-    store.begin(session_id, tasks=count)
     signer = _coordinator(platform, outputs)
     return [_record(sign(_draft(order, index, now), signer)) for index in range(count)]
 
@@ -143,14 +142,16 @@ def _coordinator(platform: Platform, outputs: dict[str, Any]) -> KmsSigner:
 
 
 def _draft(order: Order, index: int, now_ms: int) -> dict[str, Any]:
+    task_id = f"t{index:04}"
     content = {
-        "session_id": order.session_id,
-        "task_id": f"t{index:04}",
+        **order.key._asdict(),
+        "task_id": task_id,
         "attempt": 0,
         "text": "Analyze AWS EC2 pricing models",
         "goal": "",
         "callback_id": "bm9uZQ==",
-        "budget_nusd": 10**12,
+        "allowance_nusd": 10**9,
+        "place": result_key(order.key, "h01", task_id, 0),
     }
     return compose(
         performative=Performative.REQUEST,

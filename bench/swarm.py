@@ -203,18 +203,18 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
     key = next(a["TargetKeyId"] for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
     body = json.dumps({"text": "x" * 1200})
 
-    def transact() -> None:
-        pk = f"replay-{uuid.uuid4().hex}"
-        put = {"Put": {"TableName": table, "Item": {"pk": {"S": pk}, "sk": {"S": "MSG"}, "body": {"S": body[:400]}}}}
-        add = {
-            "Update": {
-                "TableName": table,
-                "Key": {"pk": {"S": "replay"}, "sk": {"S": "SESSION"}},
-                "UpdateExpression": "ADD committed :n",
-                "ExpressionAttributeValues": {":n": {"N": "1"}},
-            }
-        }
-        dynamodb.transact_write_items(TransactItems=[put, add])
+    def write_item() -> None:
+        item = {"pk": {"S": f"replay-{uuid.uuid4().hex}"}, "sk": {"S": "ROUND"}, "body": {"S": body[:400]}}
+        dynamodb.put_item(TableName=table, Item=item)
+
+    def lease() -> None:
+        dynamodb.update_item(
+            TableName=LEASES,
+            Key={"pk": {"S": f"replay-{uuid.uuid4().hex}"}},
+            UpdateExpression="SET until_ms = :n",
+            ConditionExpression="attribute_not_exists(until_ms)",
+            ExpressionAttributeValues={":n": {"N": "1"}},
+        )
 
     def publish() -> None:
         attributes = {"receiver": {"DataType": "String", "StringValue": "if://agent/nobody"}}
@@ -239,8 +239,9 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
         s3.get_object(Bucket=bucket, Key="replay")["Body"].read()
 
     return {
-        "dynamodb:TransactWriteItems": transact,
-        "dynamodb:UpdateItem": transact,
+        "dynamodb:TransactWriteItems": write_item,
+        "dynamodb:PutItem": write_item,
+        "dynamodb:UpdateItem": lease,
         "dynamodb:Query": read_item,
         "dynamodb:GetItem": read_item,
         "kms:Sign": lambda: kms.sign(

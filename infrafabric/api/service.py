@@ -284,7 +284,7 @@ def _view(caller: Caller, session: SessionItem) -> dict[str, Any]:
         "labels": list(session.labels),
         "tasks": {"total": session.tasks_total, "done": session.done_so_far, "failed": session.tasks_failed},
         "cost_usd": usd(session.spent_so_far),
-        "committed_usd": usd(session.committed_nusd),
+        "committed_usd": usd(session.committed_so_far),
         "budget_usd": usd(session.budget_nusd),
         "reason": session.cancel_reason if session.shown_status is SessionStatus.CANCELLING else session.reason,
     }

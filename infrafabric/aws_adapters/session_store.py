@@ -17,7 +17,7 @@ from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.round import RoundPart
-from infrafabric.swarm.shapes.session_item import KEEP_S, SessionItem
+from infrafabric.swarm.shapes.session_item import KEEP_S, Progress, SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable, Shape
 from infrafabric.swarm.status import SessionStatus
 
@@ -142,10 +142,10 @@ class SessionStore(DailyCaps):
             _GOES_ON,
         )
 
-    def note_progress(self, key: SessionKey, part: int, *, done: int, spent: int) -> None:
+    def note_progress(self, key: SessionKey, part: int, progress: Progress) -> None:
         """Store what a part of the running round has brought so far."""
         expression = "SET progress.#part = :progress, updated_ms = :now"
-        values = {":progress": {"done": done, "spent_nusd": spent}, ":now": self.now_ms()}
+        values = {":progress": progress.write(), ":now": self.now_ms()}
         self._update(key, expression, values, _IS_LIVE, names={"#part": f"p{part}"})
 
     def cancel(self, key: SessionKey, *, reason: str) -> bool:

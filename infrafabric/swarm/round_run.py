@@ -34,6 +34,7 @@ from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.coordinator_event import RoundOrder
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.session_item import Progress
 from infrafabric.swarm.shapes.task import Task
 
 _WAKE = 0  # item of the map that waits for a cancellation; the others are attempts
@@ -213,14 +214,15 @@ class _Noted:
 
     def __init__(self, order: Order, part: int, deps: CoordinatorDeps) -> None:
         self._order, self._part, self._deps = order, part, deps
-        self._costs: dict[str, int] = {}
+        self._answered: dict[str, tuple[int, int]] = {}  # cost and allowance by message id
 
     def note(self, attempt: Attempt, cost_nusd: int) -> None:
         """Note a believed answer and the cost that it states."""
-        self._costs[attempt.message_id] = min(cost_nusd, attempt.allowance_nusd)
+        self._answered[attempt.message_id] = min(cost_nusd, attempt.allowance_nusd), attempt.allowance_nusd
         if self._deps.progress.due(self._order.key.partition, self._part):
-            done, spent = len(self._costs), sum(self._costs.values())
+            spent, freed = (sum(amounts) for amounts in zip(*self._answered.values(), strict=True))
+            progress = Progress(done=len(self._answered), spent_nusd=spent, freed_nusd=freed)
             try:
-                self._deps.store.note_progress(self._order.key, self._part, done=done, spent=spent)
+                self._deps.store.note_progress(self._order.key, self._part, progress)
             except Exception as error:  # noqa: BLE001  progress is only shown: the answer counts all the same
                 self._deps.log.warning("progress not written", error=type(error).__name__)

@@ -19,6 +19,7 @@ from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.round import RoundPart
+from infrafabric.swarm.shapes.session_item import Progress
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 from tests.e2e.conftest import Stage
 
@@ -66,7 +67,7 @@ def test_what_has_ended_stays_as_it_ended(store: SessionStore, key: SessionKey) 
     assert not store.advance(key, spent=1, committed=1, done=1, failed=1)
     assert not store.begin(key, tasks=2)
     assert not store.cancel(key, reason="enough")
-    store.note_progress(key, 0, done=5, spent=5)
+    store.note_progress(key, 0, Progress(done=5, spent_nusd=5))
     session = store.get(key)
     assert session
     assert (session.status, session.spent_nusd, session.done_so_far) == ("PARTIAL", 7, 0)
@@ -87,12 +88,13 @@ def test_a_cancelled_session_sends_no_round_and_is_ended_by_its_coordinator(
 def test_progress_of_the_parts_of_a_round_is_shown_until_the_round_is_settled(
     store: SessionStore, key: SessionKey
 ) -> None:
-    store.note_progress(key, 0, done=3, spent=30)
-    store.note_progress(key, 1, done=2, spent=20)
-    store.note_progress(key, 0, done=4, spent=40)
+    store.advance(key, spent=0, committed=100, done=0, failed=0)
+    store.note_progress(key, 0, Progress(done=3, spent_nusd=30, freed_nusd=45))
+    store.note_progress(key, 1, Progress(done=2, spent_nusd=20, freed_nusd=25))
+    store.note_progress(key, 0, Progress(done=4, spent_nusd=40, freed_nusd=60))
     session = store.get(key)
     assert session
-    assert (session.done_so_far, session.spent_so_far, session.tasks_done) == (6, 60, 0)
+    assert (session.done_so_far, session.spent_so_far, session.committed_so_far) == (6, 60, 15)
     store.advance(key, spent=61, committed=5, done=6, failed=1)
     session = store.get(key)
     assert session

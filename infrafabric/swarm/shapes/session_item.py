@@ -21,6 +21,7 @@ class Progress(Shape):
 
     done: int = 0
     spent_nusd: int = 0
+    freed_nusd: int = 0  # allowances of the attempts that were answered
 
 
 class SessionItem(Shape):
@@ -104,6 +105,11 @@ class SessionItem(Shape):
     def spent_so_far(self) -> int:
         """Money spent, that of the running round included."""
         return self.spent_nusd + sum(part.spent_nusd for part in self.progress.values())
+
+    @property
+    def committed_so_far(self) -> int:
+        """Money that attempts may still spend, without those of the running round that were answered."""
+        return max(0, self.committed_nusd - sum(part.freed_nusd for part in self.progress.values()))
 
     def as_item(self) -> dict[str, Any]:
         """Return the stored item, keys included."""

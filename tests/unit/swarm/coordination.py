@@ -43,7 +43,7 @@ from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.round import RoundPart
-from infrafabric.swarm.shapes.session_item import SessionItem
+from infrafabric.swarm.shapes.session_item import Progress, SessionItem
 from infrafabric.swarm.status import SessionStatus, TaskStatus
 from tests.unit.swarm.orders import KEY, an_order
 
@@ -290,8 +290,8 @@ class _Store:
         }
         return self._goes_on()
 
-    def note_progress(self, key: SessionKey, part: int, *, done: int, spent: int) -> None:
-        self.world.progress.append((part, done, spent))
+    def note_progress(self, key: SessionKey, part: int, progress: Progress) -> None:
+        self.world.progress.append((part, progress.done, progress.spent_nusd))
 
     def end(self, session: SessionItem) -> bool:
         return self.world.end(session)
