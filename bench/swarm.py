@@ -200,6 +200,7 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
     )
     platform.client("s3").put_object(Bucket=outputs["results_bucket"], Key="replay", Body=b"x" * 1200)
     table, bucket, topic = (outputs[name] for name in ("sessions_table", "results_bucket", "bus_topic_arn"))
+    leases = table.replace("sessions", "leases-h01")
     key = next(a["TargetKeyId"] for a in kms.list_aliases()["Aliases"] if a["AliasName"].endswith("coordinator"))
     body = json.dumps({"text": "x" * 1200})
 
@@ -209,7 +210,7 @@ def _calls(platform: Platform, outputs: dict[str, Any]) -> dict[str, Callable[[]
 
     def lease() -> None:
         dynamodb.update_item(
-            TableName=LEASES,
+            TableName=leases,
             Key={"pk": {"S": f"replay-{uuid.uuid4().hex}"}},
             UpdateExpression="SET until_ms = :n",
             ConditionExpression="attribute_not_exists(until_ms)",
