@@ -137,6 +137,14 @@ def test_a_tight_budget_is_worked_off_and_never_overspent(stage: Stage) -> None:
     assert session["cost_usd"] <= 0.008
 
 
+def test_a_small_budget_pays_a_plan_and_a_summary(stage: Stage) -> None:
+    stage.start(session_id="small", goal="Know what the move costs", agents=3, budget_usd=0.05)
+    session, report = stage.ended("small"), stage.report("small")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 3)
+    assert not report["summary"].startswith("No summary")
+    assert session["cost_usd"] + session["committed_usd"] <= 0.05
+
+
 def test_a_throttled_task_is_put_back_and_done_later(stage: Stage) -> None:
     stage.start(session_id="busy", tasks=["[[offline:throttle=2]] patience", "no wait"])
     session = stage.ended("busy")

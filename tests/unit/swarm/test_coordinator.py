@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infrafabric.bus.structure import Performative
 from infrafabric.models import Prompt, errors
-from infrafabric.money import usd
+from infrafabric.money import nano_usd, usd
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.shapes.attempt import Attempt
@@ -419,3 +419,37 @@ def test_parts_hold_all_attempts_in_order_and_fit_a_checkpoint(sizes: list[int],
         assert len(part) <= TASKS_PER_EXECUTION
         held = [texts[attempt.index] for attempt in part]
         assert len(part) == 1 or len(json.dumps(held)) <= PART_BYTES + 4 * len(part)
+
+
+def test_an_answer_that_arrives_during_another_branchs_checkpoint_is_acted_on_at_once() -> None:
+    """The first agent answers while the second request is still being sent, and nothing else wakes the execution."""
+    answered = threading.Event()
+
+    def answers_meanwhile(world: World, asked: Asked) -> None:
+        def answer() -> None:
+            does(world, asked)
+            answered.set()
+
+        threading.Timer(0.2, answer).start()  # by then this branch waits
+
+    def sent_slowly(world: World, asked: Asked) -> None:
+        assert answered.wait(10)
+        does(world, asked)
+
+    world = World(by_task(t0001=answers_meanwhile, t0002=sent_slowly), heartbeat_timeout_s=3600)
+    assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
+    assert len(world.published) == 2, "no silence was waited for"
+
+
+def test_a_task_whose_agent_died_keeps_a_small_budget_from_no_more_than_its_allowance() -> None:
+    """Its allowance stays committed, and the session ends within the silence instead of at its deadline."""
+    budget = 2 * WORST
+    world = World(by_task(t0001=silent), heartbeat_timeout_s=1)
+    ended = world.run(an_order(tasks=("a", "b", "c", "d"), budget_nusd=budget))
+    assert (ended["status"], ended["reason"]) == ("PARTIAL", "budget")
+    assert ended["done"] == 3, "the others were done one after the other"
+    numbers = world.numbers
+    assert numbers["committed_nusd"] >= WORST
+    assert numbers["spent_nusd"] + numbers["committed_nusd"] <= budget
+    assert numbers["spent_nusd"] == world.records[0]["spent_nusd"] == nano_usd(world.report()["cost_usd"])
+    assert numbers["committed_nusd"] == world.records[0]["committed_nusd"] == nano_usd(world.report()["committed_usd"])
