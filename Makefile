@@ -66,7 +66,7 @@ test-engine: setup ## the resource provider on the emulator, and the real engine
 	$(BIN)/pytest tests/engine -n 2 --dist loadfile -rs
 
 test-e2e: setup ## the whole platform on this machine
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
 
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)

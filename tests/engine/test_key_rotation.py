@@ -19,7 +19,7 @@ from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.bus.verify import verify
 from infrafabric.environment import SigningEnvironment
 from local import stack
-from tests.e2e.conftest import Stage, until
+from tests.e2e.conftest import Stage, own, until
 from tests.engine.workspace import NO_CLI, Workspace
 
 pytestmark = NO_CLI
@@ -58,7 +58,7 @@ def history(stage: Stage, session_id: str) -> tuple[int, int]:
     assert stage.platform.database_url
     query = "SELECT (SELECT count(*) FROM sessions WHERE session_id = %(id)s), count(*) FROM task_results"
     with psycopg.connect(stage.platform.database_url) as connection:
-        row = connection.execute(f"{query} WHERE session_id = %(id)s", {"id": session_id}).fetchone()
+        row = connection.execute(f"{query} WHERE session_id = %(id)s", {"id": own(session_id)}).fetchone()
         assert row
         return row[0], row[1]
 

@@ -70,7 +70,7 @@ def test_the_walk_of_the_readme_deploys_changes_and_removes_dev(home: Path) -> N
     assert "created" in by_command["local up --engine pulumi"]
     assert "COMPLETE  10 of 10 done" in by_command["session start --goal … --budget 0.50 --watch"]
     announced = _counts(by_command["local pulumi --set fleet.size=9 -- preview"])
-    assert announced[-1] == "- 20"
+    assert announced[-1] == "- 22"
     changed = _counts(by_command["local pulumi -- up --yes"])
     assert changed == announced, "the setting stays, and the update does what the preview announced"
     assert re.search(r"- \d+ deleted", by_command["local pulumi -- destroy --yes"])
