@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
 
 SCHEMA = "infrafabric.result/2"
-_REASON_CHARS = 60  # of a failure's reason, which is a slug
+_slug = re.compile(r"[a-z][a-z0-9-]{0,59}").fullmatch
 _MODEL_CHARS = 200  # of a model's id: a record of several attempts has at most 4,096 bytes
 
 
@@ -119,17 +120,13 @@ def _reason(document: Mapping[str, Any]) -> str | None:
 
 
 def is_reason(value: object) -> bool:
-    """Tell whether a value is a reason: a short slug."""
-    return _is_short(value, _REASON_CHARS)
+    """Tell whether a value is a reason: a short slug, so never blank and never one of the coordinator's sentences."""
+    return type(value) is str and _slug(value) is not None
 
 
 def is_model(value: object) -> bool:
     """Tell whether a value is a model's id: one short line."""
-    return _is_short(value, _MODEL_CHARS)
-
-
-def _is_short(value: object, chars: int) -> bool:
-    return type(value) is str and 0 < len(value) <= chars and value.isascii() and value.isprintable()
+    return type(value) is str and 0 < len(value) <= _MODEL_CHARS and value.isascii() and value.isprintable()
 
 
 def _amount(value: object) -> float | None:

@@ -15,6 +15,7 @@ from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, agent_uri, conversation_uri, new_message_id
 from infrafabric.swarm.beliefs import believed_answer, believed_object
+from infrafabric.swarm.failure_reasons import NOT_NEEDED
 from infrafabric.swarm.limits import MAX_ANSWER_CHARS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.result_document import stored_bytes
@@ -153,6 +154,8 @@ def test_an_answer_names_no_other_place_than_the_one_that_was_asked_for(place: s
         {"reason": ""},
         {"reason": "x" * 61},
         {"reason": "two\nlines"},
+        {"reason": " "},
+        {"reason": NOT_NEEDED},  # a task with this reason counts as skipped, not as failed
         {"reason": "b\u00fcdget"},
         {"model": ""},
         {"model": "m" * 201},

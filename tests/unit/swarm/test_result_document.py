@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from infrafabric.bus.uris import new_message_id
 from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.failure_reasons import NOT_NEEDED
 from infrafabric.swarm.limits import MAX_FINDINGS, MAX_RESULT_BYTES
 from infrafabric.swarm.result_document import AttemptId, read_result, stored_bytes
 from infrafabric.swarm.round_settlement import attempt_id
@@ -136,6 +137,8 @@ def test_bytes_that_readers_could_understand_differently_are_not_believed(stored
         {**FAILED, "error": {"reason": ""}},
         {**FAILED, "error": {"reason": "x" * 61}},
         {**FAILED, "error": {"reason": "two\nlines"}},
+        {**FAILED, "error": {"reason": " "}},
+        {**FAILED, "error": {"reason": NOT_NEEDED}},
         {**FAILED, "error": "model-refusal"},
         {"findings": None},
         {"findings": {}},
