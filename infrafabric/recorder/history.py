@@ -86,7 +86,7 @@ class HistoryRecorder:
         except (_BadRecordError, BadRowError) as error:
             deps.dead_letters.dead_letter(body, Reason.BAD_CONTENT, str(error))
 
-    def _write_attempts(self, record: AttemptsRecord, envelope: Envelope, answers: Mapping[str, _Answer]) -> None:
+    def _write_attempts(self, record: AttemptsRecord, envelope: Envelope, answers: _Answers) -> None:
         """Write a row for each attempt; a row that the table refuses keeps no other from being written.
 
         Raises:
@@ -103,12 +103,9 @@ class HistoryRecorder:
             raise refused[0]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """Verified answer of an agent, as it travelled."""
-
-    sender: str
-    body: str
+# Verified answers as they travelled, by message id, sender, and the task and attempt that they name: an agent chooses
+# its message ids, and may give several answers the same one.
+_Answers = Mapping[tuple[str, str, str], str]
 
 
 def _parts(body: str) -> list[str]:
@@ -126,38 +123,37 @@ def _parts(body: str) -> list[str]:
     return parts
 
 
-def _verified(answers: list[str], registry: Registry) -> dict[str, _Answer]:
-    """Return the answers by the UUID of their message id.
+def _verified(answers: list[str], registry: Registry) -> _Answers:
+    """Return the answers by what identifies them.
 
     Raises:
         Refused: an answer is not signed by a trusted principal. Its age was judged by the coordinator.
     """
-    found: dict[str, _Answer] = {}
+    found: dict[tuple[str, str, str], str] = {}
     for body in answers:
         envelope = verify(body, registry=registry, now_ms=parse(body).timestamp, receiver=COORDINATOR)
-        found[last_segment(envelope.message_id)] = _Answer(envelope.sender, body)
+        attempt = f"{envelope.content.get('task_id')}.{envelope.content.get('attempt')}"
+        found[last_segment(envelope.message_id), envelope.sender, attempt] = body
     return found
 
 
-def _row_of(
-    record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: Mapping[str, _Answer]
-) -> dict[str, Any]:
+def _row_of(record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: _Answers) -> dict[str, Any]:
     """Return an attempt's row, with the answer that the agent signed if the coordinator got one.
 
     Raises:
-        _BadRecordError: the answer is missing or another agent's.
+        _BadRecordError: the answer is missing, another agent's or about another attempt.
     """
     key = SessionKey(record.session_id, record.home, record.epoch)
-    answer = answers.get(attempt.answer_id)
-    if attempt.answer_id and (answer is None or answer.sender != agent_uri(attempt.agent)):
-        raise _BadRecordError(f"attempt {attempt.task_id}.{attempt.attempt}: its answer is not that of {attempt.agent}")
+    answer = answers.get((attempt.answer_id, agent_uri(attempt.agent), attempt.name))
+    if attempt.answer_id and answer is None:
+        raise _BadRecordError(f"attempt {attempt.name}: its answer is not that of {attempt.agent}")
     stored = bool(attempt.evidence_hash)
     return {
         **_with_exact_usd(attempt.write()),
         **key._asdict(),
         "s3_key": result_key(key, attempt.agent, attempt.task_id, attempt.attempt) if stored else "",
         "message_id": f"if://message/{attempt.answer_id}" if answer else envelope.message_id,
-        "answer": answer.body if answer else None,
+        "answer": answer,
     }
 
 

@@ -34,14 +34,14 @@ AGENT, PEER, BOSS = signer("if://agent/h01"), signer("if://agent/h03"), signer(C
 REGISTRY = Registry({one.principal: one.public_key for one in (AGENT, PEER, BOSS)})
 
 
-def message(content: dict[str, Any], by: PemSigner = BOSS) -> str:
+def message(content: dict[str, Any], by: PemSigner = BOSS, message_id: str = "") -> str:
     """Return a signed message."""
     draft = compose(
         performative=Performative.INFORM,
         sender=by.principal,
         receiver=COORDINATOR,
         conversation_id="if://conversation/s1",
-        message_id=new_message_id(),
+        message_id=message_id or new_message_id(),
         timestamp=NOW,
         content=content,
         citation=Citation("if://task/s1/t0001", HASH),
@@ -55,12 +55,12 @@ def body(*messages: str) -> str:
     return json.dumps(messages)
 
 
-def answer(by: PemSigner = AGENT, **changes: Any) -> str:
+def answer(by: PemSigner = AGENT, *, message_id: str = "", **changes: Any) -> str:
     """Return an agent's signed answer, with these members of its content changed."""
     result = TaskResult(
         task_id="t0001", agent="h01", attempt=0, status=TaskStatus.DONE, s3_key=PLACE, evidence_hash=HASH
     )
-    return message({**TaskRecord.of(KEY, result, model="m", at_ms=NOW).write(), **changes}, by)
+    return message({**TaskRecord.of(KEY, result, model="m", at_ms=NOW).write(), **changes}, by, message_id)
 
 
 def row(signed_answer: str = "", **changes: Any) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def attempts(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def task_body(**changes: Any) -> str:
-    """Return the record of one attempt, with these members of its row changed, and with the agent's answer."""
-    signed_answer = answer()
+    """Return the record of one attempt, with these members of its row changed, and the answer to the attempt."""
+    signed_answer = answer(**{name: changes[name] for name in ("task_id", "attempt") if name in changes})
     return body(message(attempts(row(signed_answer, **changes))), signed_answer)
 
 

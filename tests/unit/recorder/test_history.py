@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infrafabric.bus.registry import Registry, RegistryUnavailableError
-from infrafabric.bus.uris import COORDINATOR
+from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.recorder.history import BadRowError, HistoryRecorder, RecorderDeps
 from tests.unit.recorder.conftest import (
     AGENT,
@@ -74,6 +74,20 @@ def test_a_row_has_the_agents_answer_as_it_travelled_and_the_answers_message_id(
     world.record(body(message(attempts(row(spaced))), spaced))
     assert world.rows[0]["answer"] == spaced
     assert world.rows[0]["message_id"] == json.loads(spaced)["message_id"]
+
+
+@pytest.mark.parametrize("other", [(AGENT, "t0002", "h01"), (PEER, "t0001", "h03")])
+def test_answers_with_the_same_message_id_go_to_the_rows_that_they_are_about(other: tuple[Any, str, str]) -> None:
+    """An agent chooses the ids of its messages."""
+    by, task_id, agent = other
+    message_id = new_message_id()
+    first = answer(message_id=message_id)
+    second = answer(by, message_id=message_id, task_id=task_id, agent=agent)
+    rows = row(first), row(second, task_id=task_id, agent=agent)
+    for answers in ((first, second), (second, first)):
+        world = World()
+        world.record(body(message(attempts(*rows)), *answers))
+        assert [one["answer"] for one in world.rows] == [first, second]
 
 
 def test_a_row_of_an_object_that_was_found_without_an_answer_has_the_records_message_id() -> None:
