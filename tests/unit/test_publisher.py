@@ -59,6 +59,12 @@ def test_a_record_is_an_array_of_the_coordinators_message_and_the_agents_answers
     assert json.loads(record_body(a_record(0, *answers))) == ["record 0", *answers]
 
 
+def test_a_record_holds_no_character_that_sqs_refuses_whatever_an_answer_holds() -> None:
+    text = record_body(a_record(0, "\ufffe\uffff\U0001f600"))
+    assert {"\ufffe", "\uffff"}.isdisjoint(text)
+    assert json.loads(text) == ["record 0", "\ufffe\uffff\U0001f600"]
+
+
 def test_records_leave_in_order_in_the_group_of_their_session() -> None:
     aws = Aws()
     aws.publisher().record([a_record(number) for number in range(23)])
