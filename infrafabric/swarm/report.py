@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,7 +150,16 @@ def _surest_first(finding: Mapping[str, Any]) -> float:
 
 
 def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[: chars - 1]}…"
+    """Return a text that takes at most ``chars`` characters in JSON, where a control character takes six."""
+    if len(_quoted(text)) <= chars:
+        return text
+    kept = bisect_right(range(min(chars, len(text))), chars - 1, key=lambda length: len(_quoted(text[:length])))
+    return f"{text[: max(0, kept - 1)]}…"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as JSON, without its quotation marks."""
+    return _json(text)[1:-1]
 
 
 def _json(value: object) -> str:
