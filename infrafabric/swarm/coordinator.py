@@ -46,6 +46,7 @@ _RETRY = StepConfig(
         RetryStrategyConfig(max_attempts=_MAX_ATTEMPTS, initial_delay=Duration(2), max_delay=Duration(30))
     )
 )
+_DEADLINE_MARGIN_MS = 1_000  # no agent does a task in less
 _LONGEST_LOOK_S = 60  # between two looks for the results of agents that still work
 _USUAL_TASK = "x" * 200  # text of a task, before the plan is made
 
@@ -247,7 +248,7 @@ class SessionExecution:
         numbers = {"spent": ledger.spent, "committed": ledger.committed, "done": board.done, "failed": board.failed}
 
         def advance() -> str:
-            if deps.now_ms() >= order.tasks_deadline_ms:
+            if deps.now_ms() >= order.tasks_deadline_ms - _DEADLINE_MARGIN_MS:
                 return DEADLINE
             return "" if deps.store.advance(order.key, **numbers) else CANCELLED
 
@@ -292,7 +293,8 @@ class SessionExecution:
                 del self._open[attempt.message_id]
                 board.ended(index, done=name in outcome.done, reason=reason)
             else:
-                board.ended(index, done=False, reason=outcome.unheard.get(name, SILENT))
+                reason = outcome.unheard.get(name, SILENT)
+                board.ended(index, done=False, reason=reason, late=reason == DEADLINE)
 
     def _unsent(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
@@ -312,7 +314,7 @@ class SessionExecution:
             why = SILENT if waited_s >= silence_s else ""
         for index, state in enumerate(board.states):
             if state.reason == NOT_NEEDED and why not in ("", CANCELLED):
-                board.ended(index, done=False, reason=why)
+                board.ended(index, done=False, reason=why, late=why == DEADLINE)
 
     def _look(self, board: TaskBoard, name: str) -> str:
         """Look into the places of all attempts without a believed answer. Returns why waiting cannot help, if so."""

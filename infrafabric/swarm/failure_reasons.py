@@ -10,5 +10,3 @@ SILENT = "silent"  # no believed answer from the agent
 LOST = "lost"  # the agent's function died with the task, and what it spent is unknown
 BAD_EVIDENCE = "bad-evidence"  # an answer of the right agent whose object does not prove it
 NOT_NEEDED = "not needed: the quorum was reached"  # still running when enough tasks of its part were done
-# Another agent would fail for the same reason.
-NOT_REASSIGNED = frozenset({BUDGET, DEADLINE, CANCELLED})

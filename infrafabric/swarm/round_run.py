@@ -18,7 +18,7 @@ from aws_durable_execution_sdk_python.config import (
     continue_batch,
 )
 from aws_durable_execution_sdk_python.context import DurableContext
-from aws_durable_execution_sdk_python.exceptions import CallbackError, StepError
+from aws_durable_execution_sdk_python.exceptions import CallbackError, CallbackTimeoutError, StepError
 from aws_durable_execution_sdk_python.types import Callback
 
 from infrafabric.bus.envelope import Citation, compose
@@ -48,7 +48,14 @@ _FAILED_ANSWER = f"{FailedAnswerError.__module__}.{FailedAnswerError.__qualname_
 
 
 class UnheardError(Exception):
-    """Attempt without a believed answer."""
+    """Attempt that was not answered in time."""
+
+
+class ClosedError(Exception):
+    """Attempt whose callback was closed without a believed answer: its agent may still be at work."""
+
+
+_CLOSED = f"{ClosedError.__module__}.{ClosedError.__qualname__}"
 
 
 class RoundRun:
@@ -95,7 +102,7 @@ class RoundRun:
     def _ask(self, context: DurableContext, wake: Callback[Any], registry: Registry) -> tuple[dict[str, str], set[str]]:
         """Send all requests and wait.
 
-        Returns the answers that verified, by message id of the request, and the ids of requests that still run.
+        Returns the answers that verified, by message id of the request, and the ids that may still be answered.
 
         The SDK acts at once on an answer that arrives while nothing is checkpointed. One that arrives during another
         branch's checkpoint waits until something else wakes the execution
@@ -122,8 +129,10 @@ class RoundRun:
             return payload
 
         def is_over(status: CompletionStatus) -> CompletionDecision:
-            if not status.items or status.items[_WAKE].status is BatchItemStatus.SUCCEEDED:
-                return complete_batch() if status.items else continue_batch()
+            if not status.items:
+                return continue_batch()
+            if status.items[_WAKE].status in _ENDED:  # woken, or kept from being woken: the coordinator looks
+                return complete_batch()
             ended = [one.status for one in status.items[1:] if one.status in _ENDED]
             enough = ended.count(BatchItemStatus.SUCCEEDED) >= required
             return complete_batch() if enough or len(ended) == len(attempts) else continue_batch()
@@ -139,7 +148,7 @@ class RoundRun:
                 continue
             if payload:
                 answers[attempts[item.index - 1].message_id] = payload
-            elif item.error is None:
+            elif item.error is None or item.error.type == _CLOSED:
                 running.add(attempts[item.index - 1].message_id)
         return answers, running
 
@@ -165,15 +174,18 @@ class RoundRun:
 
         Raises:
             FailedAnswerError: a believed answer says that the task failed.
-            UnheardError: silence, or an answer that is not believed: completing a callback proves nothing.
+            UnheardError: silence.
+            ClosedError: anything else that closed the callback, which proves nothing about the agent that was asked.
         """
         try:
             payload = callback.result()
-        except CallbackError:
+        except CallbackTimeoutError:
             raise UnheardError("no answer") from None
+        except CallbackError:
+            raise ClosedError("no signed answer") from None
         record = believed_answer(payload or "", attempt_id(self._order, attempt), registry)
         if record is None or payload is None:
-            raise UnheardError("no answer that can be believed")
+            raise ClosedError("no answer that can be believed")
         if not record.done:
             raise FailedAnswerError(payload)
         return payload, record.cost_nusd

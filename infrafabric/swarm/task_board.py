@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from infrafabric.bus.uris import message_uri
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION, agent_for, task_id
-from infrafabric.swarm.failure_reasons import NOT_NEEDED, NOT_REASSIGNED
+from infrafabric.swarm.failure_reasons import NOT_NEEDED
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.attempt import Attempt
 
@@ -26,6 +26,7 @@ class TaskState:
     own_tries: int = 0  # attempts by this execution
     done: bool = False
     reason: str = ""  # of the latest attempt that failed or was not answered
+    late: bool = False  # not answered by the deadline of the tasks
 
 
 @dataclass
@@ -78,9 +79,13 @@ class TaskBoard:
         self.states[index].tries += 1
         self.states[index].own_tries += 1
 
-    def ended(self, index: int, *, done: bool, reason: str = "") -> None:
-        """Note the end of an attempt; a task that was done stays done."""
+    def ended(self, index: int, *, done: bool, reason: str = "", late: bool = False) -> None:
+        """Note the end of an attempt; a task that was done stays done.
+
+        An agent may claim any reason for a failure, so no reason keeps a task from being given to another agent.
+        """
         state = self.states[index]
+        state.late = late
         state.done = state.done or done
         state.reason = "" if state.done else reason
 
@@ -91,7 +96,7 @@ class TaskBoard:
         }
 
     def _may_try(self, state: TaskState) -> bool:
-        return not state.done and state.own_tries < self.most_tries and state.reason not in NOT_REASSIGNED
+        return not state.done and state.own_tries < self.most_tries and not state.late
 
 
 def message_id_of(secret: str, key: SessionKey, name: str, number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -156,6 +157,25 @@ def test_whoever_closes_the_callbacks_of_others_frees_no_allowance_and_loses_no_
     session, report = results_of(stage, f"closed-{kind}")
     assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 3)
     assert all(row["agent"] != ATTACKER or row["task"].endswith("1") for row in report["results"][:1])
+
+
+def test_whoever_closes_every_callback_as_it_appears_ends_no_session_before_its_agents_have_worked(
+    stage: Stage,
+) -> None:
+    """The callbacks of all rounds, also those that wake the coordinator for a cancellation."""
+    attacker = at_work(stage, "hunted", 3)
+    closed: set[str] = set()
+
+    def close_and_read() -> dict[str, Any]:
+        for callback_id in set(attacker.callbacks().values()) - closed:
+            closed.add(callback_id)
+            with suppress(ClientError):  # it is complete already
+                attacker.fail(callback_id)
+        return stage.call("GET", "/sessions/hunted")[2]
+
+    session = stage.ended_by(close_and_read)
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 3)
+    assert session["committed_usd"] == 0, "nobody was asked twice"
 
 
 @pytest.mark.parametrize("stored", ["nothing", "too much", "another hash"])

@@ -156,8 +156,13 @@ def test_a_quorum_ends_a_session_early(stage: Stage) -> None:
     stage.start(session_id="quorum", tasks=["quick", "[[offline:delay=20]] slow"], quorum=0.5)
     session = stage.ended("quorum")
     assert session["status"] == "COMPLETE"
-    statuses = [result["status"] for result in stage.report("quorum")["results"]]
-    assert statuses == ["DONE", "SKIPPED"]
+    report = stage.report("quorum")
+    assert [result["status"] for result in report["results"]] == ["DONE", "SKIPPED"]
+    query = "SELECT cost_usd, committed_usd FROM sessions WHERE session_id = %s"
+    ((cost, committed),) = until(lambda: rows(stage, query, own("quorum")), "its history")
+    assert (session["cost_usd"], session["committed_usd"]) == (report["cost_usd"], report["committed_usd"])
+    assert (float(cost), float(committed)) == (session["cost_usd"], session["committed_usd"])
+    assert committed > 0, "the slow call is paid when it ends"
 
 
 def test_a_cancelled_session_ends_at_once_and_asks_nothing_more(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infrafabric.bus.uris import last_segment
 from infrafabric.swarm.assignment import SECOND_EXECUTION
-from infrafabric.swarm.failure_reasons import NOT_NEEDED, NOT_REASSIGNED, SILENT
+from infrafabric.swarm.failure_reasons import DEADLINE, NOT_NEEDED, SILENT
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.task_board import TaskBoard, message_id_of
 from tests.unit.swarm.orders import KEY
@@ -111,11 +111,11 @@ def test_a_task_that_was_given_up_is_done_if_its_result_is_found_later() -> None
     assert (tasks.done, tasks.failed, tasks.missing()) == (1, 0, {})
 
 
-def test_a_reason_that_every_agent_would_meet_ends_a_task() -> None:
-    for reason in NOT_REASSIGNED:
-        tasks = board(1)
-        fail(tasks, 0, reason)
-        assert (tasks.open(), tasks.failed) == ([], 1)
+def test_a_task_that_was_not_answered_by_the_deadline_is_tried_no_more() -> None:
+    tasks = board(1)
+    tasks.tried(0)
+    tasks.ended(0, done=False, reason=DEADLINE, late=True)
+    assert (tasks.open(), tasks.failed) == ([], 1)
 
 
 def test_a_task_that_was_not_needed_any_more_has_not_failed() -> None:
