@@ -47,8 +47,8 @@ def throttle_delay_s(
 def conflict_delay_s(tries: int, *, random_unit: float, base_s: float = 0.01, longest_s: float = 2.0) -> float:
     """Return the delay in seconds before a conflicting DynamoDB transaction is retried.
 
-    Full jitter below a doubling ceiling. The ceiling is as high as a thousand agents at one session's counters need:
-    a refused try costs capacity too, and delays the other writers.
+    Full jitter below a doubling ceiling. The ceiling is high because a refused try costs capacity too, and delays the
+    other writers.
 
     Args:
         tries: number of tries so far.
@@ -60,8 +60,8 @@ def conflict_delay_s(tries: int, *, random_unit: float, base_s: float = 0.01, lo
 def model_call_timeout_s(left_s: float) -> float:
     """Return the timeout in seconds of a model call, out of ``left_s`` seconds that are left of an invocation.
 
-    The rest is reserved for storing and answering. A contended write of the session's counters is retried for half a
-    minute (infrafabric/aws_adapters/dynamodb_table.py), and an agent that is cut off there has paid for an answer that
+    The rest is reserved for storing and answering. A write that DynamoDB throttles is retried for half a minute
+    (infrafabric/aws_adapters/dynamodb_table.py), and an agent that is cut off there has paid for an answer that
     never arrives. A short invocation reserves a quarter at most.
     """
     return left_s - min(35.0, left_s / 4)

@@ -201,7 +201,7 @@ class SessionService:
             raise problem from None
 
     def _find(self, internal_id: str, homes: Sequence[str]) -> SessionItem | None:
-        """Return a session that lives in one of these regions."""
+        """Return the session with an internal id, looked up in one region after the other; None if none has it."""
         found = (self._deps.store.get(SessionKey(internal_id, home)) for home in homes)
         return next((session for session in found if session is not None), None)
 

@@ -194,7 +194,7 @@ class SessionStore(DailyCaps):
 
     def rounds(self, key: SessionKey) -> list[RoundPart]:
         """Return the parts of a session's rounds, in order. A part that does not parse is left out and reported."""
-        return list(self._readable(self._items(key, keys.ROUND_PREFIX), RoundPart.from_item))
+        return list(self._readable(self._items(key, keys.ROUND_PREFIX), RoundPart.read))
 
     def put_call(self, key: SessionKey, call: ModelCall) -> None:
         """Store a model call of the coordinator, before the call and again with its cost."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -45,12 +44,3 @@ class RoundPart(Shape):
     def open_attempts(self) -> list[Attempt]:
         """Return the attempts that may still be answered."""
         return [attempt for attempt in self.unanswered() if attempt.message_id not in self.disbelieved]
-
-    @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
-        """Return the part that an item holds.
-
-        Raises:
-            BadShapeError: the item is no part of a round.
-        """
-        return cls.read(item)

@@ -17,7 +17,7 @@ KEEP_S = 90 * 86_400  # time to live of the table's items; history stays in Post
 
 
 class Progress(Shape):
-    """What one part of the running round has brought so far, for clients that watch; nothing is decided on it."""
+    """Counts of one part of a running round, shown to clients; no decision depends on them."""
 
     done: int = 0
     spent_nusd: int = 0

@@ -301,7 +301,7 @@ class _Store:
 
     def put_round(self, key: SessionKey, part: RoundPart) -> None:
         item = plain(encoded(part.as_item(key, now_ms=self.world.now_ms)))  # raises for what DynamoDB does not hold
-        self.world.parts[part.number, part.part] = RoundPart.from_item(item)
+        self.world.parts[part.number, part.part] = RoundPart.read(item)
 
     def rounds(self, key: SessionKey) -> list[RoundPart]:
         return self.world.rounds()

@@ -54,8 +54,8 @@ READ: dict[str, tuple[Callable[[Mapping[str, Any]], Any], Mapping[str, Any]]] = 
     "running session": (SessionItem.read, ITEMS["running_session"]),
     "cancelled session": (SessionItem.read, ITEMS["cancelled_session"]),
     "ended session": (SessionItem.read, ITEMS["ended_session"]),
-    "round": (RoundPart.from_item, ITEMS["round"]),
-    "settled round": (RoundPart.from_item, ITEMS["settled_round"]),
+    "round": (RoundPart.read, ITEMS["round"]),
+    "settled round": (RoundPart.read, ITEMS["settled_round"]),
     "result": (TaskResult.read, ITEMS["settled_round"]["results"][0]),
     "noted call": (ModelCall.read, ITEMS["noted_call"]),
     "call": (ModelCall.read, ITEMS["call"]),
@@ -179,9 +179,9 @@ def test_a_session_item_has_the_members_of_its_order() -> None:
 
 
 def test_the_attempts_of_a_round_without_a_believed_result_are_open() -> None:
-    part = RoundPart.from_item(ITEMS["round"])
+    part = RoundPart.read(ITEMS["round"])
     assert part.open_attempts() == list(part.attempts)
-    settled = RoundPart.from_item(ITEMS["settled_round"])
+    settled = RoundPart.read(ITEMS["settled_round"])
     assert settled.open_attempts() == []
     assert settled.model_copy(update={"results": settled.results[1:]}).open_attempts() == [part.attempts[0]]
 
@@ -327,7 +327,7 @@ def test_a_part_of_a_round_that_cannot_be_read_is_told_and_left_out(change: dict
 
     told: list[str] = []
     rounds = store_of(Odd(), lambda where, error: told.append(f"{where}: {error}")).rounds(KEY)
-    assert rounds == [RoundPart.from_item(ITEMS["settled_round"])]
+    assert rounds == [RoundPart.read(ITEMS["settled_round"])]
     (text,) = told
     assert text.startswith(f"{KEY.partition} ROUND#0000#0000: RoundPart: {next(iter(change))}")
 
