@@ -30,7 +30,8 @@ class Coalescer(Generic[Item]):
         send_batch: sends the items and returns None or an error per item. An error that it raises reaches all callers.
         most: largest number of items in a batch (10 for SNS and SQS).
         most_bytes: largest sum of the items' sizes, by ``size_of``; a larger item leaves alone.
-        wait_s: time that the first item waits for others, where fewer calls are worth more than a few milliseconds.
+        wait_s: time that the first item of each batch waits for others, where fewer calls are worth more than a few
+            milliseconds.
     """
 
     def __init__(
@@ -61,11 +62,10 @@ class Coalescer(Generic[Item]):
             leads, self._sending = not self._sending, True
             if len(self._waiting) >= self._most:
                 self._full.set()
-        if leads:
-            self._full.wait(self._wait_s)
-        else:
+        if not leads:
             mine.woken.wait()
         if not mine.sent:
+            self._full.wait(self._wait_s)
             self._lead()
         if mine.problem is not None:
             raise mine.problem

@@ -84,12 +84,12 @@ class BusPublisher:
 
 
 def record_body(record: HistoryRecord) -> str:
-    """Return a record as it lies in the recorder's queue: the coordinator's message, then the agents' answers.
+    """Return a record as it lies in the recorder's queue: the coordinator's message, then what travels beside it.
 
     SQS refuses a message with U+FFFE or U+FFFF (API Reference, SendMessage), which JSON and so an agent's answer may
     hold: unescaped, one answer would keep the results of its session from being settled.
     """
-    text = json.dumps([record.record.body, *record.answers], ensure_ascii=False)
+    text = json.dumps([record.record.body, *record.beside], ensure_ascii=False)
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 

@@ -1,13 +1,13 @@
 """Recorder: writes history from the coordinator's verified records; a repeated delivery writes nothing (idempotency).
 
-A message of the queue is a JSON array: the coordinator's signed record, then the agents' signed answers that the record
-is about. Rows hold what the coordinator believed, and each answer as the agent signed it.
+A message of the queue is a JSON array: the coordinator's signed record and, beside a record of attempts, its rows and
+the agents' signed answers. Rows hold what the coordinator believed, and each answer as the agent signed it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,9 +19,10 @@ from infrafabric.bus.uris import COORDINATOR, agent_uri, last_segment
 from infrafabric.bus.verify import verify
 from infrafabric.money import NANO
 from infrafabric.swarm.deps import DeadLetters, RegistrySource
+from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.session_key import SessionKey
-from infrafabric.swarm.shapes.records import AttemptRow, AttemptsRecord, SessionRecord
+from infrafabric.swarm.shapes.records import AttemptRow, AttemptRows, AttemptsRecord, SessionRecord
 from infrafabric.swarm.shapes.shape import BadShapeError
 
 _TASK = """
@@ -73,28 +74,28 @@ class HistoryRecorder:
         """
         deps = self._deps
         try:
-            record_body, *answers = _parts(body)
+            record_body, *beside = _parts(body)
             registry = deps.registry()
             envelope = verify(record_body, registry=registry, now_ms=deps.now_ms())
             record = _record_of(envelope)
             if isinstance(record, SessionRecord):
                 deps.execute(_SESSION, _with_exact_usd(record.write()))
             else:
-                self._write_attempts(record, envelope, _verified(answers, registry))
+                rows, answers = _rows_of(envelope, beside), _verified(beside[1:], registry)
+                self._write_attempts([_values_of(record, row, envelope, answers) for row in rows])
         except Refused as refused:
             deps.dead_letters.dead_letter(body, str(refused.reason), refused.detail)
         except (_BadRecordError, BadRowError) as error:
             deps.dead_letters.dead_letter(body, Reason.BAD_CONTENT, str(error))
 
-    def _write_attempts(self, record: AttemptsRecord, envelope: Envelope, answers: _Answers) -> None:
+    def _write_attempts(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write a row for each attempt; a row that the table refuses keeps no other from being written.
 
         Raises:
-            _BadRecordError: an answer is missing or another agent's; no row is written.
             BadRowError: the table refused a row; the others are written.
         """
         refused: list[BadRowError] = []
-        for values in [_row_of(record, attempt, envelope, answers) for attempt in record.attempts]:
+        for values in rows:
             try:
                 self._deps.execute(_TASK, values)
             except BadRowError as error:
@@ -123,7 +124,7 @@ def _parts(body: str) -> list[str]:
     return parts
 
 
-def _verified(answers: list[str], registry: Registry) -> _Answers:
+def _verified(answers: Sequence[str], registry: Registry) -> _Answers:
     """Return the answers by what identifies them.
 
     Raises:
@@ -137,7 +138,23 @@ def _verified(answers: list[str], registry: Registry) -> _Answers:
     return found
 
 
-def _row_of(record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: _Answers) -> dict[str, Any]:
+def _rows_of(envelope: Envelope, beside: Sequence[str]) -> tuple[AttemptRow, ...]:
+    """Return the rows of a record of attempts.
+
+    Raises:
+        _BadRecordError: the rows are missing or changed, or have another shape.
+    """
+    rows = beside[0] if beside else ""
+    if evidence_hash(rows.encode("utf-8", "surrogatepass")) != envelope.citation.evidence_hash:
+        raise _BadRecordError("the record's citation has the hash of other rows")
+    try:
+        return AttemptRows.read(json.loads(rows)).attempts
+    except (ValueError, AttributeError) as error:
+        problem = error.problem if isinstance(error, BadShapeError) else "not a JSON object"
+        raise _BadRecordError(f"rows: {problem}") from None
+
+
+def _values_of(record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: _Answers) -> dict[str, Any]:
     """Return an attempt's row, with the answer that the agent signed if the coordinator got one.
 
     Raises:

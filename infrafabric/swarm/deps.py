@@ -36,10 +36,10 @@ class SignedMessage:
 
 @dataclass(frozen=True)
 class HistoryRecord:
-    """Signed record of the coordinator, with the signed answers that it is about, as they travelled."""
+    """Signed record of the coordinator, with the rows and the agents' signed answers that travel beside it."""
 
     record: SignedMessage
-    answers: Sequence[str] = ()
+    beside: Sequence[str] = ()  # the record's rows as JSON, then the answers; nothing beside a session's record
 
 
 class Log(Protocol):

@@ -19,13 +19,12 @@ from infrafabric.swarm.object_keys import findings_key
 from infrafabric.swarm.result_document import AttemptId, stored_bytes
 from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, AttemptRow, AttemptsRecord
+from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, AttemptRow, AttemptRows, AttemptsRecord
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.round import RoundPart
 
 _DEADLINE_MARGIN_MS = 1_000  # a callback times out to the second
-_RECORD_BYTES = 2_900  # of a record's rows: KMS signs 4,096 bytes at most
-_ANSWERS_BYTES = 150_000  # of a record's answers, as texts in JSON: a message of SQS has 256 KiB
+_RECORD_BYTES = 190_000  # of a record's rows and answers, as texts in JSON: a message of SQS has 256 KiB
 
 
 @dataclass
@@ -144,7 +143,8 @@ class RoundSettlement:
 
     def _record(self, believed: Sequence[_Believed]) -> HistoryRecord:
         order, now_ms = self._order, self._deps.now_ms()
-        content = AttemptsRecord(**order.key._asdict(), attempts=tuple(one.row(now_ms) for one in believed))
+        content = AttemptsRecord(**order.key._asdict())
+        rows = AttemptRows(attempts=tuple(one.row(now_ms) for one in believed)).model_dump_json(exclude_defaults=True)
         draft = compose(
             performative=Performative.INFORM,
             sender=COORDINATOR,
@@ -152,11 +152,12 @@ class RoundSettlement:
             conversation_id=conversation_uri(order.session_id),
             message_id=new_message_id(),
             timestamp=now_ms,
-            content=content.model_dump(mode="json", exclude_defaults=True) | {"kind": content.kind},
-            citation=Citation(session_uri(order.session_id), evidence_hash(b"")),
+            content=content.write(),
+            citation=Citation(session_uri(order.session_id), evidence_hash(rows.encode())),
             reply_by=now_ms + RECORD_LIFETIME_MS,
         )
-        return HistoryRecord(self._deps.publisher.sign(draft), tuple(one.answer for one in believed if one.answer))
+        answers = [one.answer for one in believed if one.answer]
+        return HistoryRecord(self._deps.publisher.sign(draft), (rows, *answers))
 
 
 @dataclass(frozen=True)
@@ -183,16 +184,15 @@ class _Believed:
 
 
 def _in_records(believed: Iterable[_Believed]) -> list[list[_Believed]]:
-    """Return groups of results whose rows fit into one signed message, and their answers into one message of SQS."""
+    """Return groups of results whose rows and answers fit into one message of SQS."""
     groups: list[list[_Believed]] = []
-    rows_bytes = answers_bytes = 0
+    size_bytes = 0
     for one in believed:
-        row = len(one.row(1 << 41).model_dump_json(exclude_defaults=True).encode()) + 1
-        answer = len(json.dumps(one.answer).encode())
-        if not groups or rows_bytes + row > _RECORD_BYTES or answers_bytes + answer > _ANSWERS_BYTES:
+        row = one.row(1 << 41).model_dump_json(exclude_defaults=True)
+        own_bytes = len(json.dumps([row, one.answer]).encode())
+        if not groups or size_bytes + own_bytes > _RECORD_BYTES:
             groups.append([])
-            rows_bytes = answers_bytes = 0
+            size_bytes = 0
         groups[-1].append(one)
-        rows_bytes += row
-        answers_bytes += answer
+        size_bytes += own_bytes
     return groups

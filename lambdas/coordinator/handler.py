@@ -53,7 +53,7 @@ def aws_deps() -> CoordinatorDeps:
         record_queue_url=env.record_queue_url,
         signer=CurrentSigner(client("kms"), principal=COORDINATOR, keys=signing_keys(env), registry=registry),
         objects=objects,
-        wait_s=0.01,  # requests of a slice are signed concurrently: fewer calls are worth more than ten milliseconds
+        wait_s=0.05,  # requests are signed concurrently: fewer calls are worth more than fifty milliseconds
     )
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,

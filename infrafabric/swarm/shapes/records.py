@@ -48,12 +48,21 @@ class AttemptRow(TaskResult):
 
 
 class AttemptsRecord(Shape):
-    """Ends of several attempts, signed by the coordinator."""
+    """Ends of several attempts, signed by the coordinator.
+
+    The rows travel beside the signed message, whose citation has their hash: KMS signs 4,096 bytes at most, which would
+    be eight rows.
+    """
 
     kind: Literal["attempts"] = "attempts"
     session_id: str
     home: str
     epoch: int
+
+
+class AttemptRows(Shape):
+    """Rows of a record of attempts."""
+
     attempts: Annotated[tuple[AttemptRow, ...], Field(strict=False)]
 
 

@@ -14,6 +14,7 @@ from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, last_segment, new_message_id
+from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
@@ -34,7 +35,7 @@ AGENT, PEER, BOSS = signer("if://agent/h01"), signer("if://agent/h03"), signer(C
 REGISTRY = Registry({one.principal: one.public_key for one in (AGENT, PEER, BOSS)})
 
 
-def message(content: dict[str, Any], by: PemSigner = BOSS, message_id: str = "") -> str:
+def message(content: dict[str, Any], by: PemSigner = BOSS, message_id: str = "", evidence: str = HASH) -> str:
     """Return a signed message."""
     draft = compose(
         performative=Performative.INFORM,
@@ -44,7 +45,7 @@ def message(content: dict[str, Any], by: PemSigner = BOSS, message_id: str = "")
         message_id=message_id or new_message_id(),
         timestamp=NOW,
         content=content,
-        citation=Citation("if://task/s1/t0001", HASH),
+        citation=Citation("if://task/s1/t0001", evidence),
         reply_by=NOW + RECORD_LIFETIME_MS,
     )
     return sign(draft, by).decode()
@@ -81,15 +82,17 @@ def row(signed_answer: str = "", **changes: Any) -> dict[str, Any]:
     }
 
 
-def attempts(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return the content of the coordinator's record of attempts."""
-    return {"kind": "attempts", **KEY._asdict(), "attempts": list(rows), **changes}
+def attempts(*rows: dict[str, Any], by: PemSigner = BOSS, **changes: Any) -> tuple[str, str]:
+    """Return the coordinator's signed record of attempts, and its rows."""
+    text = json.dumps({"attempts": rows})
+    content = {"kind": "attempts", **KEY._asdict(), **changes}
+    return message(content, by, evidence=evidence_hash(text.encode())), text
 
 
 def task_body(**changes: Any) -> str:
     """Return the record of one attempt, with these members of its row changed, and the answer to the attempt."""
     signed_answer = answer(**{name: changes[name] for name in ("task_id", "attempt") if name in changes})
-    return body(message(attempts(row(signed_answer, **changes))), signed_answer)
+    return body(*attempts(row(signed_answer, **changes)), signed_answer)
 
 
 def session(**changes: Any) -> dict[str, Any]:

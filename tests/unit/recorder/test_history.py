@@ -61,7 +61,7 @@ def test_a_record_of_the_coordinator_becomes_a_row_per_attempt_or_session() -> N
     world = World()
     first, second = answer(), answer(PEER, task_id="t0002", agent="h03")
     rows = row(first), row(second, task_id="t0002", agent="h03", status="FAILED", evidence_hash="")
-    world.record(body(message(attempts(*rows)), first, second))
+    world.record(body(*attempts(*rows), first, second))
     world.record(body(message(session())))
     assert [(one["session_id"], one["home"], one["epoch"]) for one in world.rows] == [tuple(KEY)] * 3
     assert [one["s3_key"] for one in world.rows] == [PLACE, "", "r"], "the place follows from the attempt"
@@ -71,7 +71,7 @@ def test_a_record_of_the_coordinator_becomes_a_row_per_attempt_or_session() -> N
 def test_a_row_has_the_agents_answer_as_it_travelled_and_the_answers_message_id() -> None:
     world = World()
     spaced = json.dumps(json.loads(answer()), indent=1)
-    world.record(body(message(attempts(row(spaced))), spaced))
+    world.record(body(*attempts(row(spaced)), spaced))
     assert world.rows[0]["answer"] == spaced
     assert world.rows[0]["message_id"] == json.loads(spaced)["message_id"]
 
@@ -86,14 +86,14 @@ def test_answers_with_the_same_message_id_go_to_the_rows_that_they_are_about(oth
     rows = row(first), row(second, task_id=task_id, agent=agent)
     for answers in ((first, second), (second, first)):
         world = World()
-        world.record(body(message(attempts(*rows)), *answers))
+        world.record(body(*attempts(*rows), *answers))
         assert [one["answer"] for one in world.rows] == [first, second]
 
 
 def test_a_row_of_an_object_that_was_found_without_an_answer_has_the_records_message_id() -> None:
     world = World()
-    record = message(attempts(row()))
-    world.record(body(record))
+    record, rows = attempts(row())
+    world.record(body(record, rows))
     assert (world.rows[0]["answer"], world.rows[0]["message_id"]) == (None, json.loads(record)["message_id"])
 
 
@@ -111,12 +111,12 @@ def test_a_message_waits_in_the_queue_while_the_registry_cannot_be_read() -> Non
 
 def of_another_agent() -> str:
     forged = answer(PEER)  # says that it is h01's
-    return body(message(attempts(row(forged))), forged)
+    return body(*attempts(row(forged)), forged)
 
 
 def with_a_changed_answer() -> str:
     signed = answer()
-    return body(message(attempts(row(signed))), signed.replace('"model":"m"', '"model":"n"'))
+    return body(*attempts(row(signed)), signed.replace('"model":"m"', '"model":"n"'))
 
 
 NOT_AN_ARRAY = "the body is not a JSON array of signed messages, the coordinator's first"
@@ -124,7 +124,7 @@ ATTACKS = {
     "an agent's answer alone": (answer(), "bad-content", NOT_AN_ARRAY),
     "an agent's answer as a record": (body(answer()), "bad-content", f"only {COORDINATOR} writes history"),
     "an agent's record of attempts": (
-        body(message(attempts(row()), AGENT)),
+        body(*attempts(row(), by=AGENT)),
         "bad-content",
         f"if://agent/h01 signed it: only {COORDINATOR} writes history",
     ),
@@ -134,7 +134,7 @@ ATTACKS = {
         f"if://agent/h01 signed it: only {COORDINATOR} writes history",
     ),
     "20,000,000 USD for another session": (
-        body(message(attempts(row(cost_nusd=NUSD_OF_20_MILLION_USD), session_id="victim"), AGENT)),
+        body(*attempts(row(cost_nusd=NUSD_OF_20_MILLION_USD), session_id="victim", by=AGENT)),
         "bad-content",
         f"only {COORDINATOR} writes history",
     ),
@@ -144,39 +144,48 @@ ATTACKS = {
         f"only {COORDINATOR} writes history",
     ),
     "the coordinator's name on an agent's key": (
-        body(message(attempts(row()), signer(COORDINATOR))),
+        body(*attempts(row(), by=signer(COORDINATOR))),
         "key-mismatch",
         "the registry has",
     ),
     "a record that was changed": (
-        body(message(attempts(row())).replace('"tokens_in":3', '"tokens_in":4')),
+        body(*attempts(row())).replace("s1", "s2"),
         "tampered",
         "the signature does not fit",
     ),
-    "an unsigned wrapper": (json.dumps({"record": attempts(row())}), "bad-content", NOT_AN_ARRAY),
-    "an unsigned record": (json.dumps([attempts(row())]), "bad-content", NOT_AN_ARRAY),
-    "an unsigned record as text": (json.dumps([json.dumps(attempts(row()))]), "missing-member", "schema"),
+    "a row that was changed": (
+        body(*attempts(row())).replace('"tokens_in\\": 3', '"tokens_in\\": 4'),
+        "bad-content",
+        "the record's citation has the hash of other rows",
+    ),
+    "rows of another record": (body(attempts(row())[0], attempts(row(cost_nusd=0))[1]), "bad-content", "other rows"),
+    "a record without its rows": (body(attempts(row())[0]), "bad-content", "other rows"),
+    "an answer in the place of the rows": (body(attempts(row())[0], answer()), "bad-content", "other rows"),
+    "rows that no text holds": (body(attempts(row())[0], "\ud800"), "bad-content", "other rows"),
+    "an unsigned wrapper": (json.dumps({"record": attempts(row())[0]}), "bad-content", NOT_AN_ARRAY),
+    "an unsigned record": (json.dumps([{"kind": "attempts"}]), "bad-content", NOT_AN_ARRAY),
+    "an unsigned record as text": (json.dumps([json.dumps({"kind": "attempts"})]), "missing-member", "schema"),
     "no message": ("[]", "bad-content", NOT_AN_ARRAY),
     "no JSON": ("[", "bad-content", NOT_AN_ARRAY),
     "deep JSON": ("[" * 100_000, "bad-content", NOT_AN_ARRAY),
     "an answer that is missing": (
-        body(message(attempts(row(answer())))),
+        body(*attempts(row(answer()))),
         "bad-content",
         "attempt t0001.0: its answer is not that of h01",
     ),
     "an answer of another agent": (of_another_agent(), "bad-content", "attempt t0001.0: its answer is not that of h01"),
     "an answer that was changed": (with_a_changed_answer(), "tampered", "if://agent/h01 did not sign the message"),
     "an answer of a stranger": (
-        body(message(attempts(row())), answer(signer("if://agent/h02"))),
+        body(*attempts(row()), answer(signer("if://agent/h02"))),
         "unknown-sender",
         "if://agent/h02",
     ),
     "another kind of record": (body(message({"kind": "gossip"})), "bad-content", "must be attempts or session"),
     "a kind that is no text": (body(message({"kind": ["attempts"]})), "bad-content", "must be attempts or session"),
     "an attempt that is no number": (
-        body(message(attempts(row(attempt="0")))),
+        body(*attempts(row(attempt="0"))),
         "bad-content",
-        "content.attempts.0.attempt: input should be a valid integer",
+        "rows: attempts.0.attempt: input should be a valid integer",
     ),
     "a session without its id": (body(message({"kind": "session"})), "bad-content", "content.session_id is missing"),
 }
@@ -195,7 +204,7 @@ def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue_with_the
 
 def test_a_bad_row_writes_no_row_beside_it() -> None:
     world, first = World(), answer()
-    world.record(body(message(attempts(row(first), row(answer(), attempt=1))), first))
+    world.record(body(*attempts(row(first), row(answer(), attempt=1)), first))
     assert [detail for _, _, detail in world.dead_letters.messages] == [
         "attempt t0001.1: its answer is not that of h01"
     ]
@@ -205,7 +214,7 @@ def test_a_bad_row_writes_no_row_beside_it() -> None:
 def test_a_row_that_the_table_refuses_keeps_no_other_from_being_written() -> None:
     world = World()
     world.refused_status = "FAILED"
-    text = body(message(attempts(row(status="FAILED"), row(attempt=1))))
+    text = body(*attempts(row(status="FAILED"), row(attempt=1)))
     world.record(text)
     assert [one["attempt"] for one in world.rows] == [1]
     assert world.dead_letters.messages == [(text, "bad-content", "CheckViolation: no such status")]

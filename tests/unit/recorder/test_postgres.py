@@ -141,7 +141,7 @@ def test_a_session_has_its_owner_and_the_money_that_may_still_be_spent(database:
 def test_each_region_and_epoch_of_a_session_has_rows_of_its_own(database: Database, executor: Executor) -> None:
     for home, epoch in (("us-east-1", 1), ("us-west-2", 1), ("us-west-2", 2)):
         write(body(message(session(home=home, epoch=epoch))), executor)
-        write(body(message(attempts(row(), home=home, epoch=epoch))), executor)
+        write(body(*attempts(row(), home=home, epoch=epoch)), executor)
     for table in ("sessions", "task_results"):
         assert database.rows(f"SELECT session_id, home, epoch FROM {table} ORDER BY home, epoch") == [
             ("s1", "us-east-1", 1),
@@ -154,20 +154,20 @@ def test_each_region_and_epoch_of_a_session_has_rows_of_its_own(database: Databa
 
 def test_the_answer_is_kept_byte_by_byte_as_its_agent_signed_it(database: Database, executor: Executor) -> None:
     signed = answer().replace('"kind":"task"', '"kind" : "t\\u0061sk"')  # JSON that a parser would write otherwise
-    assert write(body(message(attempts(row(signed), row(task_id="t0002"))), signed), executor) == []
+    assert write(body(*attempts(row(signed), row(task_id="t0002")), signed), executor) == []
     assert database.rows("SELECT task_id, answer FROM task_results ORDER BY 1") == [("t0001", signed), ("t0002", None)]
 
 
 def test_each_attempt_has_a_row(database: Database, executor: Executor) -> None:
-    write(body(message(attempts(row(status="FAILED", reason="model-refusal")))), executor)
-    write(body(message(attempts(row(attempt=1)))), executor)
+    write(body(*attempts(row(status="FAILED", reason="model-refusal"))), executor)
+    write(body(*attempts(row(attempt=1))), executor)
     assert database.rows("SELECT attempt, status FROM task_results ORDER BY 1") == [(0, "FAILED"), (1, "DONE")]
 
 
 def test_no_agent_takes_anothers_row_by_answering_for_its_task(database: Database, executor: Executor) -> None:
     forged, own = answer(PEER, agent="h01"), answer()
-    assert len(write(body(message(attempts(row(forged))), forged), executor)) == 1
-    assert write(body(message(attempts(row(own))), own), executor) == []
+    assert len(write(body(*attempts(row(forged)), forged), executor)) == 1
+    assert write(body(*attempts(row(own)), own), executor) == []
     assert database.rows("SELECT agent, answer FROM task_results") == [("h01", own)]
 
 

@@ -365,8 +365,10 @@ class _Publisher:
             if content["kind"] == "session":
                 self.world.records.append(content)
             else:
-                self.world.rows += content["attempts"]
-            self.world.answers += record.answers
+                rows, *answers = record.beside
+                assert record.record.draft["citation"]["evidence_hash"] == evidence_hash(rows.encode())
+                self.world.rows += json.loads(rows)["attempts"]
+                self.world.answers += answers
 
 
 @dataclass

@@ -23,7 +23,7 @@ from infrafabric.swarm.shapes.cancel import Cancel
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode, RoundOrder
 from infrafabric.swarm.shapes.model_call import ModelCall
 from infrafabric.swarm.shapes.order import Order
-from infrafabric.swarm.shapes.records import AttemptsRecord, SessionRecord, TaskRecord
+from infrafabric.swarm.shapes.records import AttemptRows, AttemptsRecord, SessionRecord, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import SessionItem
@@ -49,6 +49,7 @@ READ: dict[str, tuple[Callable[[Mapping[str, Any]], Any], Mapping[str, Any]]] = 
     "cancel": (Cancel.read, RELEASED["cancel"]),
     "task record": (TaskRecord.read, RELEASED["task_record"]),
     "attempts record": (AttemptsRecord.read, RELEASED["attempts_record"]),
+    "attempt rows": (AttemptRows.read, RELEASED["attempt_rows"]),
     "session record": (SessionRecord.read, RELEASED["session_record"]),
     "session": (SessionItem.read, ITEMS["session"]),
     "running session": (SessionItem.read, ITEMS["running_session"]),
