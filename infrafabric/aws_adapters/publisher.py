@@ -1,22 +1,23 @@
-"""Publisher of IF.bus messages: signs with KMS, publishes to SNS, sends records to SQS, batches concurrent calls."""
+"""Publisher of IF.bus messages: signs with KMS, publishes to SNS, sends records to SQS, ten messages to a call."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.batching import Coalescer
 from infrafabric.bus.claim_check import check_in
 from infrafabric.bus.envelope import sign
 from infrafabric.bus.signing import Signer
 from infrafabric.bus.uris import last_segment
 from infrafabric.swarm.deps import HistoryRecord, SignedMessage
 
-_MOST, _MOST_BYTES = 10, 200_000  # of one call to SQS
+_MOST, _MOST_BYTES = 10, 200_000  # of one call to SNS or SQS
+
+Item = TypeVar("Item")
 _ATTRIBUTES_BYTES = 200  # of the attributes that travel beside a body
 
 
@@ -26,7 +27,7 @@ class NotSentError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class BusPublisher:
-    """Publishes as one principal. Concurrent calls leave in batches."""
+    """Publishes as one principal."""
 
     sns: Any
     sqs: Any
@@ -34,32 +35,36 @@ class BusPublisher:
     record_queue_url: str | None  # None where the stack keeps no history
     signer: Callable[[], Signer]  # selects the key, for each message
     objects: S3Objects
-    wait_s: float = 0.0  # time that a message waits for others to share a batch with
+    pool: Executor  # signs and publishes concurrently
 
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage:
         """Sign a draft. Content that is too large to sign goes to S3 (claim check)."""
         ready = check_in(dict(draft), put=self._put, bucket=self.objects.bucket)
         return SignedMessage(draft=draft, body=sign(ready, self.signer()).decode())
 
-    def publish(self, message: SignedMessage) -> None:
-        """Publish a message to its receiver."""
-        self._publications.send(message)
+    def send(self, drafts: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
+        """Sign messages and publish them to their receivers. Returns None or the error of each."""
+        outcomes = list(self.pool.map(_tried(self.sign), drafts))
+        signed = [(index, one) for index, one in enumerate(outcomes) if isinstance(one, SignedMessage)]
+        errors = [one if isinstance(one, Exception) else None for one in outcomes]
+        batches = _batches(signed, lambda one: _size_bytes(one[1]))
+        published = self.pool.map(_tried(self._publish_batch), [[one for _, one in batch] for batch in batches])
+        for batch, told in zip(batches, published, strict=True):
+            for place, (index, _) in enumerate(batch):
+                errors[index] = told if isinstance(told, Exception) else told[place]
+        return errors
 
     def record(self, records: Sequence[HistoryRecord]) -> None:
         """Send records to the recorder in order, if the stack has one; ten to a call, by size."""
         if not self.record_queue_url:
             return
-        for batch in _batches(records):
+        for batch in _batches(records, lambda record: len(record_body(record).encode())):
             for error in self._record_batch(batch):
                 if error is not None:
                     raise error
 
     def _put(self, key: str, body: bytes) -> None:
         self.objects.put(key, body)
-
-    @cached_property
-    def _publications(self) -> Coalescer[SignedMessage]:
-        return Coalescer(self._publish_batch, size_of=_size_bytes, wait_s=self.wait_s)
 
     def _publish_batch(self, messages: Sequence[SignedMessage]) -> list[Exception | None]:
         batch = [
@@ -93,15 +98,27 @@ def record_body(record: HistoryRecord) -> str:
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
-def _batches(records: Sequence[HistoryRecord]) -> list[list[HistoryRecord]]:
-    batches: list[list[HistoryRecord]] = []
+def _tried(do: Callable[[Any], Item]) -> Callable[[Any], Item | Exception]:
+    """Return a function that returns the error that ``do`` raises."""
+
+    def attempt(value: Any) -> Item | Exception:
+        try:
+            return do(value)
+        except Exception as error:  # noqa: BLE001  told to who asked, message by message
+            return error
+
+    return attempt
+
+
+def _batches(items: Sequence[Item], size_of: Callable[[Item], int]) -> list[list[Item]]:
+    batches: list[list[Item]] = []
     size_bytes = 0
-    for record in records:
-        own_bytes = len(record_body(record).encode())
+    for item in items:
+        own_bytes = size_of(item)
         if not batches or len(batches[-1]) == _MOST or size_bytes + own_bytes > _MOST_BYTES:
             batches.append([])
             size_bytes = 0
-        batches[-1].append(record)
+        batches[-1].append(item)
         size_bytes += own_bytes
     return batches
 

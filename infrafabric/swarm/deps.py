@@ -96,7 +96,10 @@ class Publisher(Protocol):
     """IF.bus publisher of the coordinator."""
 
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage: ...
-    def publish(self, message: SignedMessage) -> None: ...
+    def send(self, drafts: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
+        """Sign messages and publish them to their receivers. Returns None or the error of each."""
+        ...
+
     def record(self, records: Sequence[HistoryRecord]) -> None:
         """Send records to the recorder in order, if the stack keeps history."""
 

@@ -1,4 +1,4 @@
-"""Run of one part of a round: a signed request and a callback per attempt, and the wait for the answers."""
+"""Run of one part of a round: a callback and a signed request per attempt, and the wait for the answers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from aws_durable_execution_sdk_python.config import (
     Duration,
     MapConfig,
     NestingType,
+    StepConfig,
     complete_batch,
     continue_batch,
 )
 from aws_durable_execution_sdk_python.context import DurableContext
-from aws_durable_execution_sdk_python.exceptions import CallbackError, CallbackTimeoutError, StepError
-from aws_durable_execution_sdk_python.types import Callback
+from aws_durable_execution_sdk_python.exceptions import CallbackError, CallbackTimeoutError, SuspendExecution
+from aws_durable_execution_sdk_python.retries import RetryStrategyConfig, create_retry_strategy
+from aws_durable_execution_sdk_python.types import Callback, StepContext
 
 from infrafabric.bus.envelope import Citation, compose
 from infrafabric.bus.registry import Registry
@@ -37,7 +39,13 @@ from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import Progress
 from infrafabric.swarm.shapes.task import Task
 
-_WAKE = 0  # item of the map that waits for a cancellation; the others are attempts
+_WAKE = 0  # item of the map that sends the requests and waits for a cancellation; the others are attempts
+_MAX_SENDS = 3
+_SEND_RETRY = StepConfig(
+    retry_strategy=create_retry_strategy(
+        RetryStrategyConfig(max_attempts=_MAX_SENDS, initial_delay=Duration(1), max_delay=Duration(5))
+    )
+)
 
 
 class FailedAnswerError(Exception):
@@ -45,6 +53,10 @@ class FailedAnswerError(Exception):
 
 
 _FAILED_ANSWER = f"{FailedAnswerError.__module__}.{FailedAnswerError.__qualname__}"  # as the SDK names the error
+
+
+class NotSentError(Exception):
+    """Request that was not sent, so that the step is retried."""
 
 
 class UnheardError(Exception):
@@ -106,24 +118,37 @@ class RoundRun:
 
         The SDK acts at once on an answer that arrives while nothing is checkpointed. One that arrives during another
         branch's checkpoint waits until something else wakes the execution
-        (https://github.com/aws/aws-durable-execution-sdk-js/issues/510). So every branch waits at the latch until all
-        branches have made their checkpoints; behind it, nothing durable happens before the map's end.
+        (https://github.com/aws/aws-durable-execution-sdk-js/issues/510). So every branch waits until all callbacks are
+        created and one step has sent all requests; behind it, nothing durable happens before the map's end.
         """
         attempts, required = self._round.attempts, self._round.required
-        latch = Latch(len(attempts))
+        created, sent = Latch(len(attempts)), Latch(1)
+        waiting: dict[int, str] = {}  # callbacks of requests that this invocation has not sent, by index of the attempt
+        unsent: dict[str, str] = {}  # why, by message id of the request
         noted = _Noted(self._order, self._round.part, self._deps)
 
         def branch(branch_context: DurableContext, item: int, _index: int, _items: Sequence[int]) -> str:
             if item == _WAKE:
-                latch.wait()
+                created.wait()
+                try:
+                    unsent.update(self._send(branch_context, waiting))
+                except SuspendExecution:
+                    raise  # the step is retried while the other branches wait
+                except BaseException:
+                    sent.arrive(0)
+                    raise
+                sent.arrive(0)
                 wake.result()
                 return ""
-            attempt, text = attempts[item - 1], self._round.texts[item - 1]
+            attempt = attempts[item - 1]
             try:
-                callback = self._request(branch_context, attempt, text)
+                callback = self._callback(branch_context, attempt)
+                waiting[item - 1] = callback.callback_id
             finally:
-                latch.arrive(item - 1)
-            latch.wait()
+                created.arrive(item - 1)
+            sent.wait()
+            if attempt.message_id in unsent:
+                raise UnheardError(f"the request could not be sent: {unsent[attempt.message_id]}")
             payload, cost_nusd = self._answer(callback, attempt, registry)
             noted.note(attempt, cost_nusd)
             return payload
@@ -152,22 +177,30 @@ class RoundRun:
                 running.add(attempts[item.index - 1].message_id)
         return answers, running
 
-    def _request(self, branch: DurableContext, attempt: Attempt, text: str) -> Callback[str]:
-        """Create the callback of an attempt and send its request.
-
-        Raises:
-            UnheardError: the request could not be sent; if it was sent all the same, its answer is found in its place.
-        """
-        name = attempt.name
+    def _callback(self, branch: DurableContext, attempt: Attempt) -> Callback[str]:
         # Irrelevant in a replay: the callback keeps the timeouts that it was created with.
         left_s = max(1, (self._order.tasks_deadline_ms - self._deps.now_ms()) // 1000)
         config = CallbackConfig(timeout=Duration(left_s), heartbeat_timeout=Duration(self._round.silence_s))
-        callback = branch.create_callback(name=name, config=config)
-        try:
-            branch.step(lambda _: self._send(attempt, text, callback.callback_id), name=f"request-{name}")
-        except StepError as error:
-            raise UnheardError(f"the request could not be sent: {error.message}") from None
-        return callback
+        return branch.create_callback(name=attempt.name, config=config)
+
+    def _send(self, branch: DurableContext, waiting: dict[int, str]) -> dict[str, str]:
+        """Send the waiting requests in one step; those that were sent wait no longer.
+
+        Returns why a request could not be sent, by its message id. If it was sent all the same, its answer is found in
+        its place. An interrupted step sends the same message ids again (idempotency).
+        """
+
+        def send(step: StepContext) -> dict[str, str]:
+            indices = sorted(waiting)
+            errors = self._deps.publisher.send([self._request(index, waiting[index]) for index in indices])
+            unsent = {index: str(error) for index, error in zip(indices, errors, strict=True) if error is not None}
+            for index in set(indices) - unsent.keys():
+                del waiting[index]
+            if unsent and step.attempt < _MAX_SENDS:
+                raise NotSentError(next(iter(unsent.values())))
+            return {self._round.attempts[index].message_id: why for index, why in unsent.items()}
+
+        return branch.step(send, name=f"send-{self._name}", config=_SEND_RETRY)
 
     def _answer(self, callback: Callback[str], attempt: Attempt, registry: Registry) -> tuple[str, int]:
         """Wait for the believed answer that a task is done. Returns the answer and the cost that it states.
@@ -190,9 +223,9 @@ class RoundRun:
             raise FailedAnswerError(payload)
         return payload, record.cost_nusd
 
-    def _send(self, attempt: Attempt, text: str, callback_id: str) -> None:
-        """Publish an attempt's request. An interrupted step publishes the same message id again (idempotency)."""
-        order, publisher = self._order, self._deps.publisher
+    def _request(self, index: int, callback_id: str) -> dict[str, Any]:
+        """Return the draft of an attempt's request."""
+        order, attempt, text = self._order, self._round.attempts[index], self._round.texts[index]
         task = Task(
             **order.key._asdict(),
             task_id=attempt.task_id,
@@ -204,7 +237,7 @@ class RoundRun:
             place=attempt.place(order.key),
         )
         now_ms = self._deps.now_ms()
-        draft = compose(
+        return compose(
             performative=Performative.REQUEST,
             sender=COORDINATOR,
             receiver=agent_uri(attempt.agent),
@@ -215,7 +248,6 @@ class RoundRun:
             citation=Citation(task_uri(order.session_id, attempt.task_id), evidence_hash(text.encode())),
             reply_by=max(order.tasks_deadline_ms, now_ms + 1),
         )
-        publisher.publish(publisher.sign(draft))
 
 
 _ENDED = (BatchItemStatus.SUCCEEDED, BatchItemStatus.FAILED)

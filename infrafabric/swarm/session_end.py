@@ -60,20 +60,23 @@ class SessionEnd:
         requests: dict[str, list[str]] = defaultdict(list)
         for attempt in attempts:
             requests[attempt.agent].append(attempt.message_id)
-        for agent, message_ids in sorted(requests.items()):
-            content = Cancel(**order.key._asdict(), requests=tuple(message_ids))
-            draft = compose(
+        drafts = [
+            compose(
                 performative=Performative.CANCEL,
                 sender=COORDINATOR,
                 receiver=agent_uri(agent),
                 conversation_id=conversation_uri(order.session_id),
                 message_id=new_message_id(),
                 timestamp=now_ms,
-                content=content.write(),
+                content=Cancel(**order.key._asdict(), requests=tuple(message_ids)).write(),
                 citation=Citation(session_uri(order.session_id), evidence_hash(b"")),
                 reply_by=max(order.tasks_deadline_ms, now_ms + 1),
             )
-            deps.publisher.publish(deps.publisher.sign(draft))
+            for agent, message_ids in sorted(requests.items())
+        ]
+        for error in deps.publisher.send(drafts):
+            if error is not None:
+                raise error
 
     def report(
         self,

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,8 @@ from infrafabric.swarm.deps import CoordinatorDeps
 from infrafabric.swarm.progress import ProgressClock
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog, meter
+
+_SENDERS = 16  # threads that sign requests: half of the connections that a client keeps
 
 env = CoordinatorEnvironment.read()
 log = EventLog("coordinator", env.log_level)
@@ -53,7 +56,7 @@ def aws_deps() -> CoordinatorDeps:
         record_queue_url=env.record_queue_url,
         signer=CurrentSigner(client("kms"), principal=COORDINATOR, keys=signing_keys(env), registry=registry),
         objects=objects,
-        wait_s=0.05,  # requests are signed concurrently: fewer calls are worth more than fifty milliseconds
+        pool=ThreadPoolExecutor(max_workers=_SENDERS),
     )
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,

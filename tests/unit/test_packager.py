@@ -172,7 +172,7 @@ def test_every_module_of_the_code_has_byte_code_that_is_never_checked(code: Path
 
 
 def test_the_code_starts_without_compiling(code: Path) -> None:
-    done = start([code], ["infrafabric.backoff", "infrafabric.batching"])
+    done = start([code], ["infrafabric.backoff", "infrafabric.concurrency"])
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ class Aws:
             record_queue_url=queue,
             signer=lambda: signer(COORDINATOR),
             objects=S3Objects(self, "results"),
+            pool=ThreadPoolExecutor(max_workers=4),
         )
 
 
@@ -97,33 +99,52 @@ def test_a_stack_without_history_records_nothing() -> None:
 
 def test_a_message_is_published_with_the_attributes_that_queues_filter_by() -> None:
     aws = Aws()
-    draft = {"receiver": "if://agent/h01", "performative": Performative.REQUEST}
-    aws.publisher().publish(SignedMessage(draft=draft, body="signed"))
+    assert aws.publisher().send([a_request("x")]) == [None]
     ((entry,),) = aws.batches
-    assert (entry["Message"], entry["MessageAttributes"]["receiver"]["StringValue"]) == ("signed", "if://agent/h01")
+    attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
+    assert attributes == {"receiver": "if://agent/h01", "performative": "request"}
+    assert json.loads(entry["Message"])["content"] == {"text": "x"}
 
 
-def test_a_message_that_sns_did_not_take_is_an_error() -> None:
-    draft = {"receiver": "if://agent/h01", "performative": Performative.REQUEST}
-    with pytest.raises(NotSentError, match="not published: InternalError"):
-        Aws(refused=(0,)).publisher().publish(SignedMessage(draft=draft, body="signed"))
+def test_messages_leave_ten_to_a_call_and_each_ones_error_is_told() -> None:
+    aws = Aws(refused=(1,))
+    errors = aws.publisher().send([a_request(str(number)) for number in range(23)])
+    assert sorted(map(len, aws.batches)) == [3, 10, 10]
+    assert [index for index, error in enumerate(errors) if error] == [1, 11, 21]
+    assert {str(error) for error in errors if error} == {"not published: InternalError "}
+
+
+def test_a_call_to_sns_that_fails_and_a_message_that_cannot_be_signed_keep_no_other_from_being_sent() -> None:
+    class Broken(Aws):
+        def publish_batch(self, *, PublishBatchRequestEntries: list[dict[str, Any]], **kwargs: Any) -> dict[str, Any]:  # noqa: N803
+            if "lost" in PublishBatchRequestEntries[0]["Message"]:
+                raise ConnectionError("the line is down")
+            return super().publish_batch(PublishBatchRequestEntries=PublishBatchRequestEntries, **kwargs)
+
+        def put_object(self, **_: Any) -> None:
+            raise PermissionError("no place for large contents")
+
+    drafts = [a_request(text) for text in ("lost", *("x" * 10), "y" * 5_000)]
+    errors = Broken().publisher().send(drafts)
+    assert list(map(type, errors)) == [ConnectionError] * 10 + [type(None), PermissionError]
+
+
+def a_request(text: str) -> dict[str, Any]:
+    return compose(
+        performative=Performative.REQUEST,
+        sender=COORDINATOR,
+        receiver="if://agent/h01",
+        conversation_id=conversation_uri("s1"),
+        message_id=new_message_id(),
+        timestamp=1,
+        content={"text": text},
+        citation=Citation("if://session/s1", f"sha256:{'0' * 64}"),
+    )
 
 
 def test_content_that_kms_cannot_sign_goes_to_s3() -> None:
-    def draft(text: str) -> dict[str, Any]:
-        return compose(
-            performative=Performative.REQUEST,
-            sender=COORDINATOR,
-            receiver="if://agent/h01",
-            conversation_id=conversation_uri("s1"),
-            message_id=new_message_id(),
-            timestamp=1,
-            content={"text": text},
-            citation=Citation("if://session/s1", f"sha256:{'0' * 64}"),
-        )
-
     aws = Aws()
-    small, large = (aws.publisher().sign(draft("x" * size)) for size in (500, 5_000))
+    small, large = (aws.publisher().sign(a_request("x" * size)) for size in (500, 5_000))
     assert json.loads(small.body)["content"] == {"text": "x" * 500}
     content = json.loads(large.body)["content"]
     assert [f"s3://results/{key}" for key in aws.stored] == [content["s3_uri"]]

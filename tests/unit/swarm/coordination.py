@@ -350,12 +350,19 @@ class _Publisher:
     def sign(self, draft: Mapping[str, Any]) -> SignedMessage:
         return SignedMessage(draft=draft, body="")
 
-    def publish(self, message: SignedMessage) -> None:
-        if message.draft["performative"] == Performative.CANCEL:
-            self.world.taken_back.append(message.draft)
-            return
-        self.world.published.append(message.draft)
-        self.world.agents(self.world, Asked(message.draft))
+    def send(self, drafts: Sequence[Mapping[str, Any]]) -> list[Exception | None]:
+        return [self._sent(draft) for draft in drafts]
+
+    def _sent(self, draft: Mapping[str, Any]) -> Exception | None:
+        if draft["performative"] == Performative.CANCEL:
+            self.world.taken_back.append(draft)
+            return None
+        self.world.published.append(draft)
+        try:
+            self.world.agents(self.world, Asked(draft))
+        except Exception as error:  # noqa: BLE001  as the publisher tells it
+            return error
+        return None
 
     def record(self, records: Sequence[HistoryRecord]) -> None:
         for record in records:

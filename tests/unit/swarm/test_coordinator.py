@@ -161,6 +161,18 @@ def test_a_request_that_is_published_twice_is_one_message() -> None:
     assert first["message_id"] == second["message_id"], "the agent knows it again, and the task is paid once"
 
 
+def test_a_request_that_was_not_sent_is_sent_again_without_the_others() -> None:
+    def not_at_first(world: World, asked: Asked) -> None:
+        if [task for task, _ in world.assignments()].count("t0001") == 1:
+            raise ConnectionError("the line is down")
+        does(world, asked)
+
+    world = World(by_task(t0001=not_at_first))
+    assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
+    assert [task for task, _ in world.assignments()] == ["t0001", "t0002", "t0001"]
+    assert len({draft["message_id"] for draft in world.published}) == 2
+
+
 def test_a_request_that_cannot_be_sent_fails_its_task_alone() -> None:
     def unsent(world: World, asked: Asked) -> None:
         raise RuntimeError("no topic")
