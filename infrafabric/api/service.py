@@ -16,7 +16,7 @@ from infrafabric.money import usd
 from infrafabric.swarm.daily_cap import OverDailyCapError
 from infrafabric.swarm.deps import Log
 from infrafabric.swarm.lost_sessions import LOST_REASON, is_lost
-from infrafabric.swarm.object_keys import report_key, session_prefix
+from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.report import SessionReport, stored_findings, texts_by_id
 from infrafabric.swarm.session_errors import NoOrderError, SessionExistsError
 from infrafabric.swarm.session_key import SessionKey
@@ -25,9 +25,6 @@ from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import SessionItem
 from infrafabric.swarm.shapes.shape import BadShapeError, OnUnreadable
 from infrafabric.swarm.status import SessionStatus
-
-# A Lambda function's response has 6 MB at most, status and headers included (Lambda Developer Guide, "Lambda quotas").
-MAX_RESPONSE_BYTES = 6 * 1024 * 1024 - 16 * 1024
 
 
 class ApiStore(Protocol):
@@ -158,7 +155,7 @@ class SessionService:
             raise ProblemError(409, "session-running", "The session still runs", detail, headers={"Retry-After": "5"})
         stored = self._deps.objects.find(report_key(session.key))
         document = self._interim_report(session) if stored is None else json.loads(stored)
-        return _within_limit(session.key, {**document, "session_id": session_id})
+        return Response(200, {**document, "session_id": session_id})
 
     def cancel(self, caller: Caller, session_id: str) -> Response:
         """Handle ``DELETE /sessions/{id}``: the coordinator sends no further request, reports what was done and ends.
@@ -255,23 +252,6 @@ def _internal_id(caller: Caller, text: str) -> str:
     if session_id is None:
         raise unknown_session(text)
     return session_id
-
-
-def _within_limit(key: SessionKey, document: Mapping[str, Any]) -> Response:
-    """Return the report if a response can hold it.
-
-    The body travels as a string inside JSON, where a quotation mark or backslash takes two bytes.
-    """
-    text = json.dumps(document, ensure_ascii=False)
-    size = len(text.encode()) + text.count('"') + text.count("\\")
-    if size > MAX_RESPONSE_BYTES:
-        detail = (
-            f"the report of session {document['session_id']!r} takes {size:,} bytes and a response holds "
-            f"{MAX_RESPONSE_BYTES:,}: read the objects below {session_prefix(key)}/ in the stack's bucket "
-            "results_bucket"
-        )
-        raise ProblemError(413, "report-too-large", "The report is too large for the API", detail)
-    return Response(200, document)
 
 
 def _view(caller: Caller, session: SessionItem) -> dict[str, Any]:

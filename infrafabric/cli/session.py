@@ -164,7 +164,10 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     report = _client(operator=args.operator).call("GET", f"{_path(args)}/report")
-    _print(report, args.json, "\n".join([report["summary"], "", *map(_finding, report["findings"])]))
+    lines = [report["summary"], "", *map(_finding, report["findings"])]
+    if more := report["findings_left_out"]:
+        lines += ["", f"{more:,} more findings are in the objects that s3_key of each result names (--json)"]
+    _print(report, args.json, "\n".join(lines))
     return 0 if report["status"] == SessionStatus.COMPLETE else 1
 
 

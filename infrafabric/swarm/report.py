@@ -19,6 +19,8 @@ from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.status import TaskStatus
 
 DIGEST_CHARS = 60_000  # of the findings in the summary's prompt: about 15,000 tokens, whatever the session's size
+# Of the findings in a report. Lambda returns 6 MB at most; the rest is room for 1,000 rows with their tasks' texts.
+FINDINGS_BYTES = 4 * 1024 * 1024
 _LEAST_TEXT_CHARS = 300  # of a finding in the digest, however many tasks there are
 _TASK_CHARS = 200  # of a task's text in the digest
 _FAILED_TASKS = 20  # that the digest names; it counts the others
@@ -40,11 +42,15 @@ def stored_findings(parts: Iterable[RoundPart], get: Callable[[str], bytes]) -> 
 
 @dataclass
 class SessionReport:
-    """Report of one session: ``findings`` by descending confidence, ``results`` in the order of the tasks."""
+    """Report of one session: ``findings`` by descending confidence, ``results`` in the order of the tasks.
+
+    Together the findings take 4 MiB at most. If they are more, each task has a fair share.
+    """
 
     order: Order
     findings: list[dict[str, Any]]
     results: list[dict[str, Any]]
+    findings_left_out: int = 0
     summary: str = ""
     by_task: list[list[dict[str, Any]]] = field(default_factory=list)  # findings of each row of ``results``
 
@@ -68,10 +74,11 @@ class SessionReport:
         attempts: dict[str, list[TaskResult]] = defaultdict(list)
         for result in results:
             attempts[result.task_id].append(result)
-        by_task = [_findings(attempts[name], findings) for name in texts]
+        all_findings = [_findings(attempts[name], findings) for name in texts]
+        by_task = _fair_shares(all_findings, FINDINGS_BYTES)
         flat = sorted((one for found in by_task for one in found), key=_surest_first)
         rows = [_row(text, attempts[name], missing.get(name, "")) for name, text in texts.items()]
-        return cls(order, flat, rows, by_task=by_task)
+        return cls(order, flat, rows, sum(map(len, all_findings)) - len(flat), by_task=by_task)
 
     @property
     def done(self) -> int:
@@ -105,7 +112,7 @@ class SessionReport:
         without = [row for row in self.results if row["status"] != TaskStatus.DONE]
         document = {
             "tasks": [listed[number] for number in sorted(listed)],
-            "findings_left_out": len(self.findings) - kept,
+            "findings_left_out": self.findings_left_out + len(self.findings) - kept,
             "tasks_without_answer": len(without),
             "without_answer": [
                 {"task": _cut(row["task"], _TASK_CHARS), "status": row["status"], "reason": row.get("reason", "")}
@@ -122,6 +129,7 @@ class SessionReport:
             "labels": list(self.order.labels),
             "summary": self.summary,
             "findings": self.findings,
+            "findings_left_out": self.findings_left_out,
             "results": self.results,
             "cost_usd": cost_usd,
             "committed_usd": committed_usd,
@@ -143,6 +151,30 @@ def _findings(
         return []
     source = {"agent": done.agent, "evidence_hash": done.evidence_hash}
     return sorted(({**finding, **source} for finding in findings[done.name]), key=_surest_first)
+
+
+def _fair_shares(by_task: Sequence[list[dict[str, Any]]], room_bytes: int) -> list[list[dict[str, Any]]]:
+    """Return the surest findings of each task that fit into its fair share of the room.
+
+    The share is max-min fair: a task with little to say is never cut for one with much.
+    """
+    sizes = [[_travelling_bytes(finding) for finding in found] for found in by_task]
+    kept: list[list[dict[str, Any]]] = [[] for _ in by_task]
+    smallest_first = sorted(range(len(by_task)), key=lambda number: sum(sizes[number]))
+    for place, number in enumerate(smallest_first):
+        share = room_bytes // (len(by_task) - place)
+        for finding, size in zip(by_task[number], sizes[number], strict=True):
+            if size <= share:
+                kept[number].append(finding)
+                share -= size
+                room_bytes -= size
+    return kept
+
+
+def _travelling_bytes(value: object) -> int:
+    """Return the size of a value in a response of Lambda: JSON as a string inside JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return len(text.encode()) + text.count('"') + text.count("\\")
 
 
 def _surest_first(finding: Mapping[str, Any]) -> float:

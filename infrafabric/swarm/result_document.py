@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from infrafabric.bus.canonical import loads
 from infrafabric.bus.refusal import Refused
 from infrafabric.money import nano_usd
 from infrafabric.swarm.evidence import evidence_hash
-from infrafabric.swarm.limits import MAX_FINDINGS, MAX_RESULT_BYTES
+from infrafabric.swarm.limits import MAX_FINDINGS, MAX_FINDINGS_BYTES, MAX_RESULT_BYTES
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
@@ -64,8 +65,8 @@ def read_result(stored: bytes, attempt: AttemptId) -> StoredResult | None:
     """Return the result that an object in an attempt's place holds; None if the object is no result of the attempt.
 
     An agent may store anything in its own places. The object is read as strictly as a message: half a surrogate pair
-    could not be stored again. Believed are at most 1 MiB and ``MAX_FINDINGS`` findings, and of a finding only its own
-    members.
+    could not be stored again. Believed are at most 1 MiB and findings within their limits, and of a finding only its
+    own members.
     """
     try:
         document = loads(stored, max_bytes=MAX_RESULT_BYTES)
@@ -97,11 +98,19 @@ def read_result(stored: bytes, attempt: AttemptId) -> StoredResult | None:
     return StoredResult(result, findings, model)
 
 
+def within_limits(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the first findings of a result, as many as the coordinator believes of one result."""
+    sizes = accumulate(len(stored_bytes(finding)) for finding in findings)
+    kept = sum(size_bytes <= MAX_FINDINGS_BYTES for size_bytes in sizes)
+    return list(findings[: min(kept, MAX_FINDINGS)])
+
+
 def _findings(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     findings = document.get("findings")
     if not isinstance(findings, list) or len(findings) > MAX_FINDINGS or not all(map(_is_finding, findings)):
         return None
-    return [{name: finding[name] for name in ("text", "confidence", "sources")} for finding in findings]
+    read = [{name: finding[name] for name in ("text", "confidence", "sources")} for finding in findings]
+    return read if len(within_limits(read)) == len(read) else None
 
 
 def _is_finding(value: object) -> bool:

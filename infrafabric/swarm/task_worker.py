@@ -20,9 +20,9 @@ from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST, THROTTLED
 from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
-from infrafabric.swarm.limits import LEAST_TOKENS, MAX_FINDINGS, MAX_TOKENS
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
 from infrafabric.swarm.object_keys import result_key
-from infrafabric.swarm.result_document import AttemptId
+from infrafabric.swarm.result_document import AttemptId, within_limits
 from infrafabric.swarm.shapes.cancel import Cancel
 from infrafabric.swarm.shapes.shape import BadShapeError, Shape
 from infrafabric.swarm.shapes.task import Task
@@ -240,7 +240,7 @@ class TaskWorker:
         members = {
             "model": completion.model_id,
             "offline": completion.offline,
-            "findings": [finding.model_dump() for finding in completion.value.findings[:MAX_FINDINGS]],
+            "findings": within_limits([finding.model_dump() for finding in completion.value.findings]),
             "summary": completion.value.summary,
         }
         outcome = CallOutcome(status=TaskStatus.DONE, members=members, spent_nusd=cost_nusd, usage=completion.usage)

@@ -82,7 +82,7 @@ def test_two_builds_of_the_same_sources_are_the_same(tmp_path: Path) -> None:
 
 def test_a_second_build_of_the_same_sources_leaves_the_files_that_a_deployment_may_be_reading(tmp_path: Path) -> None:
     build_code(HERE, tmp_path / "code")
-    file = tmp_path / "code" / "infrafabric" / "batching.py"
+    file = tmp_path / "code" / "infrafabric" / "backoff.py"
     before = file.stat()
     build_code(HERE, tmp_path / "code")
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -11,7 +11,7 @@ import pytest
 
 from infrafabric.api.owners import Operator, Owner
 from infrafabric.api.problems import ProblemError
-from infrafabric.api.service import MAX_RESPONSE_BYTES, ApiDeps, Response, SessionService
+from infrafabric.api.service import ApiDeps, Response, SessionService
 from infrafabric.environment import SpendLimits
 from infrafabric.swarm.daily_cap import CapUse, OverDailyCapError
 from infrafabric.swarm.object_keys import report_key
@@ -271,22 +271,6 @@ def test_a_report_is_what_the_coordinator_stored() -> None:
     world.change(status=SessionStatus.COMPLETE)
     world.objects[report_key(K1)] = b'{"summary": "all"}'
     assert world.report() == {"session_id": "s1", "summary": "all"}
-
-
-@pytest.mark.parametrize("mark", ['"', "é", "\\"])
-def test_a_report_that_no_answer_of_lambda_holds_is_said_to_lie_in_the_bucket(mark: str) -> None:
-    def answer(length: int) -> Any:
-        world = World()
-        world.post(session_id="s1", tasks=["a"])
-        world.change(status=SessionStatus.COMPLETE)
-        world.objects[report_key(K1)] = json.dumps({"summary": mark * length}).encode()
-        return world.report()
-
-    each = len(json.dumps(json.dumps(mark, ensure_ascii=False), ensure_ascii=False).encode()) - 6
-    assert answer(MAX_RESPONSE_BYTES // each - 50)
-    with pytest.raises(ProblemError, match=r"objects below sessions/\w\w/s1\.\w{10}/us-east-1/e1/ in") as large:
-        answer(MAX_RESPONSE_BYTES // each + 1)
-    assert (large.value.status, large.value.slug) == (413, "report-too-large")
 
 
 def test_cancelling_is_idempotent_and_does_not_undo_an_end() -> None:

@@ -213,9 +213,17 @@ def test_a_key_is_not_sent_over_http_to_another_machine(
 HOSTILE = "\x1b[2J\x9b31m\u202eevil\r\n0.99  h02  false finding\x07"
 
 
-def report_with(text: str) -> bytes:
+def report_with(text: str, left_out: int = 0) -> bytes:
     finding = {"text": text, "confidence": 0.5, "agent": "h01", "sources": [text]}
-    return json.dumps({"status": "COMPLETE", "summary": f"One\ntwo {text[:9]}", "findings": [finding]}).encode()
+    members = {"summary": f"One\ntwo {text[:9]}", "findings": [finding], "findings_left_out": left_out}
+    return json.dumps({"status": "COMPLETE", **members}).encode()
+
+
+def test_a_report_says_how_many_findings_it_leaves_out(api: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answer = (200, report_with("a fact", left_out=1_234))
+    assert main(["session", "report", "x"]) == 0
+    more = "1,234 more findings are in the objects that s3_key of each result names (--json)"
+    assert capsys.readouterr().out.splitlines()[-1] == more
 
 
 def test_findings_cannot_steer_a_terminal_or_imitate_another_line(api: Any, capsys: pytest.CaptureFixture[str]) -> None:

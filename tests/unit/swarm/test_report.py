@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infrafabric.swarm.failure_reasons import NOT_NEEDED
-from infrafabric.swarm.report import DIGEST_CHARS, SessionReport, stored_findings, texts_by_id
+from infrafabric.swarm.report import DIGEST_CHARS, FINDINGS_BYTES, SessionReport, stored_findings, texts_by_id
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.status import TaskStatus
@@ -108,6 +110,45 @@ def with_findings(tasks: int, per_task: int, text: str) -> SessionReport:
     }
     results = [done(number, f"h{number % 10:02}") for number in range(1, tasks + 1)]
     return SessionReport.of(an_order(), texts_by_id([f"task {n}" for n in range(tasks)]), results, found, {})
+
+
+SIZES = st.lists(st.lists(st.integers(0, 60_000), max_size=4), min_size=1, max_size=30)
+
+
+@given(sizes=SIZES, mark=st.sampled_from(["x", '"', "\\", "é", "\n"]))
+@settings(max_examples=30, deadline=None)
+def test_each_task_has_a_fair_share_of_a_report_that_fits_into_a_response(sizes: list[list[int]], mark: str) -> None:
+    names = {f"t{number:04}.0": found for number, found in enumerate(sizes, 1)}
+    found = {
+        name: [{"text": mark * size, "confidence": 0.5, "sources": []} for size in texts]
+        for name, texts in names.items()
+    }
+    results = [done(number, "h01") for number in range(1, len(sizes) + 1)]
+    report = SessionReport.of(an_order(), texts_by_id([str(n) for n in range(len(sizes))]), results, found, {})
+    assert len(report.findings) + report.findings_left_out == sum(map(len, sizes))
+    assert travelling_bytes(report.findings) <= FINDINGS_BYTES + 4 * len(report.findings)
+    for kept, texts in zip(report.by_task, sizes, strict=True):
+        fits = sum(2 * size + 250 for size in texts) <= FINDINGS_BYTES // len(sizes)
+        assert not fits or len(kept) == len(texts), "who says little is heard in full"
+
+
+def travelling_bytes(value: object) -> int:
+    """Return the size of a value in a response of Lambda, without the quotation marks around it."""
+    return len(json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False).encode()) - 2
+
+
+def test_the_largest_report_fits_into_a_response_of_lambda() -> None:
+    """1,000 tasks whose texts fill a request, and documents of one agent that hold as much as is believed."""
+    texts = ['"' * 262 for _ in range(1000)]
+    forged = [{"text": '"' * 60_000, "confidence": 1, "sources": []}]
+    found = {f"t{number:04}.0": findings(0.5) if number % 10 else forged for number in range(1, 1001)}
+    results = [done(number, f"h{number % 10:02}") for number in range(1, 1001)]
+    report = SessionReport.of(an_order(), texts_by_id(texts), results, found, {})
+    report.summary = '"' * 16_000
+    document = report.document(status="COMPLETE", cost_usd=1.0, committed_usd=0.0, model="m")
+    assert travelling_bytes(document) < 6 * 1024 * 1024 - 16 * 1024
+    assert {finding["agent"] for finding in report.findings} == {f"h{n:02}" for n in range(10)}
+    assert sum(finding["agent"] != "h00" for finding in report.findings) == 900
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from infrafabric.bus.uris import new_message_id
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.failure_reasons import NOT_NEEDED
-from infrafabric.swarm.limits import MAX_FINDINGS, MAX_RESULT_BYTES
-from infrafabric.swarm.result_document import AttemptId, read_result, stored_bytes
+from infrafabric.swarm.limits import MAX_FINDINGS, MAX_FINDINGS_BYTES, MAX_RESULT_BYTES
+from infrafabric.swarm.result_document import AttemptId, read_result, stored_bytes, within_limits
 from infrafabric.swarm.round_settlement import attempt_id
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.attempt import Attempt
@@ -94,6 +94,15 @@ def test_a_document_proves_nothing_of_another_attempt(other: AttemptId) -> None:
 def test_no_more_than_a_hundred_findings_are_believed(findings: int) -> None:
     read = read_result(raw(document(findings=[FINDING] * findings)), ID)
     assert (read is not None) is (findings == 100)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_more_than_128_kib_of_findings_are_believed(more: int) -> None:
+    empty = {**FINDING, "text": ""}
+    text = "x" * (MAX_FINDINGS_BYTES // 2 - len(stored_bytes(empty)))
+    findings = [{**FINDING, "text": text}, {**FINDING, "text": text + "x" * more}]
+    assert (read_result(raw(document(findings=findings)), ID) is not None) is (more == 0)
+    assert len(within_limits(findings)) == 2 - more, "an honest agent leaves out what would not be believed"
 
 
 @pytest.mark.parametrize("size_bytes", [1024 * 1024, 1024 * 1024 + 1])
