@@ -90,6 +90,12 @@ def _swarm(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterato
         threshold=0,
     )
     yield Alarm(
+        label="unreadable-rows",
+        description="A stored part of a session cannot be read: see who may write the sessions table",
+        metrics=[Metric(namespace=NAMESPACE, name="UnreadableRows", stat="Sum", dimensions=dimensions)],
+        threshold=0,
+    )
+    yield Alarm(
         label="model-cost",
         description=f"Calls of models cost more than {limits.model_usd_per_day:g} USD in a day, all sessions together",
         metrics=[Metric(namespace=NAMESPACE, name="CostUsd", stat="Sum", dimensions=dimensions, period_s=86_400)],

@@ -131,22 +131,23 @@ class SessionStore(DailyCaps):
         plan = None if order.tasks else self.find(order.key.partition, keys.PLAN)
         return list(plan["texts"]) if plan else list(order.tasks)
 
-    def advance(self, key: SessionKey, *, spent: int, committed: int, done: int, failed: int) -> bool:
-        """Store where a session stands before its next round. Returns False if it has ended or was cancelled."""
-        values = {":spent": spent, ":committed": committed, ":done": done, ":failed": failed}
+    def advance(self, key: SessionKey, number: int, *, spent: int, committed: int, done: int, failed: int) -> bool:
+        """Store where a session stands before round ``number``. Returns False if it has ended or was cancelled."""
+        values = {":number": number, ":spent": spent, ":committed": committed, ":done": done, ":failed": failed}
         return self._update(
             key,
             "SET spent_nusd = :spent, committed_nusd = :committed, tasks_done = :done, tasks_failed = :failed, "
-            "progress = :none, updated_ms = :now",
+            "round_number = :number, progress = :none, updated_ms = :now",
             {**values, ":none": {}, ":now": self.now_ms()},
             _GOES_ON,
         )
 
-    def note_progress(self, key: SessionKey, part: int, progress: Progress) -> None:
-        """Store what a part of the running round has brought so far."""
+    def note_progress(self, key: SessionKey, number: int, part: int, progress: Progress) -> None:
+        """Store what a part of round ``number`` has brought so far, unless the next round has begun."""
         expression = "SET progress.#part = :progress, updated_ms = :now"
-        values = {":progress": progress.write(), ":now": self.now_ms()}
-        self._update(key, expression, values, _IS_LIVE, names={"#part": f"p{part}"})
+        values = {":progress": progress.write(), ":now": self.now_ms(), ":number": number}
+        condition = f"{_IS_LIVE} AND round_number = :number"
+        self._update(key, expression, values, condition, names={"#part": f"p{part}"})
 
     def cancel(self, key: SessionKey, *, reason: str) -> bool:
         """Note that a caller cancelled a session; the coordinator ends it. Returns False if the session has ended."""

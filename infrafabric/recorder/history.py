@@ -81,8 +81,10 @@ class HistoryRecorder:
             if isinstance(record, SessionRecord):
                 deps.execute(_SESSION, _with_exact_usd(record.write()))
             else:
-                rows, answers = _rows_of(envelope, beside), _verified(beside[1:], registry)
+                rows, (answers, refusals) = _rows_of(envelope, beside), _verified(beside[1:], registry)
                 self._write_attempts([_values_of(record, row, envelope, answers) for row in rows])
+                for answer, refused in refusals:
+                    deps.dead_letters.dead_letter(answer, str(refused.reason), refused.detail)
         except Refused as refused:
             deps.dead_letters.dead_letter(body, str(refused.reason), refused.detail)
         except (_BadRecordError, BadRowError) as error:
@@ -104,9 +106,9 @@ class HistoryRecorder:
             raise refused[0]
 
 
-# Verified answers as they travelled, by message id, sender, and the task and attempt that they name: an agent chooses
-# its message ids, and may give several answers the same one.
-_Answers = Mapping[tuple[str, str, str], str]
+# Answers as they travelled, None for one that is not trusted, by message id, sender, and the task and attempt that they
+# name: an agent chooses its message ids, and may give several answers the same one.
+_Answers = Mapping[tuple[str, str, str], str | None]
 
 
 def _parts(body: str) -> list[str]:
@@ -124,18 +126,28 @@ def _parts(body: str) -> list[str]:
     return parts
 
 
-def _verified(answers: Sequence[str], registry: Registry) -> _Answers:
-    """Return the answers by what identifies them.
+def _verified(answers: Sequence[str], registry: Registry) -> tuple[_Answers, list[tuple[str, Refused]]]:
+    """Return the answers by what identifies them, and those that are not trusted with the reason.
+
+    The coordinator trusted them all. Since then a key may have been revoked, which must keep no row from history: the
+    coordinator has paid it, and other agents' rows lie beside it. The age of an answer was judged by the coordinator.
 
     Raises:
-        Refused: an answer is not signed by a trusted principal. Its age was judged by the coordinator.
+        Refused: an answer is no message.
     """
-    found: dict[tuple[str, str, str], str] = {}
+    found: dict[tuple[str, str, str], str | None] = {}
+    refusals: list[tuple[str, Refused]] = []
     for body in answers:
-        envelope = verify(body, registry=registry, now_ms=parse(body).timestamp, receiver=COORDINATOR)
-        attempt = f"{envelope.content.get('task_id')}.{envelope.content.get('attempt')}"
-        found[last_segment(envelope.message_id), envelope.sender, attempt] = body
-    return found
+        envelope = parse(body)
+        identity = f"{envelope.content.get('task_id')}.{envelope.content.get('attempt')}"
+        trusted: str | None = body
+        try:
+            verify(body, registry=registry, now_ms=envelope.timestamp, receiver=COORDINATOR)
+        except Refused as refused:
+            trusted = None
+            refusals.append((body, refused))
+        found[last_segment(envelope.message_id), envelope.sender, identity] = trusted
+    return found, refusals
 
 
 def _rows_of(envelope: Envelope, beside: Sequence[str]) -> tuple[AttemptRow, ...]:
@@ -155,22 +167,22 @@ def _rows_of(envelope: Envelope, beside: Sequence[str]) -> tuple[AttemptRow, ...
 
 
 def _values_of(record: AttemptsRecord, attempt: AttemptRow, envelope: Envelope, answers: _Answers) -> dict[str, Any]:
-    """Return an attempt's row, with the answer that the agent signed if the coordinator got one.
+    """Return an attempt's row, with the answer that the agent signed if the coordinator got one and it is trusted.
 
     Raises:
         _BadRecordError: the answer is missing, another agent's or about another attempt.
     """
     key = SessionKey(record.session_id, record.home, record.epoch)
-    answer = answers.get((attempt.answer_id, agent_uri(attempt.agent), attempt.name))
-    if attempt.answer_id and answer is None:
+    identity = attempt.answer_id, agent_uri(attempt.agent), attempt.name
+    if attempt.answer_id and identity not in answers:
         raise _BadRecordError(f"attempt {attempt.name}: its answer is not that of {attempt.agent}")
     stored = bool(attempt.evidence_hash)
     return {
         **_with_exact_usd(attempt.write()),
         **key._asdict(),
         "s3_key": result_key(key, attempt.agent, attempt.task_id, attempt.attempt) if stored else "",
-        "message_id": f"if://message/{attempt.answer_id}" if answer else envelope.message_id,
-        "answer": answer,
+        "message_id": f"if://message/{attempt.answer_id}" if attempt.answer_id else envelope.message_id,
+        "answer": answers.get(identity),
     }
 
 

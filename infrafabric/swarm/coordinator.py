@@ -250,7 +250,7 @@ class SessionExecution:
         def advance() -> str:
             if deps.now_ms() >= order.tasks_deadline_ms - _DEADLINE_MARGIN_MS:
                 return DEADLINE
-            return "" if deps.store.advance(order.key, **numbers) else CANCELLED
+            return "" if deps.store.advance(order.key, number, **numbers) else CANCELLED
 
         return self._context.step(lambda _: advance(), name=f"round-{number}")
 

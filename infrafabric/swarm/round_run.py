@@ -125,7 +125,7 @@ class RoundRun:
         created, sent = Latch(len(attempts)), Latch(1)
         waiting: dict[int, str] = {}  # callbacks of requests that this invocation has not sent, by index of the attempt
         unsent: dict[str, str] = {}  # why, by message id of the request
-        noted = _Noted(self._order, self._round.part, self._deps)
+        noted = _Noted(self._order, self._round, self._deps)
 
         def branch(branch_context: DurableContext, item: int, _index: int, _items: Sequence[int]) -> str:
             if item == _WAKE:
@@ -256,17 +256,17 @@ _ENDED = (BatchItemStatus.SUCCEEDED, BatchItemStatus.FAILED)
 class _Noted:
     """Counts done tasks and their cost in this invocation, and writes them as progress when it is due."""
 
-    def __init__(self, order: Order, part: int, deps: CoordinatorDeps) -> None:
-        self._order, self._part, self._deps = order, part, deps
+    def __init__(self, order: Order, round_order: RoundOrder, deps: CoordinatorDeps) -> None:
+        self._order, self._round, self._deps = order, round_order, deps
         self._answered: dict[str, tuple[int, int]] = {}  # cost and allowance by message id
 
     def note(self, attempt: Attempt, cost_nusd: int) -> None:
         """Note a believed answer and the cost that it states."""
         self._answered[attempt.message_id] = min(cost_nusd, attempt.allowance_nusd), attempt.allowance_nusd
-        if self._deps.progress.due(self._order.key.partition, self._part):
+        if self._deps.progress.due(self._order.key.partition, self._round.part):
             spent, freed = (sum(amounts) for amounts in zip(*self._answered.values(), strict=True))
             progress = Progress(done=len(self._answered), spent_nusd=spent, freed_nusd=freed)
             try:
-                self._deps.store.note_progress(self._order.key, self._part, progress)
+                self._deps.store.note_progress(self._order.key, self._round.number, self._round.part, progress)
             except Exception as error:  # noqa: BLE001  progress is only shown: the answer counts all the same
                 self._deps.log.warning("progress not written", error=type(error).__name__)

@@ -64,10 +64,10 @@ def end(store: SessionStore, key: SessionKey, status: SessionStatus, spent: int)
 def test_what_has_ended_stays_as_it_ended(store: SessionStore, key: SessionKey) -> None:
     assert end(store, key, SessionStatus.PARTIAL, 7)
     assert not end(store, key, SessionStatus.COMPLETE, 8)
-    assert not store.advance(key, spent=1, committed=1, done=1, failed=1)
+    assert not store.advance(key, 0, spent=1, committed=1, done=1, failed=1)
     assert not store.begin(key, tasks=2)
     assert not store.cancel(key, reason="enough")
-    store.note_progress(key, 0, Progress(done=5, spent_nusd=5))
+    store.note_progress(key, 0, 0, Progress(done=5, spent_nusd=5))
     session = store.get(key)
     assert session
     assert (session.status, session.spent_nusd, session.done_so_far) == ("PARTIAL", 7, 0)
@@ -81,21 +81,22 @@ def test_a_cancelled_session_sends_no_round_and_is_ended_by_its_coordinator(
     session = store.get(key)
     assert session
     assert (session.status, session.shown_status) == ("RUNNING", "CANCELLING")
-    assert not store.advance(key, spent=0, committed=0, done=0, failed=0)
+    assert not store.advance(key, 0, spent=0, committed=0, done=0, failed=0)
     assert end(store, key, SessionStatus.CANCELLED, 0)
 
 
 def test_progress_of_the_parts_of_a_round_is_shown_until_the_round_is_settled(
     store: SessionStore, key: SessionKey
 ) -> None:
-    store.advance(key, spent=0, committed=100, done=0, failed=0)
-    store.note_progress(key, 0, Progress(done=3, spent_nusd=30, freed_nusd=45))
-    store.note_progress(key, 1, Progress(done=2, spent_nusd=20, freed_nusd=25))
-    store.note_progress(key, 0, Progress(done=4, spent_nusd=40, freed_nusd=60))
+    store.advance(key, 0, spent=0, committed=100, done=0, failed=0)
+    store.note_progress(key, 0, 0, Progress(done=3, spent_nusd=30, freed_nusd=45))
+    store.note_progress(key, 0, 1, Progress(done=2, spent_nusd=20, freed_nusd=25))
+    store.note_progress(key, 0, 0, Progress(done=4, spent_nusd=40, freed_nusd=60))
     session = store.get(key)
     assert session
     assert (session.done_so_far, session.spent_so_far, session.committed_so_far) == (6, 60, 15)
-    store.advance(key, spent=61, committed=5, done=6, failed=1)
+    store.advance(key, 1, spent=61, committed=5, done=6, failed=1)
+    store.note_progress(key, 0, 1, Progress(done=3, spent_nusd=30))  # of an invocation that is late
     session = store.get(key)
     assert session
     assert (session.done_so_far, session.spent_so_far, session.committed_nusd) == (6, 61, 5)

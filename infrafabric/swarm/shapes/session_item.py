@@ -49,6 +49,7 @@ class SessionItem(Shape):
     tasks_total: int = 0
     tasks_done: int = 0
     tasks_failed: int = 0
+    round_number: int = 0  # of the running round
     progress: dict[str, Progress] = Field(default_factory=dict)  # of the running round, by part
     labels: Labels = ()
     execution_arn: str = ""  # "" until the coordinator was started

@@ -114,11 +114,6 @@ def of_another_agent() -> str:
     return body(*attempts(row(forged)), forged)
 
 
-def with_a_changed_answer() -> str:
-    signed = answer()
-    return body(*attempts(row(signed)), signed.replace('"model":"m"', '"model":"n"'))
-
-
 NOT_AN_ARRAY = "the body is not a JSON array of signed messages, the coordinator's first"
 ATTACKS = {
     "an agent's answer alone": (answer(), "bad-content", NOT_AN_ARRAY),
@@ -174,12 +169,7 @@ ATTACKS = {
         "attempt t0001.0: its answer is not that of h01",
     ),
     "an answer of another agent": (of_another_agent(), "bad-content", "attempt t0001.0: its answer is not that of h01"),
-    "an answer that was changed": (with_a_changed_answer(), "tampered", "if://agent/h01 did not sign the message"),
-    "an answer of a stranger": (
-        body(*attempts(row()), answer(signer("if://agent/h02"))),
-        "unknown-sender",
-        "if://agent/h02",
-    ),
+    "an answer that is no message": (body(*attempts(row()), "{}"), "missing-member", "schema"),
     "another kind of record": (body(message({"kind": "gossip"})), "bad-content", "must be attempts or session"),
     "a kind that is no text": (body(message({"kind": ["attempts"]})), "bad-content", "must be attempts or session"),
     "an attempt that is no number": (
@@ -200,6 +190,29 @@ def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue_with_the
     assert (dead, why) == (text, reason)
     assert detail in said
     assert world.rows == []
+
+
+UNTRUSTED = {
+    "of a key that was revoked since": (answer(signer("if://agent/h01")), "key-mismatch", "the registry has"),
+    "of a stranger": (answer(signer("if://agent/h02"), agent="h02"), "unknown-sender", "if://agent/h02"),
+    "that was changed": (answer().replace('"model":"m"', '"model":"n"'), "tampered", "did not sign the message"),
+}
+
+
+@pytest.mark.parametrize("which", UNTRUSTED)
+def test_an_answer_that_is_no_longer_trusted_keeps_no_row_from_history_and_is_dead_lettered_alone(which: str) -> None:
+    untrusted, reason, detail = UNTRUSTED[which]
+    agent = json.loads(untrusted)["sender"][-3:]
+    other = answer(PEER, task_id="t0002", agent="h03")
+    world = World()
+    world.record(
+        body(*attempts(row(untrusted, agent=agent), row(other, task_id="t0002", agent="h03")), untrusted, other)
+    )
+    assert [(one["agent"], one["answer"]) for one in world.rows] == [(agent, None), ("h03", other)]
+    assert world.rows[0]["message_id"] == json.loads(untrusted)["message_id"]
+    ((dead, why, said),) = world.dead_letters.messages
+    assert (dead, why) == (untrusted, reason)
+    assert detail in said
 
 
 def test_a_bad_row_writes_no_row_beside_it() -> None:

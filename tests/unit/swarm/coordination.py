@@ -281,7 +281,7 @@ class _Store:
     def task_texts(self, order: Order) -> list[str]:
         return list(order.tasks) or self.world.planned
 
-    def advance(self, key: SessionKey, *, spent: int, committed: int, done: int, failed: int) -> bool:
+    def advance(self, key: SessionKey, number: int, *, spent: int, committed: int, done: int, failed: int) -> bool:
         self.world.numbers = {
             "spent_nusd": spent,
             "committed_nusd": committed,
@@ -290,7 +290,7 @@ class _Store:
         }
         return self._goes_on()
 
-    def note_progress(self, key: SessionKey, part: int, progress: Progress) -> None:
+    def note_progress(self, key: SessionKey, number: int, part: int, progress: Progress) -> None:
         self.world.progress.append((part, progress.done, progress.spent_nusd))
 
     def end(self, session: SessionItem) -> bool:
