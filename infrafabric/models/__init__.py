@@ -141,15 +141,18 @@ class Model(PricedModel):
 
     def _build(self) -> Client:
         from infrafabric.models import calling  # noqa: PLC0415  a second and 3,000 modules
+        from infrafabric.models.http_client import RenewingHttpClient  # noqa: PLC0415  likewise
 
+        http_client = RenewingHttpClient()
         if self.provider == "bedrock":
-            return calling.AnthropicBedrock(aws_region=_region(), base_url=self._base_url, max_retries=0)
+            return calling.AnthropicBedrock(
+                aws_region=_region(), base_url=self._base_url, max_retries=0, http_client=http_client
+            )
         return calling.anthropic.Anthropic(
             api_key=_usable(self._api_key()),
             base_url=self._base_url,
             max_retries=0,
-            # The SDK would send the key along a redirect, also to another host.
-            http_client=calling.anthropic.DefaultHttpxClient(follow_redirects=False),
+            http_client=http_client,
         )
 
 

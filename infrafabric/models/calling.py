@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -30,6 +31,19 @@ _ADVICE: dict[int, tuple[type[errors.ModelError], str]] = {
     403: (errors.NotAllowed, _ACCESS),
     413: (errors.TooLarge, "the task or its goal is too large"),
 }
+# What the SDK would repeat, and Bedrock's 503 for want of capacity. Any other 5xx is an internal error.
+_LATER: dict[int, type[errors.ModelError]] = {
+    408: errors.Unreachable,
+    409: errors.Unreachable,
+    429: errors.Throttled,
+    503: errors.Throttled,
+    504: errors.TimedOut,
+    529: errors.Throttled,
+}
+# What the API says where credit or a limit is used up: its status is 400 then.
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+_USAGE_LIMIT = re.compile(r"usage limits?\b", re.IGNORECASE)
+_ACCESS_RETURNS = re.compile(r"regain access on (\d{4}-\d{2}-\d{2})(?: at (\d{2}:\d{2}) UTC)?")
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -147,12 +161,12 @@ def _unanswered(error: anthropic.APIConnectionError, timeout_s: float) -> errors
 def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelError:
     status = error.status_code
     text = f"the model API answered {status}"
-    if status in (429, 503, 529):
-        return errors.Throttled(text, retry_after_s=_retry_after_s(error.response.headers))
-    if status in (408, 504):
-        return errors.TimedOut(text)
-    if status >= 500:
-        return errors.Unreachable(text)
+    no_credit = _no_credit(error) if status in (400, 403, 429) else ""
+    if no_credit:
+        return errors.OutOfCredit(f"{text}: {no_credit}")
+    later = _LATER.get(status, errors.Unreachable if status >= 500 else None)
+    if later is not None:
+        return later(text, retry_after_s=_retry_after_s(error.response.headers))
     if status in _ADVICE:
         kind, advice = _ADVICE[status]
         return kind(f"{text}: {advice}")
@@ -163,6 +177,19 @@ def _translated(error: anthropic.APIStatusError, model: str) -> errors.ModelErro
     else:
         detail = f" ({error.type or 'no type'})"
     return errors.BadRequest(f"{text}{detail}")
+
+
+def _no_credit(error: anthropic.APIStatusError) -> str:
+    """Return what to do if the API says that credit or a usage limit is used up, else ""."""
+    said = str(error)
+    if _NO_CREDIT.search(said):
+        return "the credit balance is too low: add credit in the provider's console"
+    if not _USAGE_LIMIT.search(said):
+        return ""
+    returns = _ACCESS_RETURNS.search(said)
+    at = f" {returns[2]} UTC" if returns and returns[2] else ""
+    until = f" until {returns[1]}{at}" if returns else ""
+    return f"the usage limit is reached{until}: raise the limit in the provider's console, or wait"
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float:

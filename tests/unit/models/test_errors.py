@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import socketserver
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,7 +31,8 @@ Answering = Callable[[Sequence[bytes]], str]
         ("error", errors.Unreachable, False),
         ("error=502", errors.Unreachable, False),
         ("error=504", errors.TimedOut, None),
-        ("error=408", errors.TimedOut, None),
+        ("error=408", errors.Unreachable, False),
+        ("error=409", errors.Unreachable, False),
         ("error=400", errors.BadRequest, False),
         ("error=401", errors.NotAllowed, False),
         ("error=402", errors.OutOfCredit, False),
@@ -93,6 +98,35 @@ def test_a_wait_that_is_no_number_of_seconds_is_none(answering: Answering, heade
     assert error.retry_after_s == 0.0
 
 
+REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+CREDIT = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade."
+LIMIT = "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
+WORKSPACE = "You have reached your specified workspace API usage limits. You will regain access on 2026-12-01."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (CREDIT, "the credit balance is too low: add credit"),
+        (LIMIT, "the usage limit is reached until 2026-12-01 00:00 UTC: raise the limit"),
+        (WORKSPACE, "the usage limit is reached until 2026-12-01: raise the limit"),
+    ],
+)
+def test_a_bad_request_for_want_of_money_is_told_apart_with_its_date(
+    answering: Answering, said: str, told: str
+) -> None:
+    body = json.dumps({"type": "error", "error": {"type": "invalid_request_error", "message": said}}).encode()
+    error = failure(model_at(answering([REFUSED % (len(body), body)])), "x")
+    assert isinstance(error, errors.OutOfCredit)
+    assert told in str(error)
+    assert (error.retryable, error.billed) == (False, False)
+
+
+def test_what_the_sdk_would_repeat_is_retryable_and_nothing_else() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ModelError)]
+    assert {kind.__name__ for kind in kinds if kind.retryable} == {"Throttled", "TimedOut", "Unreachable"}
+
+
 # -- errors without an answer -----------------------------------------------------------------------------------------
 
 
@@ -131,6 +165,67 @@ def test_an_api_that_does_not_pick_up_costs_nothing() -> None:
         error = failure(model_at(f"http://127.0.0.1:{deaf.getsockname()[1]}"), "x", timeout_s=0.4)
     assert isinstance(error, errors.Unreachable)
     assert error.billed is False
+
+
+ANSWER = b"HTTP/1.1 429 Too Many\r\ncontent-length: 2\r\n\r\n{}"  # an answer of the API, and no error of a connection
+
+
+@contextmanager
+def closing(connections: Sequence[Sequence[bytes]]) -> Iterator[tuple[str, list[int]]]:
+    """Serve connections that each answer requests with these bytes, one after the other, and then close.
+
+    The last request of a connection is read and never answered where its answer is empty. Yields the address, and the
+    number of the connection for each request that was read.
+    """
+    requests: list[int] = []
+    planned = iter(enumerate(connections))
+
+    class Raw(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            number, answers = next(planned)
+            for answer in answers:
+                while not self.request.recv(65536).endswith(b"}"):
+                    pass
+                requests.append(number)
+                self.request.sendall(answer)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Raw)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+def test_a_request_on_a_connection_that_died_while_idle_is_sent_once_more_and_costs_nothing() -> None:
+    with closing([[ANSWER, b""], [ANSWER]]) as (url, requests):
+        model = model_at(url)
+        assert isinstance(failure(model, "x"), errors.Throttled)
+        assert isinstance(failure(model, "x"), errors.Throttled), "answered on the new connection"
+    assert requests == [0, 0, 1]
+
+
+def test_a_request_that_breaks_on_a_new_connection_is_not_repeated() -> None:
+    with closing([[ANSWER, b""], [b""], [ANSWER]]) as (url, requests):
+        model = model_at(url)
+        assert isinstance(failure(model, "x"), errors.Throttled)
+        broken = failure(model, "x")
+    assert isinstance(broken, errors.Unreachable)
+    assert broken.billed is None, "it may have been read"
+    assert requests == [0, 0, 1]
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again() -> None:
+    half = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"
+    with closing([[ANSWER, half], [ANSWER]]) as (url, requests):
+        model = model_at(url)
+        failure(model, "x")
+        broken = failure(model, "x")
+    assert (type(broken), broken.billed) == (errors.Unreachable, None)
+    assert requests == [0, 0]
 
 
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
