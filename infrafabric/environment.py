@@ -157,6 +157,8 @@ class CoordinatorEnvironment(ModelEnvironment, SigningEnvironment):
     results_bucket: str
     sessions_table: str
     agent_model_id: str = Field(min_length=1)  # model that agents ask: its prices bound their allowances
+    agent_max_tokens: int = Field(ge=1)  # of an agent's answer
+    max_tokens: int = Field(ge=1)  # of the coordinator's own answers
     heartbeat_timeout_s: int = Field(ge=2, le=86_400)  # after a longer silence the task goes to another agent
     reassignments: int = Field(ge=0, le=10)
 

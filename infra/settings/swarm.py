@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from infra.settings.section import Section
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS, MOST_TOKENS
 
 # CloudWatch's allowed values.
 LogDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
@@ -77,6 +78,9 @@ class ModelSettings(Section):
     provider: Literal["anthropic", "bedrock", "offline"] = "anthropic"
     agent_id: str = Field(default="claude-haiku-5-5", min_length=1)
     coordinator_id: str = Field(default="claude-sonnet-5-5", min_length=1)
+    # Length of one answer. A task reserves what an answer of this length costs.
+    agent_max_tokens: int = Field(default=MAX_TOKENS, ge=LEAST_TOKENS, le=MOST_TOKENS)
+    coordinator_max_tokens: int = Field(default=MAX_TOKENS, ge=LEAST_TOKENS, le=MOST_TOKENS)
     base_url: str | None = Field(default=None, pattern=r"^https?://")
     # By model id, over the built-in table (infrafabric/models/prices.py). Pydantic copies a default.
     prices: dict[str, ModelPriceSettings] = {}  # noqa: RUF012

@@ -125,6 +125,8 @@ class Coordinator(ComponentResource):
             results_bucket=args.foundation.storage.results_bucket,
             sessions_table=args.swarm.sessions.table_name,
             agent_model_id=args.swarm.model.agent_id,
+            agent_max_tokens=args.swarm.model.agent_max_tokens,
+            max_tokens=args.swarm.model.coordinator_max_tokens,
             heartbeat_timeout_s=args.swarm.fleet.heartbeat_timeout_s,
             reassignments=args.swarm.fleet.reassignments,
         )

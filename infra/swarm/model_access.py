@@ -41,12 +41,16 @@ class ModelAccess(ComponentResource):
     provider: str
     agent_id: str
     coordinator_id: str
+    agent_max_tokens: int
+    coordinator_max_tokens: int
 
     def __init__(self, name: str, args: ModelAccessArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:model:Model", name, opts=opts)
         self._context, self._keys, self._settings = args.context, args.keys, args.settings
         self.provider = args.settings.provider
         self.agent_id, self.coordinator_id = args.settings.agent_id, args.settings.coordinator_id
+        self.agent_max_tokens = args.settings.agent_max_tokens
+        self.coordinator_max_tokens = args.settings.coordinator_max_tokens
         self.api_key_secret_arn = None
         if args.settings.provider == "anthropic":
             pulumi.log.info(SPEND_LIMIT, self)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from infrafabric.api.identity import request_digest
 from infrafabric.api.problems import ProblemError, bad_request
 from infrafabric.money import nano_usd
+from infrafabric.swarm.limits import LEAST_TOKENS, MOST_TOKENS
 from infrafabric.swarm.session_ids import INTERNAL_ID, internal_id
 from infrafabric.swarm.shapes.labels import LABEL_PATTERN, LABEL_RULE, MAX_LABELS, Label
 from infrafabric.swarm.shapes.order import Order
@@ -49,6 +50,7 @@ class NewSession(BaseModel):
     deadline_s: int = Field(1800, ge=30, le=86_400)
     budget_usd: float = Field(1.0, gt=0, le=10_000, allow_inf_nan=False)
     quorum: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
+    max_tokens: int | None = Field(None, ge=LEAST_TOKENS, le=MOST_TOKENS)
     labels: list[Label] = Field([], max_length=MAX_LABELS)
 
     @field_validator("labels")
@@ -86,6 +88,7 @@ class NewSession(BaseModel):
             budget_nusd=budget_nusd,
             quorum=self.quorum,
             labels=tuple(self.labels),
+            max_tokens=self.max_tokens,
         )
 
     def digest(self) -> str:

@@ -55,6 +55,12 @@ def register(groups: Any) -> None:
         "--quorum", type=finite, metavar="0..1", help="share of tasks that completes the session (default: 1, all)"
     )
     start.add_argument(
+        "--max-tokens",
+        type=int,
+        metavar="TOKENS",
+        help="longest answer of an agent, 1024 to 64000 (default: the stack's)",
+    )
+    start.add_argument(
         "--label",
         action="append",
         dest="labels",
@@ -124,7 +130,7 @@ def _client(*, operator: bool = False) -> ApiClient:
 
 
 def _start(args: argparse.Namespace) -> int:
-    names = ("session_id", "goal", "tasks", "agents", "deadline_s", "budget_usd", "quorum", "labels")
+    names = ("session_id", "goal", "tasks", "agents", "deadline_s", "budget_usd", "quorum", "max_tokens", "labels")
     body = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     session = _client().call("POST", "/sessions", body)
     args.session_id = session["session_id"]

@@ -16,11 +16,9 @@ from aws_durable_execution_sdk_python.config import (
     Duration,
     MapConfig,
     NestingType,
-    StepConfig,
 )
 from aws_durable_execution_sdk_python.context import DurableContext
 from aws_durable_execution_sdk_python.exceptions import DurableOperationError
-from aws_durable_execution_sdk_python.retries import RetryStrategyConfig, create_retry_strategy
 
 from infrafabric.models import errors, prompts
 from infrafabric.swarm import own_calls
@@ -41,11 +39,6 @@ from infrafabric.swarm.status import SessionStatus
 from infrafabric.swarm.task_board import TaskBoard
 
 _MAX_ATTEMPTS = 4  # of the steps that call a model
-_RETRY = StepConfig(
-    retry_strategy=create_retry_strategy(
-        RetryStrategyConfig(max_attempts=_MAX_ATTEMPTS, initial_delay=Duration(2), max_delay=Duration(30))
-    )
-)
 _DEADLINE_MARGIN_MS = 1_000  # no agent does a task in less
 _LONGEST_LOOK_S = 60  # between two looks for the results of agents that still work
 _USUAL_TASK = "x" * 200  # text of a task, before the plan is made
@@ -89,8 +82,13 @@ class SessionExecution:
             if not stop:
                 stop = self._run_rounds(board, plan["secret"], first=before["rounds"] if before else 0)
         except DurableOperationError as error:
-            stop = f"{error.error_type}: {error.message}"  # the report still covers the tasks that were done
+            stop = _problem(error)  # the report still covers the tasks that were done
         return self._conclude(board or self._board(texts, None), stop)
+
+    @property
+    def _max_tokens(self) -> int:
+        """Length of an agent's answer, in tokens."""
+        return self._order.max_tokens or self._deps.agent_max_tokens
 
     def _wrap_up(self) -> dict[str, Any]:
         """End and report on a lost session."""
@@ -135,7 +133,9 @@ class SessionExecution:
         """Plan the tasks and set the session RUNNING. Returns tasks, secret, and the reason to stop here, if any."""
         room = self._plan_room()
         try:
-            plan = self._context.step(lambda step: self._plan(known, room, step.attempt), name="plan", config=_RETRY)
+            plan = self._context.step(
+                lambda step: self._plan(known, room, step.attempt), name="plan", config=own_calls.STEP
+            )
         except DurableOperationError:
             self._book(self._context.step(lambda _: self._calls(own_calls.PLAN), name="plan-cost"), own_calls.PLAN)
             raise
@@ -144,7 +144,7 @@ class SessionExecution:
 
     def _plan_room(self) -> int:
         """Return the money that the plan may cost: tasks and report need some, too."""
-        least, _ = report_costs(self._order, self._deps.model)
+        least, _ = report_costs(self._order, self._deps.model, self._deps.max_tokens)
         rest = least + self._usual_allowance()
         free = self._ledger.free
         return free - rest if free > 2 * rest else free
@@ -152,7 +152,11 @@ class SessionExecution:
     def _usual_allowance(self) -> int:
         order = self._order
         return self._deps.allowances.full(
-            agent="h01", session_id=order.session_id, goal=order.goal or "", text=_USUAL_TASK
+            agent="h01",
+            session_id=order.session_id,
+            goal=order.goal or "",
+            text=_USUAL_TASK,
+            max_tokens=self._max_tokens,
         )
 
     def _plan(self, known: list[str], room: int, attempt: int) -> dict[str, Any]:
@@ -161,7 +165,7 @@ class SessionExecution:
         Explicit tasks are not returned: the event has them, and a checkpoint is limited in size.
 
         Raises:
-            errors.Throttled: the step is retried.
+            own_calls.LaterError: the step is retried.
         """
         order, store = self._order, self._deps.store
         planned, stop = known, ""
@@ -193,8 +197,7 @@ class SessionExecution:
         except own_calls.OverBudgetError as error:
             return [], f"{BUDGET}: {error}"
         except errors.ModelError as error:
-            if isinstance(error, errors.Throttled) and attempt < _MAX_ATTEMPTS:
-                raise
+            own_calls.raise_later(error, attempt, until_ms=order.tasks_deadline_ms, deps=self._deps)
             return [], f"{error.slug}: the plan could not be made: {error}"
         return [text for text in completion.value.tasks if text.strip()][: order.agents], ""
 
@@ -211,11 +214,14 @@ class SessionExecution:
         """Run rounds until the quorum is reached or nothing more can be tried. Returns the reason to stop, if any."""
         order, deps = self._order, self._deps
         required = required_tasks(order.quorum, len(board.texts))
-        least, full = report_costs(order, deps.model)
+        least, full = report_costs(order, deps.model, deps.max_tokens)
         reserve = report_reserve(self._ledger.free, least=least, full=full, one_task=self._usual_allowance())
         number = first
         while board.done < required and board.open():
-            attempts = next_attempts(board, order, deps.allowances, free=self._ledger.free - reserve, secret=secret)
+            free = self._ledger.free - reserve
+            attempts = next_attempts(
+                board, order, deps.allowances, free=free, secret=secret, max_tokens=self._max_tokens
+            )
             if not attempts:
                 return BUDGET
             for attempt in attempts:
@@ -346,14 +352,14 @@ class SessionExecution:
                     spent=ledger.spent,
                     committed=ledger.committed,
                     room=room,
-                    may_wait=step.attempt < _MAX_ATTEMPTS,
+                    attempt=step.attempt,
                 ),
                 name="report",
-                config=_RETRY,
+                config=own_calls.STEP,
             )
             return context.step(lambda _: self._end.close(outcome), name="end")
         except DurableOperationError as error:
-            problem = short_reason(f"{error.error_type}: {error.message}")
+            problem = short_reason(_problem(error))
             ledger = self._ledger
             context.step(
                 lambda _: self._end.fail(len(board.texts), problem, spent=ledger.spent, committed=ledger.committed),
@@ -361,3 +367,8 @@ class SessionExecution:
             )
             self._deps.log.warning("session failed", session_id=self._order.session_id, reason=problem)
             return {"status": str(SessionStatus.FAILED), "reason": problem}
+
+
+def _problem(error: DurableOperationError) -> str:
+    """Return what failed, without the path of a Python class."""
+    return f"{(error.error_type or type(error).__name__).rpartition('.')[2]}: {error.message}"

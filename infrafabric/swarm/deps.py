@@ -187,6 +187,7 @@ class CoordinatorDeps:
 
     now_ms: Callable[[], int]
     new_secret: Callable[[], str]
+    random_unit: Callable[[], float]  # uniform in [0, 1)
     store: CoordinatorStore
     registry: RegistrySource
     model: ModelClient
@@ -201,3 +202,5 @@ class CoordinatorDeps:
     heartbeat_timeout_s: int
     reassignments: int
     tasks_at_once: int  # tasks that one agent processes concurrently
+    max_tokens: int  # of the coordinator's own answers
+    agent_max_tokens: int  # of an agent's answer, unless the session says otherwise

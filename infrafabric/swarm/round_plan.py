@@ -14,17 +14,25 @@ from infrafabric.swarm.shapes.order import Order
 from infrafabric.swarm.task_board import TaskBoard, parts_of
 
 
-def next_attempts(board: TaskBoard, order: Order, allowances: Allowances, *, free: int, secret: str) -> list[Attempt]:
+def next_attempts(
+    board: TaskBoard, order: Order, allowances: Allowances, *, free: int, secret: str, max_tokens: int
+) -> list[Attempt]:
     """Return the attempts that ``free`` nano-USD pays at worst; none if it pays not even one.
 
+    An answer has ``max_tokens`` at most, and twice as many where the last answer was cut off.
     Answers are as long as possible. Only if the money does not pay a single one, one attempt gets a shorter answer.
     """
     indexes = board.open()
     goal, session_id = order.goal or "", order.session_id
 
+    def tokens(index: int) -> int:
+        return board.tokens_of_next(index, max_tokens)
+
     def full(index: int) -> int:
         agent = board.agent_of_next(index)
-        return allowances.full(agent=agent, session_id=session_id, goal=goal, text=board.texts[index])
+        return allowances.full(
+            agent=agent, session_id=session_id, goal=goal, text=board.texts[index], max_tokens=tokens(index)
+        )
 
     costs = [full(index) for index in indexes]
     count = affordable(costs, free)
@@ -32,10 +40,15 @@ def next_attempts(board: TaskBoard, order: Order, allowances: Allowances, *, fre
     if not chosen and indexes:
         first = indexes[0]
         cut = allowances.within(
-            free, agent=board.agent_of_next(first), session_id=session_id, goal=goal, text=board.texts[first]
+            free,
+            agent=board.agent_of_next(first),
+            session_id=session_id,
+            goal=goal,
+            text=board.texts[first],
+            max_tokens=tokens(first),
         )
         chosen = [] if cut is None else [(first, cut)]
-    return [board.next_attempt(index, cost, order.key, secret) for index, cost in chosen]
+    return [board.next_attempt(index, cost, order.key, secret, max_tokens=tokens(index)) for index, cost in chosen]
 
 
 def round_orders(

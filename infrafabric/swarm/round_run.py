@@ -234,6 +234,7 @@ class RoundRun:
             goal=order.goal or "",
             callback_id=callback_id,
             allowance_nusd=attempt.allowance_nusd,
+            max_tokens=attempt.max_tokens,
             place=attempt.place(order.key),
         )
         now_ms = self._deps.now_ms()

@@ -19,7 +19,7 @@ from infrafabric.swarm import own_calls
 from infrafabric.swarm.deps import CoordinatorDeps, HistoryRecord, ModelPrices
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.failure_reasons import CANCELLED
-from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
+from infrafabric.swarm.limits import LEAST_TOKENS
 from infrafabric.swarm.lost_sessions import LOST_REASON
 from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.quorum import outcome
@@ -38,11 +38,11 @@ _WORTH_WAITING_MS = 20_000  # with less time left, findings without a summary ar
 _DIGEST_SIZES = (DIGEST_CHARS, 30_000, 15_000, 8_000, 4_000, 2_000)  # characters; the largest that the money pays
 
 
-def report_costs(order: Order, prices: ModelPrices) -> tuple[int, int]:
+def report_costs(order: Order, prices: ModelPrices, max_tokens: int) -> tuple[int, int]:
     """Return what a summary costs at worst, in nano-USD: the shortest useful one, and one of all findings."""
     least = prompts.report(goal=order.goal or "", findings="x" * _DIGEST_SIZES[-1])
     full = prompts.report(goal=order.goal or "", findings="x" * _DIGEST_SIZES[0])
-    return prices.worst_nusd(least, LEAST_TOKENS), prices.worst_nusd(full, MAX_TOKENS)
+    return prices.worst_nusd(least, LEAST_TOKENS), prices.worst_nusd(full, max_tokens)
 
 
 class SessionEnd:
@@ -87,7 +87,7 @@ class SessionEnd:
         spent: int,
         committed: int,
         room: int,
-        may_wait: bool,
+        attempt: int,
     ) -> dict[str, Any]:
         """Have the believed results summarized and store the report. Returns how the session ends.
 
@@ -98,10 +98,10 @@ class SessionEnd:
             spent: nano-USD, without the report's own calls.
             committed: nano-USD that unanswered attempts may still spend, without the report's own calls.
             room: nano-USD that the report may cost.
-            may_wait: the step is retried if the model becomes available a little later.
+            attempt: of the step, which is retried while the model may answer later.
 
         Raises:
-            errors.Throttled: only with ``may_wait``.
+            own_calls.LaterError: the step is retried.
         """
         order, deps = self._order, self._deps
         deps.warm_model()  # for the summary
@@ -115,7 +115,7 @@ class SessionEnd:
             reason = short_reason(stop) or _reason_for_missing(len(texts), missing)
         report.summary, model = f"No task was done: {reason}.", deps.model.model_id
         if report.done:
-            report.summary, model = self._summary(report, status, room, may_wait)
+            report.summary, model = self._summary(report, status, room, attempt)
         own_spent, own_committed = own_calls.totals(order, own_calls.REPORT, deps)
         ending = {
             "status": str(status),
@@ -175,10 +175,9 @@ class SessionEnd:
             return SessionStatus.CANCELLED, session.cancel_reason
         return outcome(done, tasks, self._order.quorum), ""
 
-    def _summary(self, report: SessionReport, status: SessionStatus, room: int, may_wait: bool) -> tuple[str, str]:
+    def _summary(self, report: SessionReport, status: SessionStatus, room: int, attempt: int) -> tuple[str, str]:
         """Return the model's summary and name, or the reason for a missing summary: findings are kept without one."""
         order, deps = self._order, self._deps
-        may_wait = may_wait and order.deadline_ms - deps.now_ms() > _WORTH_WAITING_MS
         why = CANCELLED if status is SessionStatus.CANCELLED else "" if room else "the session had ended"
         if not why:
             try:
@@ -192,8 +191,9 @@ class SessionEnd:
                     deps=deps,
                 )
             except (errors.ModelError, own_calls.OverBudgetError) as error:
-                if may_wait and isinstance(error, errors.Throttled):
-                    raise
+                if isinstance(error, errors.ModelError):
+                    until_ms = order.deadline_ms - _WORTH_WAITING_MS
+                    own_calls.raise_later(error, attempt, until_ms=until_ms, deps=deps)
                 why = str(error)
             else:
                 return completion.value.summary, completion.model_id
@@ -205,7 +205,7 @@ class SessionEnd:
         goal = self._order.goal or ""
         prompt = prompts.report(goal=goal, findings=report.digest())
         for chars in _DIGEST_SIZES[1:]:
-            if self._deps.model.affordable_tokens(prompt, room) >= MAX_TOKENS:
+            if self._deps.model.affordable_tokens(prompt, room) >= self._deps.max_tokens:
                 break
             prompt = prompts.report(goal=goal, findings=report.digest(chars))
         return prompt

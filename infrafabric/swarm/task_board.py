@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from infrafabric.bus.uris import message_uri
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION, agent_for, task_id
-from infrafabric.swarm.failure_reasons import NOT_NEEDED
+from infrafabric.swarm.failure_reasons import CUT_OFF, NO_SECOND_AGENT, NOT_NEEDED
+from infrafabric.swarm.limits import MOST_TOKENS
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.attempt import Attempt
 
@@ -27,6 +28,7 @@ class TaskState:
     done: bool = False
     reason: str = ""  # of the latest attempt that failed or was not answered
     late: bool = False  # not answered by the deadline of the tasks
+    cut_offs: int = 0  # answers that did not fit, by this execution
 
 
 @dataclass
@@ -58,7 +60,13 @@ class TaskBoard:
         indexes = [index for index, state in enumerate(self.states) if self._may_try(state)]
         return sorted(indexes, key=lambda index: self.states[index].own_tries)
 
-    def next_attempt(self, index: int, allowance_nusd: int, key: SessionKey, secret: str) -> Attempt:
+    def tokens_of_next(self, index: int, max_tokens: int) -> int:
+        """Return the longest answer of a task's next attempt: twice ``max_tokens`` after a cut-off."""
+        return min(MOST_TOKENS, 2 * max_tokens) if self.states[index].cut_offs else max_tokens
+
+    def next_attempt(
+        self, index: int, allowance_nusd: int, key: SessionKey, secret: str, *, max_tokens: int
+    ) -> Attempt:
         """Return the next attempt at a task."""
         state = self.states[index]
         number = self.first_number + state.own_tries
@@ -67,6 +75,7 @@ class TaskBoard:
             number=number,
             agent=agent_for(index, state.tries, self.agents),
             allowance_nusd=allowance_nusd,
+            max_tokens=max_tokens,
             message_id=message_id_of(secret, key, task_id(index), number),
         )
 
@@ -82,9 +91,11 @@ class TaskBoard:
     def ended(self, index: int, *, done: bool, reason: str = "", late: bool = False) -> None:
         """Note the end of an attempt; a task that was done stays done.
 
-        An agent may claim any reason for a failure, so no reason keeps a task from being given to another agent.
+        An agent may claim any reason for a failure, also one of those that keep a task from another agent. It could
+        as well have answered anything.
         """
         state = self.states[index]
+        state.cut_offs += reason == CUT_OFF
         state.late = late
         state.done = state.done or done
         state.reason = "" if state.done else reason
@@ -96,7 +107,9 @@ class TaskBoard:
         }
 
     def _may_try(self, state: TaskState) -> bool:
-        return not state.done and state.own_tries < self.most_tries and not state.late
+        if state.done or state.late or state.reason in NO_SECOND_AGENT or state.cut_offs > 1:
+            return False
+        return state.own_tries < self.most_tries
 
 
 def message_id_of(secret: str, key: SessionKey, name: str, number: int) -> str:

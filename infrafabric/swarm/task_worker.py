@@ -18,9 +18,9 @@ from infrafabric.bus.verify import verify
 from infrafabric.models import errors, prompts
 from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
-from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST, THROTTLED
+from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST
 from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
-from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
+from infrafabric.swarm.limits import LEAST_TOKENS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.result_document import AttemptId, within_limits
 from infrafabric.swarm.shapes.cancel import Cancel
@@ -206,7 +206,7 @@ class TaskWorker:
     def _work(self, job: Job, lease: Lease) -> None:
         """Ask the model, if the allowance pays an answer of useful length."""
         left_nusd = job.task.allowance_nusd - lease.spent_nusd
-        max_tokens = min(MAX_TOKENS, self._deps.model.affordable_tokens(job.prompt, left_nusd))
+        max_tokens = min(job.task.max_tokens, self._deps.model.affordable_tokens(job.prompt, left_nusd))
         if max_tokens < LEAST_TOKENS:
             detail = f"{usd(max(0, left_nusd)):.6f} USD do not pay a model call with {LEAST_TOKENS} tokens of answer"
             self._answers.decline(job, BUDGET, detail, spent_nusd=lease.spent_nusd)
@@ -221,10 +221,9 @@ class TaskWorker:
             with self._heartbeats(job.task.callback_id):
                 output = prompts.agent_answer()
                 completion = deps.model.ask(job.prompt, output, max_tokens=max_tokens, timeout_s=max(0.1, timeout_s))
-        except errors.Throttled as throttled:
-            self._retry_throttled(job, lease, throttled.retry_after_s)
-            return
         except errors.ModelError as error:
+            if error.retryable and error.billed is False and self._retry_later(job, lease, error):
+                return
             late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
             self._settle_failure(job, DEADLINE if late else error.slug, error, started_ms, lease.spent_nusd)
             return
@@ -246,18 +245,17 @@ class TaskWorker:
         outcome = CallOutcome(status=TaskStatus.DONE, members=members, spent_nusd=cost_nusd, usage=completion.usage)
         self._answers.settle(job, outcome, started_ms)
 
-    def _retry_throttled(self, job: Job, lease: Lease, retry_after_s: float) -> None:
-        """Put a throttled message back, or fail it if no delay ends before the deadline."""
-        delay_s = self._delay_s(job, retry_after_s)
+    def _retry_later(self, job: Job, lease: Lease, error: errors.ModelError) -> bool:
+        """Put a message back whose call cost nothing and may succeed later, if a delay ends before the deadline."""
+        delay_s = self._delay_s(job, error.retry_after_s)
         if delay_s is None:
-            error = errors.Throttled(f"throttled {job.put_backs + 1} times, and no wait ends before the deadline")
-            self._settle_failure(job, THROTTLED, error, self._deps.now_ms(), lease.spent_nusd)
-            return
+            return False
         # Released first: if the function dies in between, SQS delivers the original again.
         self._deps.leases.put_back(
             job.envelope.message_id, spent_nusd=lease.spent_nusd, sqs_message_id=lease.sqs_message_id
         )
-        self._put_back(job, delay_s, THROTTLED)
+        self._put_back(job, delay_s, error.slug)
+        return True
 
     def _settle_failure(
         self, job: Job, reason: str, error: errors.ModelError, started_ms: int, before_nusd: int
@@ -302,7 +300,7 @@ class TaskWorker:
         put_backs = job.put_backs + 1
         self._deps.queue.put_back(job.body, put_backs, delay_s)
         self._deps.callbacks.send_heartbeat(job.task.callback_id)  # a waiting task is not a silent one
-        self._deps.log.info("task put back", task_id=job.task.task_id, why=why, delay_s=delay_s, throttles=put_backs)
+        self._deps.log.info("task put back", task_id=job.task.task_id, why=why, delay_s=delay_s, put_backs=put_backs)
 
     def _redeliver_after(self, delivery: Delivery, delay_s: int) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import threading
 import time
@@ -61,6 +62,7 @@ def aws_deps() -> CoordinatorDeps:
     return CoordinatorDeps(
         now_ms=lambda: time.time_ns() // 1_000_000,
         new_secret=lambda: secrets.token_hex(16),
+        random_unit=random.random,
         store=SessionStore(
             dynamodb=client("dynamodb"),
             table=env.sessions_table,
@@ -81,6 +83,8 @@ def aws_deps() -> CoordinatorDeps:
         heartbeat_timeout_s=env.heartbeat_timeout_s,
         reassignments=env.reassignments,
         tasks_at_once=env.at_once,
+        max_tokens=env.max_tokens,
+        agent_max_tokens=env.agent_max_tokens,
     )
 
 

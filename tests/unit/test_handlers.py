@@ -55,6 +55,8 @@ ENVIRONMENTS = {
         "AT_ONCE": "100",
         "STACK": "dev",
         "HEARTBEAT_TIMEOUT_S": "90",
+        "MAX_TOKENS": "8192",
+        "AGENT_MAX_TOKENS": "8192",
         "REASSIGNMENTS": "2",
     },
     "migrator": {**DATABASE, "MASTER_SECRET_ARN": "arn:s", "RECORDER_USER": "if_recorder"},

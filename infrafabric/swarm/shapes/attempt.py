@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from infrafabric.swarm.assignment import task_id
+from infrafabric.swarm.limits import MAX_TOKENS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.shape import Shape
@@ -15,6 +18,8 @@ class Attempt(Shape):
     number: int  # from 0; attempts of a second execution count from 100
     agent: str
     allowance_nusd: int
+    # Of the answer. Left out at its default, so that a repeated start has the payload of the release before.
+    max_tokens: int = Field(default=MAX_TOKENS, exclude_if=lambda tokens: tokens == MAX_TOKENS)
     message_id: str  # of the request
 
     @property

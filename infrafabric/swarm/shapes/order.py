@@ -30,6 +30,7 @@ class Order(Shape):
     budget_nusd: int
     quorum: float
     labels: Labels = ()
+    max_tokens: int | None = None  # of an agent's answer; None: as the stack has it
 
     def as_event(self) -> dict[str, Any]:
         """Return the order as the coordinator's event.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infrafabric.swarm.limits import MAX_TOKENS
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.shape import Shape
 
@@ -18,6 +19,7 @@ class Task(Shape):
     goal: str  # "" if the session has explicit tasks
     callback_id: str
     allowance_nusd: int  # the most that this attempt may spend
+    max_tokens: int = MAX_TOKENS  # of the answer
     place: str  # S3 key under which the agent stores the result
 
     @property

@@ -99,7 +99,7 @@ def test_white_space_and_escapes_of_a_body_do_not_count() -> None:
     assert (caught.value.status, caught.value.slug) == (413, "body-too-large")
 
 
-@pytest.mark.parametrize("name", ["agents", "goal", "tasks", "session_id", "quorum", "labels"])
+@pytest.mark.parametrize("name", ["agents", "goal", "tasks", "session_id", "quorum", "max_tokens", "labels"])
 def test_null_is_no_value(name: str) -> None:
     body = {"goal": "x", name: None}
     with pytest.raises(ProblemError) as caught:
@@ -197,6 +197,9 @@ def test_the_description_has_the_codes_limits() -> None:
     for name in ("deadline_s", "budget_usd", "quorum"):
         for limit in ("minimum", "maximum", "exclusiveMinimum", "default"):
             assert described[name].get(limit) == fields[name].get(limit), (name, limit)
+    tokens = fields["max_tokens"]["anyOf"][0]
+    assert (described["max_tokens"]["minimum"], described["max_tokens"]["maximum"]) == (1024, 64_000)
+    assert (tokens["minimum"], tokens["maximum"]) == (1024, 64_000)
     assert described["tasks"]["maxItems"] == requests.MAX_TASKS
     assert described["labels"]["maxItems"] == fields["labels"]["maxItems"]
     assert spec["Label"]["pattern"] == fields["labels"]["items"]["pattern"]

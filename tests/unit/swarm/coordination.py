@@ -230,6 +230,7 @@ class World:
         return CoordinatorDeps(
             now_ms=lambda: self.now_ms,
             new_secret=lambda: "secret",
+            random_unit=lambda: 0.0,
             store=_Store(self),
             registry=lambda: REGISTRY,
             model=_Model(self),
@@ -244,6 +245,8 @@ class World:
             heartbeat_timeout_s=self.heartbeat_timeout_s,
             reassignments=reassignments,
             tasks_at_once=10,
+            max_tokens=MAX_TOKENS,
+            agent_max_tokens=MAX_TOKENS,
         )
 
     def run(self, order: Order, *, reassignments: int = 2, mode: ExecutionMode = ExecutionMode.START) -> dict[str, Any]:

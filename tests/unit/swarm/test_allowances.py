@@ -22,11 +22,11 @@ def prompt_of(text: str, goal: str) -> Prompt:
 
 
 def full(text: str, goal: str = "") -> int:
-    return ALLOWANCES.full(agent="h01", session_id="s1", goal=goal, text=text)
+    return ALLOWANCES.full(agent="h01", session_id="s1", goal=goal, text=text, max_tokens=MAX_TOKENS)
 
 
 def within(room: int, text: str, goal: str = "") -> int | None:
-    return ALLOWANCES.within(room, agent="h01", session_id="s1", goal=goal, text=text)
+    return ALLOWANCES.within(room, agent="h01", session_id="s1", goal=goal, text=text, max_tokens=MAX_TOKENS)
 
 
 @given(TEXTS, TEXTS)
@@ -72,7 +72,7 @@ def test_a_replay_computes_no_allowance_again() -> None:
     allowances = Allowances(counting)
     for _ in range(3):
         for index in range(1_000):
-            allowances.full(agent="h01", session_id="s1", goal="", text=f"task {index}")
+            allowances.full(agent="h01", session_id="s1", goal="", text=f"task {index}", max_tokens=MAX_TOKENS)
     assert counting.calls == 1_000
 
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from infrafabric.bus.structure import Performative
 from infrafabric.models import Prompt, errors
+from infrafabric.models.usage import Usage
 from infrafabric.money import nano_usd, usd
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
 from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
 from infrafabric.swarm.shapes.attempt import Attempt
 from infrafabric.swarm.shapes.round import RoundPart
 from infrafabric.swarm.shapes.session_item import SessionItem
@@ -82,7 +84,7 @@ def test_a_session_without_a_plan_has_failed_and_says_why(plan: Any, reason: str
 
 def test_a_plan_that_cannot_be_paid_is_not_asked_for() -> None:
     world = World(does)
-    ended = world.run(an_order(goal="g", tasks=(), budget_nusd=WORST // 4 - 1))
+    ended = world.run(an_order(goal="g", tasks=(), budget_nusd=WORST * LEAST_TOKENS // MAX_TOKENS - 1))
     assert (ended["status"], world.prompts) == ("FAILED", [])
     assert world.reason.startswith("budget: the plan may cost")
 
@@ -94,24 +96,74 @@ def test_a_throttled_plan_is_tried_again() -> None:
 
 
 def test_a_call_whose_cost_nobody_knows_is_counted_in_full() -> None:
-    world = World(does, plans=[errors.TimedOut("no answer")])
-    world.run(an_order(goal="g", tasks=()))
-    assert world.numbers["spent_nusd"] == WORST
+    world = World(does, plans=[errors.TimedOut("no answer"), ["one"]])
+    assert world.run(an_order(goal="g", tasks=()))["status"] == "COMPLETE"
+    assert world.numbers["spent_nusd"] == WORST + 3 * COST
+
+
+ONE_FAULT = [errors.Unreachable("500"), errors.Unreachable("it broke", cost_unknown=True), errors.TimedOut("504")]
+
+
+@pytest.mark.parametrize("fault", [*ONE_FAULT, errors.Throttled("429", retry_after_s=1)], ids=str)
+def test_a_fault_of_the_model_api_costs_plan_and_report_seconds_and_not_the_session(fault: errors.ModelError) -> None:
+    world = World(does, plans=[fault, ["one"]], summaries=[fault, "all is known"])
+    assert world.run(an_order(goal="g", tasks=()))["status"] == "COMPLETE"
+    assert world.report()["summary"] == "all is known"
+
+
+def test_a_model_api_that_stays_away_ends_the_session_at_its_deadline_with_a_reason_that_says_so() -> None:
+    class Late(World):
+        def ask(self, prompt: Prompt, output: Any) -> Any:
+            self.now_ms += 10**6
+            return super().ask(prompt, output)
+
+    world = Late(does, plans=[errors.Unreachable("the model API answered 500")] * 9)
+    ended = world.run(an_order(goal="g", tasks=()))
+    assert ended["status"] == "FAILED"
+    assert world.reason == "model-unreachable: the plan could not be made: the model API answered 500"
+
+
+@pytest.mark.parametrize("kind", [errors.RefusedToAnswer, errors.OutOfCredit, errors.BadRequest, errors.NotAllowed])
+def test_a_plan_that_time_does_not_mend_is_asked_for_once(kind: type[errors.ModelError]) -> None:
+    world = World(does, plans=[kind("no")])
+    assert world.run(an_order(goal="g", tasks=()))["status"] == "FAILED"
+    assert world.prompts == ["plan/1"]
+
+
+def test_a_plan_that_was_cut_off_is_asked_for_once_more_with_twice_the_room() -> None:
+    cut_off = errors.CutOff("too long", usage=Usage(input_tokens=1, output_tokens=1))
+    world = World(does, plans=[cut_off, ["one"]])
+    assert world.run(an_order(goal="g", tasks=()))["status"] == "COMPLETE"
+    assert world.lengths[:2] == [MAX_TOKENS, 2 * MAX_TOKENS]
 
 
 def test_a_task_that_failed_is_given_to_the_next_agent() -> None:
-    world = World(by_task(t0001=at_first(fails("model-refusal"))))
+    world = World(by_task(t0001=at_first(fails("model-bad-answer"))))
     assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
     assert [pair for pair in world.assignments() if pair[0] == "t0001"] == [("t0001", "h01"), ("t0001", "h02")]
 
 
 def test_a_task_that_nobody_can_do_is_given_up_and_said_so() -> None:
-    world = World(by_task(t0002=fails("model-refusal")))
+    world = World(by_task(t0002=fails("model-bad-answer")))
     ended = world.run(an_order(tasks=("a", "b")))
-    assert (ended["status"], world.reason) == ("PARTIAL", "model-refusal (1 of 2 tasks)")
+    assert (ended["status"], world.reason) == ("PARTIAL", "model-bad-answer (1 of 2 tasks)")
     assert len([pair for pair in world.assignments() if pair[0] == "t0002"]) == 3
     assert [row["attempt"] for row in world.rows if row["task_id"] == "t0002"] == [0, 1, 2]
     assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
+
+
+def test_a_task_that_the_model_refuses_is_given_to_no_second_agent() -> None:
+    world = World(by_task(t0002=fails("model-refusal")))
+    ended = world.run(an_order(tasks=("a", "b")))
+    assert (ended["status"], world.reason) == ("PARTIAL", "model-refusal (1 of 2 tasks)")
+    assert world.assignments() == [("t0001", "h01"), ("t0002", "h02")]
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_once_more_with_twice_the_room() -> None:
+    world = World(by_task(t0001=fails("model-cut-off")))
+    ended = world.run(an_order(tasks=("a",)))
+    assert (ended["status"], world.reason) == ("FAILED", "model-cut-off (1 of 1 tasks)")
+    assert [draft["content"]["max_tokens"] for draft in world.published] == [MAX_TOKENS, 2 * MAX_TOKENS]
 
 
 @pytest.mark.parametrize("reason", ["budget", "deadline", "cancelled"])

@@ -18,7 +18,7 @@ from tests.unit.swarm.coordination import COST, WORST, World, silent
 from tests.unit.swarm.orders import an_order
 
 PROMPT = Prompt(name="report/2", system="", user="findings")
-LEAST = WORST * LEAST_TOKENS // MAX_TOKENS
+LEAST = -(-WORST * LEAST_TOKENS // MAX_TOKENS)
 USAGE = Usage(input_tokens=1, output_tokens=1)
 
 

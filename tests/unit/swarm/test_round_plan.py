@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from infrafabric.models import Prompt, Usage
 from infrafabric.swarm.allowances import Allowances
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
+from infrafabric.swarm.failure_reasons import CUT_OFF
 from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
 from infrafabric.swarm.round_plan import next_attempts, report_reserve, round_orders
 from infrafabric.swarm.shapes.attempt import Attempt
@@ -44,7 +45,7 @@ TEXTS = st.lists(st.integers(1, 3_000).map(lambda size: "x" * size), min_size=1,
 
 def full(index: int, texts: list[str]) -> int:
     agent = board(texts).agent_of_next(index)
-    return ALLOWANCES.full(agent=agent, session_id=KEY.session_id, goal="", text=texts[index])
+    return ALLOWANCES.full(agent=agent, session_id=KEY.session_id, goal="", text=texts[index], max_tokens=MAX_TOKENS)
 
 
 def board(texts: list[str]) -> TaskBoard:
@@ -52,7 +53,12 @@ def board(texts: list[str]) -> TaskBoard:
 
 
 def plan(texts: list[str], free: int) -> list[Attempt]:
-    return next_attempts(board(texts), an_order(tasks=tuple(texts)), ALLOWANCES, free=free, secret=SECRET)
+    return attempts_of(board(texts), texts, free)
+
+
+def attempts_of(tasks: TaskBoard, texts: list[str], free: int) -> list[Attempt]:
+    order = an_order(tasks=tuple(texts))
+    return next_attempts(tasks, order, ALLOWANCES, free=free, secret=SECRET, max_tokens=MAX_TOKENS)
 
 
 # -- money -------------------------------------------------------------------------------------------------------------
@@ -85,8 +91,26 @@ def test_money_for_less_than_one_long_answer_buys_one_shorter_answer() -> None:
 def test_tasks_that_are_done_are_in_no_round() -> None:
     tasks = board(["a", "b", "c"])
     tasks.ended(1, done=True)
-    attempts = next_attempts(tasks, an_order(), ALLOWANCES, free=100_000, secret=SECRET)
+    attempts = attempts_of(tasks, ["a", "b", "c"], 100_000)
     assert [attempt.task_id for attempt in attempts] == ["t0001", "t0003"]
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_once_more_with_twice_the_room() -> None:
+    tasks = board(["a", "b"])
+    tasks.tried(0)
+    tasks.ended(0, done=False, reason=CUT_OFF)
+    first, again = attempts_of(tasks, ["a", "b"], 100_000)
+    assert [(one.task_id, one.max_tokens) for one in (first, again)] == [("t0002", 8_192), ("t0001", 16_384)]
+    assert again.allowance_nusd - first.allowance_nusd == MAX_TOKENS, "the longer answer is paid for"
+    tasks.tried(0)
+    tasks.ended(0, done=False, reason=CUT_OFF)
+    assert tasks.open() == [1], "a third answer would be no shorter"
+
+
+def test_no_answer_is_longer_than_the_longest_that_may_be_asked_for() -> None:
+    tasks = board(["a"])
+    tasks.ended(0, done=False, reason=CUT_OFF)
+    assert tasks.tokens_of_next(0, 60_000) == 64_000
 
 
 def test_an_attempt_that_is_planned_again_by_a_replay_is_the_same() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from infrafabric.bus.uris import last_segment
 from infrafabric.swarm.assignment import SECOND_EXECUTION
 from infrafabric.swarm.failure_reasons import DEADLINE, NOT_NEEDED, SILENT
+from infrafabric.swarm.limits import MAX_TOKENS
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.task_board import TaskBoard, message_id_of
 from tests.unit.swarm.orders import KEY
@@ -59,7 +61,7 @@ def test_the_agent_of_the_next_try_is_another_one(agents: int, index: int, tries
     tasks = board(index + 1, agents=agents, most_tries=tries + 1)
     before = ""
     for _ in range(tries):
-        attempt = tasks.next_attempt(index, 1, KEY, SECRET)
+        attempt = tasks.next_attempt(index, 1, KEY, SECRET, max_tokens=MAX_TOKENS)
         assert attempt.agent == tasks.agent_of_next(index) != before
         before = attempt.agent
         fail(tasks, index)
@@ -67,12 +69,12 @@ def test_the_agent_of_the_next_try_is_another_one(agents: int, index: int, tries
 
 def test_attempts_of_a_second_execution_count_from_a_hundred_and_go_to_another_agent_than_the_first_ones() -> None:
     first, second = board(1), board(1, first_number=SECOND_EXECUTION)
-    earlier = [first.next_attempt(0, 1, KEY, SECRET)]
+    earlier = [first.next_attempt(0, 1, KEY, SECRET, max_tokens=MAX_TOKENS)]
     fail(first, 0)
     second.states[0].tries = first.states[0].tries
     later = []
     for _ in range(2):
-        later.append(second.next_attempt(0, 1, KEY, SECRET))
+        later.append(second.next_attempt(0, 1, KEY, SECRET, max_tokens=MAX_TOKENS))
         fail(second, 0)
     assert [attempt.number for attempt in (*earlier, *later)] == [0, 100, 101]
     assert [attempt.agent for attempt in (*earlier, *later)] == ["h01", "h02", "h03"]
@@ -85,6 +87,16 @@ def test_a_second_execution_has_tries_of_its_own() -> None:
     assert second.open() == [0]
     fail(second, 0)
     assert second.open() == []
+
+
+@pytest.mark.parametrize(
+    "reason", ["model-refusal", "model-prompt-too-large", "model-bad-request", "model-out-of-credit"]
+)
+def test_a_task_that_another_agent_would_do_no_better_is_not_tried_again(reason: str) -> None:
+    tasks = board(2)
+    tasks.tried(0)
+    tasks.ended(0, done=False, reason=reason)
+    assert (tasks.open(), tasks.failed, tasks.missing()) == ([1], 1, {"t0001": reason})
 
 
 def test_the_tasks_with_the_fewest_tries_come_first() -> None:

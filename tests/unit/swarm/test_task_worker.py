@@ -406,6 +406,14 @@ def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
     assert 7 <= delay_s <= 15
 
 
+@pytest.mark.parametrize("error", [errors.Unreachable("500"), errors.Unreachable("409", retry_after_s=7)], ids=str)
+def test_a_fault_of_the_api_that_cost_nothing_is_waited_for_like_a_throttle(error: errors.ModelError) -> None:
+    world = World(model_error=error)
+    world.handle(request())
+    assert world.names() == ["lease", "ask", "free", "put_back", "heartbeat"]
+    assert world.only("put_back")[2] >= error.retry_after_s
+
+
 def test_a_throttled_task_without_time_left_fails() -> None:
     world = World(model_error=errors.Throttled("busy", retry_after_s=900))
     world.handle(request(reply_by=NOW + 30_000))
