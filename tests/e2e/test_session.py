@@ -106,7 +106,7 @@ def test_the_same_request_sent_twice_is_one_session(stage: Stage) -> None:
 
 
 def test_a_task_that_its_agent_fails_is_given_to_another(stage: Stage) -> None:
-    stage.model("POST", "/_fabric/rules", [{"match": r"agent h01 .*Session: failing\b", "do": "error"}])
+    stage.model("POST", "/_fabric/rules", [{"match": r"agent h01 .*Session: failing\b", "do": "garbage"}])
     stage.start(session_id="failing", tasks=["one", "two", "three"])
     session = stage.ended("failing")
     assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 3)
@@ -116,7 +116,16 @@ def test_a_task_that_its_agent_fails_is_given_to_another(stage: Stage) -> None:
     error = stage.platform.client("s3").get_object(
         Bucket=stage.outputs["results_bucket"], Key=f"{folder}/agents/h01/t0001/0/result.json"
     )
-    assert json.loads(error["Body"].read())["error"]["reason"] == "model-unreachable"
+    assert json.loads(error["Body"].read())["error"]["reason"] == "model-bad-answer"
+
+
+def test_faults_of_the_model_api_cost_a_session_seconds(stage: Stage) -> None:
+    """Every text is answered 500 at first: plan, each task, and the summary."""
+    stage.model("POST", "/_fabric/rules", [{"match": r"faulty", "do": "error", "times": 1}])
+    stage.start(session_id="faulty", goal="Know what faulty answers cost", agents=4)
+    session = stage.ended("faulty")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 4)
+    assert not stage.report("faulty")["summary"].startswith("No summary")
 
 
 def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
@@ -131,7 +140,8 @@ def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
 @pytest.mark.usefixtures("hung")
 def test_a_tight_budget_is_worked_off_and_never_overspent(stage: Stage) -> None:
     """Three calls may run at a time: the others wait until it is known what these did cost."""
-    stage.start(session_id="tight", tasks=[f"[[offline:delay=0.3]] part {n}" for n in range(10)], budget_usd=0.008)
+    tasks = [f"[[offline:delay=0.3]] part {n}" for n in range(10)]
+    stage.start(session_id="tight", tasks=tasks, budget_usd=0.008, max_tokens=4096)
     session = stage.ended("tight")
     assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 10)
     assert session["cost_usd"] <= 0.008
