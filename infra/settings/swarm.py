@@ -27,7 +27,7 @@ class FleetSettings(Section):
     max_concurrency: int = Field(default=10, ge=2, le=1000)  # invocations per agent, within SQS's limits
     batch_size: int = Field(default=10, ge=1, le=10)  # SQS requires a batching window for larger batches
     # A lower limit would dead-letter throttled but healthy messages.
-    max_receives: int = Field(default=5, ge=5, le=1000)
+    max_receives: int = Field(default=50, ge=5, le=1000)
     heartbeat_s: int = Field(default=20, ge=1, le=3600)
     heartbeat_timeout_s: int = Field(default=90, ge=2, le=86_400)
     reassignments: int = Field(default=2, ge=0, le=10)

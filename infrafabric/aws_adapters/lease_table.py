@@ -10,19 +10,22 @@ from botocore.exceptions import ClientError
 
 from infrafabric.aws_adapters.dynamodb_table import DynamoTable, encoded, plain
 from infrafabric.bus.uris import last_segment
-from infrafabric.swarm.leases import Lease, LeaseState
+from infrafabric.swarm.leases import CopyId, Lease, LeaseState
 from infrafabric.swarm.table_keys import PARTITION_KEY
 
 _KEEP_S = 15 * 86_400  # SQS keeps a message 14 days at most
-# A message that was never leased, or that its holder put back.
-_FREE = "(attribute_not_exists(until_ms) OR put_back = :yes) AND attribute_not_exists(cancelled)"
+# A message that was never leased, or the copy that its holder put back.
+_FREE = (
+    "(attribute_not_exists(until_ms) OR (put_back = :yes AND put_backs = :put_backs)) "
+    "AND attribute_not_exists(cancelled)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseTable(DynamoTable):
     """Table with the message as its partition key and no sort key."""
 
-    def take(self, message_id: str, *, lease_ms: int, sqs_message_id: str) -> Lease:
+    def take(self, message_id: str, *, lease_ms: int, copy: CopyId, sent_ms: int) -> Lease:
         """Lease a message for ``lease_ms``, if it is free: one conditional write.
 
         Returns:
@@ -33,12 +36,16 @@ class LeaseTable(DynamoTable):
         values = {
             ":until": now_ms + lease_ms,
             ":holder": holder,
-            ":sqs": sqs_message_id,
+            ":sqs": copy.sqs_message_id,
+            ":origin": copy.origin,
+            ":sent": sent_ms,
+            ":put_backs": copy.put_backs,
             ":expires": self._expires_at(),
             ":yes": True,
         }
         expression = (
-            "SET until_ms = :until, holder = :holder, sqs_message_id = :sqs, expires_at = :expires REMOVE put_back"
+            "SET until_ms = :until, holder = :holder, sqs_message_id = :sqs, origin = :origin, put_backs = :put_backs, "
+            "sent_ms = :sent, expires_at = :expires REMOVE put_back"
         )
         try:
             item = self._update(message_id, expression, values, condition=_FREE)
@@ -48,21 +55,30 @@ class LeaseTable(DynamoTable):
             item = plain(error.response["Item"])  # pyright: ignore[reportTypedDictNotRequiredAccess, reportGeneralTypeIssues]
             if item.get("holder") == holder:
                 return _lease(LeaseState.GRANTED, item)
-            state = LeaseState.HELD if item.get("until_ms", 0) > now_ms and "put_back" not in item else LeaseState.USED
-            if state is LeaseState.USED and "cancelled" in item:
-                state = LeaseState.CANCELLED
-            return _lease(state, item)
+            return _lease(_state(item, now_ms), item)
         return _lease(LeaseState.GRANTED, item)
 
-    def put_back(self, message_id: str, *, spent_nusd: int, sqs_message_id: str) -> None:
-        """Free a message that goes back into the queue, and store what was spent on it."""
-        values = {":yes": True, ":spent": spent_nusd, ":sqs": sqs_message_id}
-        self._update(
-            message_id,
-            "SET put_back = :yes, spent_nusd = :spent",
-            values,
-            condition="sqs_message_id = :sqs",
-        )
+    def put_back(self, message_id: str, lease: Lease) -> bool:
+        """Free a message for its next copy. Returns False if the lease has passed to another invocation."""
+        values = {":yes": True, ":put_backs": lease.copy.put_backs + 1, ":holder": lease.holder}
+        try:
+            self._update(
+                message_id, "SET put_back = :yes, put_backs = :put_backs", values, condition="holder = :holder"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
+    def note_failure(self, sqs_message_id: str) -> int:
+        """Count a delivery of a message that failed in our code. Returns the count.
+
+        SQS's own count of receives includes those that Lambda throttled, so that nothing ran.
+        """
+        values = {":one": 1, ":expires": self._expires_at()}
+        item = self._update(f"failures-{sqs_message_id}", "SET expires_at = :expires ADD failures :one", values)
+        return int(item["failures"])
 
     def cancel(self, message_id: str) -> None:
         """Note that nobody needs an answer to a message, whether it has arrived or not."""
@@ -90,10 +106,19 @@ class LeaseTable(DynamoTable):
         return plain(response["Attributes"])
 
 
+def _state(item: dict[str, Any], now_ms: int) -> LeaseState:
+    if item.get("until_ms", 0) > now_ms and "put_back" not in item:
+        return LeaseState.HELD
+    if "cancelled" in item:
+        return LeaseState.CANCELLED
+    return LeaseState.PUT_BACK if "put_back" in item else LeaseState.USED
+
+
 def _lease(state: LeaseState, item: dict[str, Any]) -> Lease:
     return Lease(
         state=state,
-        sqs_message_id=item.get("sqs_message_id", ""),
+        copy=CopyId(item.get("sqs_message_id", ""), item.get("origin", ""), item.get("put_backs", 0)),
+        sent_ms=item.get("sent_ms", 0),
+        holder=item.get("holder", ""),
         until_ms=item.get("until_ms", 0),
-        spent_nusd=item.get("spent_nusd", 0),
     )

@@ -6,7 +6,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-PUT_BACKS = "throttles"  # message attribute: number of put-backs so far, under the name of the first release
+# Message attributes of a copy.
+PUT_BACKS = "throttles"  # number of put-backs so far, under the name of the first release
+ORIGIN = "origin"  # SQS message id of the first copy
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,16 @@ class WorkQueue:
     sqs: Any
     url: str
 
-    def put_back(self, body: str, put_backs: int, delay_s: int) -> None:
+    def put_back(self, body: str, *, origin: str, put_backs: int, delay_s: int) -> None:
         """Send a fresh copy of a message.
 
         A message that only stays hidden for longer counts one more receive when its visibility timeout ends.
         """
-        count = {PUT_BACKS: {"DataType": "Number", "StringValue": str(put_backs)}}
-        self.sqs.send_message(QueueUrl=self.url, MessageBody=body, DelaySeconds=delay_s, MessageAttributes=count)
+        attributes = {
+            PUT_BACKS: {"DataType": "Number", "StringValue": str(put_backs)},
+            ORIGIN: {"DataType": "String", "StringValue": origin},
+        }
+        self.sqs.send_message(QueueUrl=self.url, MessageBody=body, DelaySeconds=delay_s, MessageAttributes=attributes)
 
     def redeliver_after(self, receipt_handle: str, delay_s: int) -> None:
         """Have SQS deliver a failed message again after ``delay_s`` seconds.

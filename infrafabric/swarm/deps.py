@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from infrafabric.models import Completion, Prompt, Usage
     from infrafabric.swarm.allowances import Allowances
-    from infrafabric.swarm.leases import Lease
+    from infrafabric.swarm.leases import CopyId, Lease
     from infrafabric.swarm.progress import ProgressClock
     from infrafabric.swarm.session_key import SessionKey
     from infrafabric.swarm.shapes.model_call import ModelCall
@@ -80,8 +80,9 @@ class RegistrySource(Protocol):
 class MessageLeases(Protocol):
     """Leases of an agent's messages."""
 
-    def take(self, message_id: str, *, lease_ms: int, sqs_message_id: str) -> Lease: ...
-    def put_back(self, message_id: str, *, spent_nusd: int, sqs_message_id: str) -> None: ...
+    def take(self, message_id: str, *, lease_ms: int, copy: CopyId, sent_ms: int) -> Lease: ...
+    def put_back(self, message_id: str, lease: Lease) -> bool: ...
+    def note_failure(self, sqs_message_id: str) -> int: ...
     def cancel(self, message_id: str) -> None: ...
 
 
@@ -107,7 +108,7 @@ class Publisher(Protocol):
 class AgentQueue(Protocol):
     """SQS queue consumed by the agent."""
 
-    def put_back(self, body: str, put_backs: int, delay_s: int) -> None: ...
+    def put_back(self, body: str, *, origin: str, put_backs: int, delay_s: int) -> None: ...
     def redeliver_after(self, receipt_handle: str, delay_s: int) -> None: ...
 
 

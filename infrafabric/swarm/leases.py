@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+@dataclass(frozen=True)
+class CopyId:
+    """Identity of an SQS message that carries an IF.bus message: a put-back sends a fresh copy of it."""
+
+    sqs_message_id: str  # the same for a repeated delivery
+    origin: str  # SQS message id of the first copy
+    put_backs: int = 0  # earlier put-backs of the message
+
+
 class LeaseState(StrEnum):
     """Answer to an invocation that wants to work on a message."""
 
     GRANTED = "granted"
     HELD = "held"  # by another invocation, until ``until_ms``
     USED = "used"  # its holder has ended: with a result in the attempt's place, or dead
+    PUT_BACK = "put back"  # by its holder: a copy of the message is or will be in the queue
     CANCELLED = "cancelled"  # the coordinator needs no answer
 
 
@@ -24,9 +34,22 @@ class Lease:
     """State of a message's lease after an attempt to take it."""
 
     state: LeaseState
-    sqs_message_id: str  # SQS message for which the lease was granted last
+    copy: CopyId  # copy of the message for which the lease was granted last
+    sent_ms: int = 0  # when the coordinator signed the message (Unix milliseconds)
+    holder: str = ""  # invocation to which it was granted
     until_ms: int = 0  # Unix milliseconds
-    spent_nusd: int = 0  # spent on the message before it was put back
+
+    def is_for(self, copy: CopyId) -> bool:
+        """Tell whether the lease was granted for this copy, maybe in another delivery of it."""
+        return self.copy.sqs_message_id == copy.sqs_message_id
+
+    def is_for_kin(self, copy: CopyId, sent_ms: int) -> bool:
+        """Tell whether the lease was granted for another copy of the message, or before the coordinator sent it again.
+
+        A replayed message is no kin: nobody but the coordinator signs it with another time.
+        """
+        sent_again = self.copy.origin != "" and self.sent_ms != sent_ms
+        return self.copy.origin == copy.origin or sent_again
 
 
 class LeaseHeldError(Exception):

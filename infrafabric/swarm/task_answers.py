@@ -14,6 +14,7 @@ from infrafabric.models.usage import Usage
 from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.evidence import evidence_hash
+from infrafabric.swarm.leases import CopyId
 from infrafabric.swarm.result_document import AttemptId, StoredResult, read_result, stored_bytes
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
@@ -33,7 +34,7 @@ class Job:
     attempt: AttemptId
     prompt: Prompt
     body: str
-    put_backs: int
+    copy: CopyId
     left_ms: Callable[[], int]
 
 

@@ -19,7 +19,7 @@ from infrafabric.models import errors, prompts
 from infrafabric.money import usd
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST
-from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
+from infrafabric.swarm.leases import CopyId, Lease, LeaseHeldError, LeaseState
 from infrafabric.swarm.limits import LEAST_TOKENS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.result_document import AttemptId, within_limits
@@ -31,7 +31,7 @@ from infrafabric.swarm.task_answers import CallOutcome, Job, TaskAnswers
 
 S = TypeVar("S", bound=Shape)
 
-POISON, POISON_RECEIVES = "poison", 3  # below the queue's own maxReceiveCount (5 or more), which stores no reason
+POISON, POISON_FAILURES = "poison", 3  # below the queue's own maxReceiveCount (5 or more), which stores no reason
 NOT_THE_COORDINATOR, NOT_A_REQUEST = "not-the-coordinator", "not-a-request"
 _DEADLINE_MARGIN_MS = 1_000  # a call that times out this close to the deadline was ended by the deadline
 _NO_DEADLINE_MS = 1 << 52
@@ -50,10 +50,9 @@ class Delivery:
     """One delivery of an SQS message."""
 
     body: str
-    sqs_message_id: str  # the same for a repeated delivery, another one for a replayed message
+    copy: CopyId
     receipt_handle: str
-    receives: int  # deliveries so far, this one included
-    put_backs: int  # earlier put-backs of the message
+    receives: int  # deliveries so far, this one included, and those that Lambda throttled
     left_ms: Callable[[], int]  # time that is left of the invocation
 
 
@@ -80,15 +79,17 @@ class TaskWorker:
             # Nobody knows whether the message is good. A fresh copy waits, so that an outage counts as no receive: a
             # good message is neither poison nor dead-lettered by the queue.
             delay_s = redelivery_delay_s(delivery.receives, random_unit=self._deps.random_unit())
-            self._deps.queue.put_back(delivery.body, delivery.put_backs, delay_s)
+            copy = delivery.copy
+            self._deps.queue.put_back(delivery.body, origin=copy.origin, put_backs=copy.put_backs, delay_s=delay_s)
             self._deps.log.warning("registry unavailable", error=str(error), delay_s=delay_s)
         except Exception as error:
-            if delivery.receives < POISON_RECEIVES:
-                delay_s = redelivery_delay_s(delivery.receives, random_unit=self._deps.random_unit())
+            failures = self._failures(delivery)
+            if failures < POISON_FAILURES:
+                delay_s = redelivery_delay_s(failures, random_unit=self._deps.random_unit())
                 self._redeliver_after(delivery, delay_s)
                 raise
-            self._deps.log.warning("message is poison", error=type(error).__name__, receives=delivery.receives)
-            detail = f"{type(error).__name__} at delivery {delivery.receives}"
+            self._deps.log.warning("message is poison", error=type(error).__name__, failures=failures)
+            detail = f"{type(error).__name__} at failure {failures}"
             self._deps.dead_letters.dead_letter(delivery.body, POISON, detail)
 
     def process(self, delivery: Delivery) -> None:
@@ -113,12 +114,26 @@ class TaskWorker:
             deps.dead_letters.dead_letter(delivery.body, str(refused.reason), refused.detail)
             return
         lease = deps.leases.take(
-            job.envelope.message_id, lease_ms=max(1, delivery.left_ms()), sqs_message_id=delivery.sqs_message_id
+            job.envelope.message_id,
+            lease_ms=max(1, delivery.left_ms()),
+            copy=delivery.copy,
+            sent_ms=job.envelope.timestamp,
         )
         if lease.state is LeaseState.GRANTED:
             self._work(job, lease)
         else:
-            self._answer_taken(job, lease, delivery)
+            self._answer_taken(job, lease)
+
+    def _failures(self, delivery: Delivery) -> int:
+        """Return how often the message failed in our code, this time included.
+
+        What cannot be counted now is the first failure: the message stays in the queue, and nothing calls it poison.
+        """
+        try:
+            return self._deps.leases.note_failure(delivery.copy.sqs_message_id)
+        except Exception as error:  # noqa: BLE001  the failure itself is raised
+            self._deps.log.warning("failure not counted", error=type(error).__name__)
+            return 1
 
     # -- verification --------------------------------------------------------------------------------------------------
 
@@ -147,7 +162,7 @@ class TaskWorker:
             place=task.place,
         )
         prompt = prompts.agent(agent=agent, session_id=task.session_id, goal=task.goal, task=task.text)
-        return Job(envelope, task, attempt, prompt, delivery.body, delivery.put_backs, delivery.left_ms)
+        return Job(envelope, task, attempt, prompt, delivery.body, delivery.copy, delivery.left_ms)
 
     def _content(self, envelope: Envelope, shape: type[S]) -> S:
         try:
@@ -178,38 +193,52 @@ class TaskWorker:
         except (Refused, BadRequestError):
             return False
 
-    def _answer_taken(self, job: Job, lease: Lease, delivery: Delivery) -> None:
+    def _answer_taken(self, job: Job, lease: Lease) -> None:
         """Answer a message that was leased before, without asking the model again.
 
-        SQS may deliver a message twice. Another SQS message with the same IF.bus message id is a replay: it is answered
-        too, since the first answer may be lost, and dead-lettered.
+        SQS may deliver a message twice, a put-back may leave several copies of it, and a coordinator that crashed sends
+        it again. One of all these is worked on, or waits to be; the others are dropped. Another message with the same
+        IF.bus message id is a replay: it is answered too, since the first answer may be lost, and dead-lettered.
 
         Raises:
             LeaseHeldError: another invocation works on the message.
         """
+        kin = lease.is_for_kin(job.copy, job.envelope.timestamp)
+        if kin and not lease.is_for(job.copy):
+            self._deps.log.info("copy dropped", task_id=job.task.task_id, put_backs=job.copy.put_backs)
+            return
+        if kin and lease.state is LeaseState.PUT_BACK:
+            # Its holder died before it sent the copy, or SQS delivers the message twice: one copy too many is dropped.
+            self._send_copy(job, lease.copy.put_backs, self._delay_s(job) or 0)
+            return
         earlier = self._answers.stored(job)
         if earlier is not None:
             self._answers.repeat(job, earlier)
-            if delivery.sqs_message_id != lease.sqs_message_id:
-                detail = f"the work of {job.envelope.message_id} was done before"
-                self._deps.dead_letters.dead_letter(job.body, str(Reason.REPLAYED), detail)
+            if not kin:
+                self._refuse_replay(job, "was done before")
+        elif lease.state is LeaseState.PUT_BACK:
+            self._refuse_replay(job, "waits in the queue")
         elif lease.state is LeaseState.HELD:
             raise LeaseHeldError(job.envelope.message_id, until_ms=lease.until_ms)
         elif lease.state is LeaseState.CANCELLED:
-            self._answers.decline(job, CANCELLED, "the coordinator needs no answer", spent_nusd=lease.spent_nusd)
+            self._answers.decline(job, CANCELLED, "the coordinator needs no answer")
         else:
             detail = "the function that worked on it ended without a result"
             self._answers.decline(job, LOST, detail, spent_nusd=job.task.allowance_nusd)
+
+    def _refuse_replay(self, job: Job, why: str) -> None:
+        detail = f"the work of {job.envelope.message_id} {why}"
+        self._deps.dead_letters.dead_letter(job.body, str(Reason.REPLAYED), detail)
 
     # -- the model call ------------------------------------------------------------------------------------------------
 
     def _work(self, job: Job, lease: Lease) -> None:
         """Ask the model, if the allowance pays an answer of useful length."""
-        left_nusd = job.task.allowance_nusd - lease.spent_nusd
-        max_tokens = min(job.task.max_tokens, self._deps.model.affordable_tokens(job.prompt, left_nusd))
+        allowance_nusd = job.task.allowance_nusd
+        max_tokens = min(job.task.max_tokens, self._deps.model.affordable_tokens(job.prompt, allowance_nusd))
         if max_tokens < LEAST_TOKENS:
-            detail = f"{usd(max(0, left_nusd)):.6f} USD do not pay a model call with {LEAST_TOKENS} tokens of answer"
-            self._answers.decline(job, BUDGET, detail, spent_nusd=lease.spent_nusd)
+            detail = f"{usd(allowance_nusd):.6f} USD do not pay a model call with {LEAST_TOKENS} tokens of answer"
+            self._answers.decline(job, BUDGET, detail)
             return
         self._ask_model(job, lease, max_tokens)
 
@@ -225,9 +254,9 @@ class TaskWorker:
             if error.retryable and error.billed is False and self._retry_later(job, lease, error):
                 return
             late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
-            self._settle_failure(job, DEADLINE if late else error.slug, error, started_ms, lease.spent_nusd)
+            self._settle_failure(job, DEADLINE if late else error.slug, error, started_ms)
             return
-        cost_nusd = lease.spent_nusd + deps.model.cost_nusd(completion.usage)
+        cost_nusd = deps.model.cost_nusd(completion.usage)
         deps.measure(
             {
                 "ExecutionTime": deps.now_ms() - started_ms,
@@ -250,18 +279,12 @@ class TaskWorker:
         delay_s = self._delay_s(job, error.retry_after_s)
         if delay_s is None:
             return False
-        # Released first: if the function dies in between, SQS delivers the original again.
-        self._deps.leases.put_back(
-            job.envelope.message_id, spent_nusd=lease.spent_nusd, sqs_message_id=lease.sqs_message_id
-        )
-        self._put_back(job, delay_s, error.slug)
+        self._put_back(job, lease, delay_s, error.slug)
         return True
 
-    def _settle_failure(
-        self, job: Job, reason: str, error: errors.ModelError, started_ms: int, before_nusd: int
-    ) -> None:
-        """Store and answer a failed call as a successful one. ``before_nusd`` was spent before this call."""
-        spent_nusd = before_nusd + self._cost_of_failure(error, job.task.allowance_nusd - before_nusd)
+    def _settle_failure(self, job: Job, reason: str, error: errors.ModelError, started_ms: int) -> None:
+        """Store and answer a failed call as a successful one."""
+        spent_nusd = self._cost_of_failure(error, job.task.allowance_nusd)
         self._deps.measure({"CompletionStatus": 1, "CostUsd": usd(spent_nusd)})
         outcome = CallOutcome(
             status=TaskStatus.FAILED,
@@ -273,11 +296,11 @@ class TaskWorker:
         )
         self._answers.settle(job, outcome, started_ms)
 
-    def _cost_of_failure(self, error: errors.ModelError, left_nusd: int) -> int:
-        """Return the cost of a failed call; all that is left of the allowance if the cost is unknown."""
+    def _cost_of_failure(self, error: errors.ModelError, allowance_nusd: int) -> int:
+        """Return the cost of a failed call: the whole allowance if nobody knows it."""
         if error.usage is not None:
             return self._deps.model.cost_nusd(error.usage)
-        return left_nusd if error.billed is None else 0
+        return allowance_nusd if error.billed is None else 0
 
     # -- delays --------------------------------------------------------------------------------------------------------
 
@@ -289,18 +312,28 @@ class TaskWorker:
         patience = Patience(longest_s=max(1, min(900, int(2 * self._deps.heartbeat_s))))
         left_s = (_deadline_ms(job) - self._deps.now_ms()) / 1000
         return throttle_delay_s(
-            job.put_backs,
+            job.copy.put_backs,
             left_s=left_s,
             random_unit=self._deps.random_unit(),
             retry_after_s=retry_after_s,
             patience=patience,
         )
 
-    def _put_back(self, job: Job, delay_s: int, why: str) -> None:
-        put_backs = job.put_backs + 1
-        self._deps.queue.put_back(job.body, put_backs, delay_s)
-        self._deps.callbacks.send_heartbeat(job.task.callback_id)  # a waiting task is not a silent one
+    def _put_back(self, job: Job, lease: Lease, delay_s: int, why: str) -> None:
+        """Put a message back, as the holder of its lease alone may.
+
+        The lease is freed first: if the function dies before it sends the copy, SQS delivers the original again.
+        """
+        put_backs = job.copy.put_backs + 1
+        if not self._deps.leases.put_back(job.envelope.message_id, lease):
+            self._deps.log.warning("lease lost", task_id=job.task.task_id)
+            return
+        self._send_copy(job, put_backs, delay_s)
         self._deps.log.info("task put back", task_id=job.task.task_id, why=why, delay_s=delay_s, put_backs=put_backs)
+
+    def _send_copy(self, job: Job, put_backs: int, delay_s: int) -> None:
+        self._deps.queue.put_back(job.body, origin=job.copy.origin, put_backs=put_backs, delay_s=delay_s)
+        self._deps.callbacks.send_heartbeat(job.task.callback_id)  # a waiting task is not a silent one
 
     def _redeliver_after(self, delivery: Delivery, delay_s: int) -> None:
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.aws_adapters.session_store import SessionStore
-from infrafabric.swarm.leases import Lease, LeaseState
+from infrafabric.swarm.leases import CopyId, Lease, LeaseState
 from infrafabric.swarm.session_errors import SessionExistsError
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.attempt import Attempt
@@ -172,8 +172,11 @@ def message() -> str:
     return f"if://message/{uuid.uuid4()}"
 
 
-def take(leases: LeaseTable, message: str, *, lease_ms: int = 60_000, sqs: str = "sqs-1") -> Lease:
-    return leases.take(message, lease_ms=lease_ms, sqs_message_id=sqs)
+D1, C1, TWIN = CopyId("d1", "d1"), CopyId("c1", "d1", 1), CopyId("c2", "d1", 1)
+
+
+def take(leases: LeaseTable, message: str, *, lease_ms: int = 60_000, copy: CopyId = D1) -> Lease:
+    return leases.take(message, lease_ms=lease_ms, copy=copy, sent_ms=1)
 
 
 def test_a_message_is_worked_by_one_invocation(leases: LeaseTable, message: str) -> None:
@@ -187,12 +190,25 @@ def test_a_lease_that_ran_out_is_used_and_granted_to_nobody(leases: LeaseTable, 
     assert take(leases, message).state is LeaseState.USED
 
 
-def test_a_message_that_was_put_back_is_free_and_knows_what_was_spent(leases: LeaseTable, message: str) -> None:
-    take(leases, message)
-    leases.put_back(message, spent_nusd=3, sqs_message_id="sqs-1")
-    again = take(leases, message, sqs="sqs-2")
-    assert (again.state, again.spent_nusd, again.sqs_message_id) == (LeaseState.GRANTED, 3, "sqs-2")
-    assert take(leases, message).state is LeaseState.HELD, "it is put back once"
+def test_a_message_that_was_put_back_is_free_for_one_of_its_copies_alone(leases: LeaseTable, message: str) -> None:
+    """SQS delivered it twice, and twins came of it."""
+    first = take(leases, message)
+    assert leases.put_back(message, first)
+    repeated = take(leases, message)
+    assert (repeated.state, repeated.copy.put_backs) == (LeaseState.PUT_BACK, 1), "its copy may not have been sent"
+    assert take(leases, message, copy=CopyId("replayed", "replayed")).state is LeaseState.PUT_BACK
+    second = take(leases, message, copy=C1)
+    assert (second.state, second.copy) == (LeaseState.GRANTED, C1)
+    assert take(leases, message, copy=TWIN).copy == C1
+    assert not leases.put_back(message, first), "its lease has passed on"
+    assert leases.put_back(message, second)
+    assert take(leases, message, copy=TWIN).state is LeaseState.PUT_BACK, "the second copy is stale"
+    assert take(leases, message, copy=CopyId("c3", "d1", 2)).state is LeaseState.GRANTED
+
+
+def test_failures_of_a_message_are_counted(leases: LeaseTable) -> None:
+    assert [leases.note_failure("d9") for _ in range(3)] == [1, 2, 3]
+    assert leases.note_failure("d8") == 1
 
 
 def test_a_cancelled_message_is_begun_by_nobody_whether_it_arrives_before_or_after(
@@ -201,8 +217,8 @@ def test_a_cancelled_message_is_begun_by_nobody_whether_it_arrives_before_or_aft
     leases.cancel(message)
     assert take(leases, message).state is LeaseState.CANCELLED
     other = f"{message[:-1]}{'0' if message[-1] != '0' else '1'}"
-    take(leases, other)
+    held = take(leases, other)
     leases.cancel(other)
     assert take(leases, other).state is LeaseState.HELD, "whoever works on it is not disturbed"
-    leases.put_back(other, spent_nusd=1, sqs_message_id="sqs-1")
+    assert leases.put_back(other, held)
     assert take(leases, other).state is LeaseState.CANCELLED

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from infrafabric.aws_adapters.dynamodb_table import encoded, plain
 from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.bus.uris import new_message_id
-from infrafabric.swarm.leases import Lease, LeaseState
+from infrafabric.swarm.leases import CopyId, Lease, LeaseState
 
 NOW = 1_800_000_000_000
 MESSAGE = new_message_id()
@@ -42,7 +42,7 @@ class DynamoDB:
 
 
 def take(dynamodb: DynamoDB) -> Lease:
-    return dynamodb.table().take(MESSAGE, lease_ms=60_000, sqs_message_id="sqs-2")
+    return dynamodb.table().take(MESSAGE, lease_ms=60_000, copy=CopyId("sqs-2", "sqs-1", 1), sent_ms=7)
 
 
 def test_a_lease_lasts_as_long_as_the_invocation_and_longer_in_the_table_than_its_message_in_the_queue() -> None:
@@ -51,14 +51,17 @@ def test_a_lease_lasts_as_long_as_the_invocation_and_longer_in_the_table_than_it
     (request,) = dynamodb.requests
     values = plain(request["ExpressionAttributeValues"])
     assert plain(request["Key"]) == {"pk": MESSAGE.rsplit("/", 1)[-1]}
-    assert (values[":until"], values[":sqs"]) == (NOW + 60_000, "sqs-2")
+    assert (values[":until"], values[":sqs"], values[":origin"]) == (NOW + 60_000, "sqs-2", "sqs-1")
     assert values[":expires"] - NOW // 1000 > 14 * 86_400
 
 
 def test_only_a_free_message_is_leased() -> None:
     dynamodb = DynamoDB()
     take(dynamodb)
-    free = "(attribute_not_exists(until_ms) OR put_back = :yes) AND attribute_not_exists(cancelled)"
+    free = (
+        "(attribute_not_exists(until_ms) OR (put_back = :yes AND put_backs = :put_backs)) "
+        "AND attribute_not_exists(cancelled)"
+    )
     assert dynamodb.requests[0]["ConditionExpression"] == free
 
 
@@ -67,7 +70,7 @@ def test_our_own_write_whose_success_was_not_seen_is_a_granted_lease() -> None:
     assert take(DynamoDB(lost=True)).state is LeaseState.GRANTED
 
 
-ITEM = {"until_ms": NOW + 1, "holder": "another", "sqs_message_id": "sqs-1", "spent_nusd": 7}
+ITEM = {"until_ms": NOW + 1, "holder": "another", "sqs_message_id": "sqs-1", "origin": "sqs-0", "put_backs": 2}
 
 
 @pytest.mark.parametrize(
@@ -78,17 +81,18 @@ ITEM = {"until_ms": NOW + 1, "holder": "another", "sqs_message_id": "sqs-1", "sp
         ({"until_ms": NOW}, LeaseState.USED),
         ({"until_ms": NOW, "cancelled": True}, LeaseState.CANCELLED),
         ({"put_back": True, "cancelled": True}, LeaseState.CANCELLED),
+        ({"put_back": True}, LeaseState.PUT_BACK),
     ],
 )
-def test_a_message_that_is_not_free_tells_why_by_whom_it_was_leased_and_what_was_spent(
+def test_a_message_that_is_not_free_tells_why_and_for_which_copy_it_was_leased(
     changes: dict[str, Any], state: LeaseState
 ) -> None:
     lease = take(DynamoDB(held={**ITEM, **changes}))
-    assert (lease.state, lease.sqs_message_id, lease.spent_nusd) == (state, "sqs-1", 7)
+    assert (lease.state, lease.copy) == (state, CopyId("sqs-1", "sqs-0", 2))
 
 
 def test_a_request_that_was_cancelled_before_it_arrived_is_not_begun() -> None:
-    assert take(DynamoDB(held={"cancelled": True})) == Lease(state=LeaseState.CANCELLED, sqs_message_id="")
+    assert take(DynamoDB(held={"cancelled": True})) == Lease(state=LeaseState.CANCELLED, copy=CopyId("", ""))
 
 
 def test_any_other_error_of_the_table_is_raised() -> None:
@@ -96,12 +100,16 @@ def test_any_other_error_of_the_table_is_raised() -> None:
         take(DynamoDB(error="AccessDeniedException"))
 
 
-def test_a_message_is_put_back_by_its_holder_alone_with_what_was_spent_on_it() -> None:
+def test_a_message_is_put_back_by_its_holder_alone() -> None:
     dynamodb = DynamoDB()
-    dynamodb.table().put_back(MESSAGE, spent_nusd=9, sqs_message_id="sqs-2")
-    (request,) = dynamodb.requests
-    assert request["ConditionExpression"] == "sqs_message_id = :sqs"
-    assert plain(request["ExpressionAttributeValues"]) == {":yes": True, ":spent": 9, ":sqs": "sqs-2"}
+    lease = take(dynamodb)
+    assert dynamodb.table().put_back(MESSAGE, lease)
+    request = dynamodb.requests[-1]
+    assert request["ConditionExpression"] == "holder = :holder"
+    assert plain(request["ExpressionAttributeValues"]) == {":yes": True, ":put_backs": 2, ":holder": lease.holder}
+    assert not DynamoDB(held=ITEM).table().put_back(MESSAGE, lease)
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        DynamoDB(error="AccessDeniedException").table().put_back(MESSAGE, lease)
 
 
 def test_a_cancel_is_noted_also_for_a_message_that_has_not_arrived() -> None:

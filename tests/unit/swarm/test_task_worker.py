@@ -20,11 +20,11 @@ from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.models import Completion, Prompt, Usage, errors
 from infrafabric.models.schemas import AgentAnswer, Finding
 from infrafabric.swarm.deps import AgentDeps
-from infrafabric.swarm.leases import Lease, LeaseHeldError, LeaseState
+from infrafabric.swarm.leases import CopyId, Lease, LeaseHeldError, LeaseState
 from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.result_document import SCHEMA, stored_bytes
-from infrafabric.swarm.task_worker import POISON_RECEIVES, Delivery, TaskWorker
+from infrafabric.swarm.task_worker import POISON_FAILURES, Delivery, TaskWorker
 from tests.unit.swarm.orders import KEY
 
 NOW = 1_800_000_000_000
@@ -37,6 +37,7 @@ WORST, COST = 5_000, 1_000
 
 MESSAGE = "if://message/11111111-1111-4111-8111-111111111111"
 PLACE = result_key(KEY, "h01", "t0001", 0)
+FIRST = CopyId("sqs-1", origin="sqs-1")
 TASK: dict[str, Any] = {
     **KEY._asdict(),
     "task_id": "t0001",
@@ -83,13 +84,16 @@ def request(signer: PemSigner = SIGNER, **changes: Any) -> str:
 class World:
     """State of the fakes, and the worker's calls in order. ``lease_error`` and ``model_error`` are raised."""
 
-    lease: Lease = field(default_factory=lambda: Lease(state=LeaseState.GRANTED, sqs_message_id="sqs-1"))
+    lease: Lease = field(default_factory=lambda: Lease(state=LeaseState.GRANTED, copy=FIRST))
     lease_error: Exception | None = None
     model_error: Exception | None = None
     unsigned: bool = False  # signing fails
     outage: bool = False  # the registry cannot be read
     queue_down: bool = False  # sending to the queue fails
     no_redelivery: bool = False  # changing a message's visibility fails
+    lease_lost: bool = False  # another invocation holds the lease by now
+    failures: int = 0  # that were counted
+    uncounted: bool = False  # counting a failure fails
     stored: bytes | None = None  # what lies in the attempt's place already
     now_ms: int = NOW
     takes_ms: int = 0  # duration of the model call
@@ -135,14 +139,20 @@ class World:
         return arguments
 
     def handle(
-        self, body: str, *, sqs_message_id: str = "sqs-1", receives: int = 1, put_backs: int = 0, left_ms: int = 300_000
+        self,
+        body: str,
+        *,
+        sqs_message_id: str = "sqs-1",
+        origin: str = "",
+        receives: int = 1,
+        put_backs: int = 0,
+        left_ms: int = 300_000,
     ) -> None:
         delivery = Delivery(
             body=body,
-            sqs_message_id=sqs_message_id,
+            copy=CopyId(sqs_message_id, origin or sqs_message_id, put_backs),
             receipt_handle="receipt",
             receives=receives,
-            put_backs=put_backs,
             left_ms=lambda: left_ms,
         )
         TaskWorker(self.deps()).handle(delivery)
@@ -157,14 +167,21 @@ def _run_in_order(*jobs: Any) -> None:
 class _Leases:
     world: World
 
-    def take(self, message_id: str, *, lease_ms: int, sqs_message_id: str) -> Lease:
+    def take(self, message_id: str, *, lease_ms: int, copy: CopyId, sent_ms: int) -> Lease:
         if self.world.lease_error:
             raise self.world.lease_error
         self.world.did.append(("lease", message_id, lease_ms))
         return self.world.lease
 
-    def put_back(self, message_id: str, *, spent_nusd: int, sqs_message_id: str) -> None:
-        self.world.did.append(("free", message_id, spent_nusd, sqs_message_id))
+    def put_back(self, message_id: str, lease: Lease) -> bool:
+        self.world.did.append(("free", message_id))
+        return not self.world.lease_lost
+
+    def note_failure(self, sqs_message_id: str) -> int:
+        if self.world.uncounted:
+            raise ConnectionError("the table cannot be reached")
+        self.world.failures += 1
+        return self.world.failures
 
     def cancel(self, message_id: str) -> None:
         self.world.did.append(("cancel", message_id))
@@ -226,10 +243,10 @@ class _Callbacks:
 class _Queue:
     world: World
 
-    def put_back(self, body: str, put_backs: int, delay_s: int) -> None:
+    def put_back(self, body: str, *, origin: str, put_backs: int, delay_s: int) -> None:
         if self.world.queue_down:
             raise RuntimeError("SQS is down")
-        self.world.did.append(("put_back", body, put_backs, delay_s))
+        self.world.did.append(("put_back", body, put_backs, delay_s, origin))
 
     def redeliver_after(self, receipt_handle: str, delay_s: int) -> None:
         self.world.did.append(("redeliver_after", receipt_handle, delay_s))
@@ -300,7 +317,7 @@ def test_a_sender_that_the_registry_does_not_know_is_refused() -> None:
 
 
 def taken(state: LeaseState, **members: Any) -> Lease:
-    return Lease(state=state, sqs_message_id="sqs-1", **members)
+    return Lease(state=state, copy=FIRST, sent_ms=NOW, **members)
 
 
 @pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.USED, LeaseState.CANCELLED])
@@ -319,6 +336,44 @@ def test_a_replayed_message_of_done_work_is_answered_and_dead_lettered() -> None
     assert world.only("dead_letter")[1] == "replayed"
 
 
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.USED, LeaseState.PUT_BACK, LeaseState.CANCELLED])
+@pytest.mark.parametrize("stored", [None, DONE])
+def test_a_copy_that_meets_its_twin_is_dropped_and_no_replay(state: LeaseState, stored: bytes | None) -> None:
+    """SQS delivered the message twice, and both deliveries put it back: one copy is worked on."""
+    world = World(lease=Lease(state=state, copy=CopyId("sqs-2", "sqs-1", 1), until_ms=NOW + 1), stored=stored)
+    for sqs_message_id, put_backs in (("sqs-3", 1), ("sqs-1", 0)):
+        world.handle(request(), sqs_message_id=sqs_message_id, origin="sqs-1", put_backs=put_backs)
+    assert world.names() == ["lease", "lease"]
+
+
+def test_a_message_whose_holder_died_before_it_sent_the_copy_is_put_back_all_the_same() -> None:
+    world, body = World(lease=Lease(state=LeaseState.PUT_BACK, copy=CopyId("sqs-1", "sqs-1", 1))), request()
+    world.handle(body)
+    assert world.names() == ["lease", "put_back", "heartbeat"]
+    assert world.only("put_back")[:2] == (body, 1), "the number that the lease expects"
+
+
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.USED, LeaseState.PUT_BACK])
+def test_a_request_that_a_crashed_coordinator_sends_again_is_no_replay(state: LeaseState) -> None:
+    """It is signed again, with another time: whoever replays a message has only the bytes of the first one."""
+    world = World(lease=taken(state, until_ms=NOW + 1), stored=DONE)
+    world.handle(request(timestamp=NOW + 5), sqs_message_id="sqs-9")
+    assert world.names() == ["lease"]
+
+
+def test_a_replay_of_a_message_that_was_put_back_is_dead_lettered_and_not_done() -> None:
+    world = World(lease=Lease(state=LeaseState.PUT_BACK, copy=CopyId("sqs-1", "sqs-1", 1), sent_ms=NOW))
+    world.handle(request(), sqs_message_id="sqs-9")
+    assert world.names() == ["lease", "dead_letter"]
+    assert world.only("dead_letter")[1] == "replayed"
+
+
+def test_only_the_holder_of_the_lease_puts_a_message_back() -> None:
+    world = World(model_error=errors.Throttled("busy"), lease_lost=True)
+    world.handle(request())
+    assert world.names() == ["lease", "ask", "free"]
+
+
 def test_a_message_whose_holder_died_is_lost_with_its_allowance_and_never_asked_again() -> None:
     world = World(lease=taken(LeaseState.USED))
     world.handle(request())
@@ -330,7 +385,7 @@ def test_a_message_whose_holder_died_is_lost_with_its_allowance_and_never_asked_
 def test_a_message_that_another_invocation_holds_is_delivered_again_when_its_lease_has_ended() -> None:
     world = World(lease=taken(LeaseState.HELD, until_ms=NOW + 41_500))
     with pytest.raises(LeaseHeldError):
-        world.handle(request(), receives=POISON_RECEIVES + 1)
+        world.handle(request(), receives=50)
     assert world.did[1:] == [("redeliver_after", "receipt", 42)]
 
 
@@ -357,13 +412,13 @@ def test_a_request_of_a_stranger_is_a_letter_past_its_deadline_too() -> None:
 
 
 def test_a_cancel_is_noted_for_each_request_and_cancelled_requests_are_not_begun() -> None:
-    world = World(lease=taken(LeaseState.CANCELLED, spent_nusd=3))
+    world = World(lease=taken(LeaseState.CANCELLED))
     content = {**KEY._asdict(), "requests": [MESSAGE, new_message_id()]}
     world.handle(request(performative=Performative.CANCEL, content=content, message_id=new_message_id()))
     assert world.names() == ["cancel", "cancel"]
     world.handle(request())
     performative, answer = world.only("answer")
-    assert (performative, answer["reason"], answer["cost_nusd"]) == ("refuse", "cancelled", 3)
+    assert (performative, answer["reason"], answer["cost_nusd"]) == ("refuse", "cancelled", 0)
 
 
 def test_a_task_that_its_allowance_does_not_pay_is_declined_unasked() -> None:
@@ -378,10 +433,6 @@ def test_an_answer_is_as_long_as_the_allowance_pays() -> None:
     world = World()
     world.handle(request(content={**TASK, "allowance_nusd": WORST // 2}))
     assert world.only("ask")[0] == MAX_TOKENS // 2
-    world = World(lease=taken(LeaseState.GRANTED, spent_nusd=WORST // 4))
-    world.handle(request())
-    assert world.only("ask")[0] == MAX_TOKENS * 3 // 4, "what was spent before a put-back is gone"
-    assert world.only("answer")[1]["cost_nusd"] == WORST // 4 + COST
 
 
 def test_no_wait_is_so_long_that_the_coordinator_takes_the_agent_for_dead() -> None:
@@ -399,10 +450,10 @@ def test_work_that_cannot_be_signed_for_is_kept_and_delivered_again() -> None:
 
 def test_a_throttled_task_is_released_and_put_back_as_a_delayed_copy() -> None:
     world, body = World(model_error=errors.Throttled("busy", retry_after_s=7)), request()
-    world.handle(body, put_backs=2)
+    world.handle(body, origin="sqs-0", put_backs=2)
     assert world.names() == ["lease", "ask", "free", "put_back", "heartbeat"]
-    copy, put_backs, delay_s = world.only("put_back")
-    assert (copy, put_backs) == (body, 3)
+    copy, put_backs, delay_s, origin = world.only("put_back")
+    assert (copy, put_backs, origin) == (body, 3, "sqs-0")
     assert 7 <= delay_s <= 15
 
 
@@ -474,12 +525,20 @@ def test_a_call_may_take_what_is_left_of_deadline_and_invocation() -> None:
 @pytest.mark.parametrize("no_redelivery", [False, True])
 def test_a_message_that_fails_again_and_again_comes_back_soon_then_late_and_then_is_poison(no_redelivery: bool) -> None:
     world = World(lease_error=RuntimeError("a bug"), no_redelivery=no_redelivery)
-    for receives in range(1, POISON_RECEIVES):
+    for _ in range(1, POISON_FAILURES):
         with pytest.raises(RuntimeError, match="a bug"):
-            world.handle(request(), receives=receives)
+            world.handle(request(), receives=40)
     assert world.did == [("redeliver_after", "receipt", 23), ("redeliver_after", "receipt", 225)]
-    world.handle(request(), receives=POISON_RECEIVES)
-    assert world.only("dead_letter")[1:] == ("poison", f"RuntimeError at delivery {POISON_RECEIVES}")
+    world.handle(request(), receives=41)
+    assert world.only("dead_letter")[1:] == ("poison", f"RuntimeError at failure {POISON_FAILURES}")
+
+
+def test_what_cannot_be_counted_makes_no_message_poison() -> None:
+    world = World(lease_error=RuntimeError("a bug"), uncounted=True)
+    for _ in range(2 * POISON_FAILURES):
+        with pytest.raises(RuntimeError, match="a bug"):
+            world.handle(request())
+    assert "dead_letter" not in world.names()
 
 
 def test_a_message_outlasts_a_long_outage_of_the_registry_and_is_processed_once() -> None:
@@ -487,7 +546,7 @@ def test_a_message_outlasts_a_long_outage_of_the_registry_and_is_processed_once(
     world, body, put_backs = World(outage=True), request(), 2
     for _ in range(100):
         world.handle(body, put_backs=put_backs)
-        _, body, put_backs, delay_s = world.did[-1]
+        _, body, put_backs, delay_s, _ = world.did[-1]
         assert 15 <= delay_s <= 30
     assert set(world.names()) == {"put_back"}, "nothing is done for a message that nobody verified"
     world.did.clear()
@@ -498,7 +557,7 @@ def test_a_message_outlasts_a_long_outage_of_the_registry_and_is_processed_once(
     assert put_backs == 2, "an outage is no throttle"
 
 
-@pytest.mark.parametrize("receives", [1, POISON_RECEIVES, POISON_RECEIVES + 1])
+@pytest.mark.parametrize("receives", [1, 50])
 def test_an_outage_makes_no_message_poison_also_if_no_copy_can_be_sent(receives: int) -> None:
     world = World(outage=True, queue_down=True)
     with pytest.raises(RuntimeError, match="SQS is down"):
