@@ -143,6 +143,7 @@ class AgentEnvironment(ModelEnvironment, SigningEnvironment):
     results_bucket: str
     leases_table: str  # of this agent alone
     heartbeat_s: int = Field(ge=1, le=3600)  # interval of heartbeats during a model call
+    breaker_s: int = Field(ge=1, le=900)  # time for which an open circuit breaker lets no call through
     batch_size: int = Field(ge=1, le=100)  # messages that one invocation processes concurrently
 
 
@@ -156,6 +157,7 @@ class CoordinatorEnvironment(ModelEnvironment, SigningEnvironment):
     record_queue_url: str | None = None  # if-agent-results.fifo; None where the stack has no database
     results_bucket: str
     sessions_table: str
+    leases_tables: str = Field(pattern=r"\{agent\}")  # name of an agent's lease table, for the agent's name
     agent_model_id: str = Field(min_length=1)  # model that agents ask: its prices bound their allowances
     agent_max_tokens: int = Field(ge=1)  # of an agent's answer
     max_tokens: int = Field(ge=1)  # of the coordinator's own answers

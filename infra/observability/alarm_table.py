@@ -90,6 +90,12 @@ def _swarm(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iterato
         threshold=0,
     )
     yield Alarm(
+        label="model-breaker",
+        description="An agent's circuit breaker opened: the model API did not answer three calls in a row",
+        metrics=[Metric(namespace=NAMESPACE, name="BreakerOpened", stat="Sum", dimensions=dimensions)],
+        threshold=0,
+    )
+    yield Alarm(
         label="unreadable-rows",
         description="A stored part of a session cannot be read: see who may write the sessions table",
         metrics=[Metric(namespace=NAMESPACE, name="UnreadableRows", stat="Sum", dimensions=dimensions)],

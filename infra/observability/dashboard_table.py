@@ -46,6 +46,7 @@ def _swarm(watched: Watched) -> list[dict[str, Any]]:
             "Time of a task (ms)",
             [[NAMESPACE, "ExecutionTime", *dimension, {"stat": stat}] for stat in ("p50", "p95")],
         ),
+        _graph(watched, "Circuit breakers opened", [[NAMESPACE, "BreakerOpened", *dimension, {"stat": "Sum"}]]),
         _graph(watched, "Errors of functions", _of_functions("Errors", functions)),
         _graph(watched, "Concurrent executions", _of_functions("ConcurrentExecutions", functions, "Maximum")),
         _graph(watched, "Calls turned away", [["AWS/Lambda", "Throttles", {"stat": "Sum"}]]),

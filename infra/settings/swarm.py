@@ -30,6 +30,7 @@ class FleetSettings(Section):
     max_receives: int = Field(default=50, ge=5, le=1000)
     heartbeat_s: int = Field(default=20, ge=1, le=3600)
     heartbeat_timeout_s: int = Field(default=90, ge=2, le=86_400)
+    breaker_s: int = Field(default=60, ge=1, le=900)
     reassignments: int = Field(default=2, ge=0, le=10)
     log_retention_days: LogDays = 30
 

@@ -93,6 +93,7 @@ class AgentFleet(ComponentResource):
             results_bucket=args.foundation.storage.results_bucket,
             leases_table=leases.table_name,
             heartbeat_s=args.swarm.fleet.heartbeat_s,
+            breaker_s=args.swarm.fleet.breaker_s,
             batch_size=args.swarm.fleet.batch_size,
         )
         return FunctionArgs(

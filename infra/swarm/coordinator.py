@@ -12,6 +12,7 @@ from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.messaging.queue import DeadLetterQueue, QueueArgs, allow_redrive
 from infra.naming.context import DataClass
+from infra.swarm.lease_table import grant_read_breakers, label_of
 from infra.swarm.parts import SwarmParts
 from infrafabric.environment import CoordinatorEnvironment
 
@@ -105,6 +106,7 @@ class Coordinator(ComponentResource):
         args.foundation.keys.grant_sign(role, settings.COORDINATOR)
         args.swarm.model.grant_invoke(role, args.swarm.model.coordinator_id)
         args.swarm.sessions.grant_coordinate(role)
+        grant_read_breakers(role, args.foundation.context)
         args.foundation.storage.grant_read_registry(role)
         args.foundation.storage.grant_read_results(role)
         args.foundation.storage.grant_write_session(role)
@@ -124,6 +126,7 @@ class Coordinator(ComponentResource):
             record_queue_url=args.swarm.record_queue_url,
             results_bucket=args.foundation.storage.results_bucket,
             sessions_table=args.swarm.sessions.table_name,
+            leases_tables=args.foundation.context.physical_name(label_of("{agent}")),
             agent_model_id=args.swarm.model.agent_id,
             agent_max_tokens=args.swarm.model.agent_max_tokens,
             max_tokens=args.swarm.model.coordinator_max_tokens,

@@ -20,6 +20,20 @@ class LeaseTableArgs:
     agent: str
 
 
+def label_of(agent: str) -> str:
+    """Return the name of an agent's lease table, without the stack."""
+    return f"leases-{agent}"
+
+
+def grant_read_breakers(role: Role, context: StackContext) -> None:
+    """Grant reading the rows of all agents' circuit breakers.
+
+    One pattern, because a statement for each of 99 tables would be more than an inline policy holds.
+    """
+    tables = context.arn("dynamodb", f"table/{context.physical_name(label_of('h*'))}")
+    role.allow("ReadBreakers", "dynamodb:BatchGetItem", on=tables)
+
+
 class LeaseTable(ComponentResource):
     """DynamoDB table with an item per message, which is worth nothing once the message is gone.
 
@@ -31,7 +45,7 @@ class LeaseTable(ComponentResource):
 
     def __init__(self, name: str, args: LeaseTableArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:swarm:LeaseTable", name, opts=opts)
-        self._keys, label = args.keys, f"leases-{args.agent}"
+        self._keys, label = args.keys, label_of(args.agent)
         self._table = aws.dynamodb.Table(
             f"{name}-table",
             name=args.context.physical_name(label),
@@ -47,6 +61,7 @@ class LeaseTable(ComponentResource):
         self.register_outputs({"table_name": self.table_name})
 
     def grant_lease(self, role: Role) -> None:
-        """Grant leasing, putting back and cancelling messages."""
+        """Grant leasing, putting back and cancelling messages, and the row of the agent's circuit breaker."""
         role.allow("Lease", "dynamodb:UpdateItem", on=self._table.arn)
+        role.allow("Breaker", "dynamodb:DeleteItem", "dynamodb:GetItem", on=self._table.arn)
         self._keys.grant_use(role, "dynamodb")

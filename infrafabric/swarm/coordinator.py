@@ -8,6 +8,7 @@ replay decides the same. A replay is quadratic in an execution's operations, so 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,9 @@ from infrafabric.swarm.task_board import TaskBoard
 
 _MAX_ATTEMPTS = 4  # of the steps that call a model
 _DEADLINE_MARGIN_MS = 1_000  # no agent does a task in less
+_BREAKER_LOOK_S = 15  # between two looks at the agents' breakers
+_WAIT = "wait"
+_API_AWAY = f"{errors.Unreachable.slug}: the model API did not answer the agents until the deadline"
 _LONGEST_LOOK_S = 60  # between two looks for the results of agents that still work
 _USUAL_TASK = "x" * 200  # text of a task, before the plan is made
 
@@ -253,12 +257,32 @@ class SessionExecution:
         order, deps, ledger = self._order, self._deps, self._ledger
         numbers = {"spent": ledger.spent, "committed": ledger.committed, "done": board.done, "failed": board.failed}
 
-        def advance() -> str:
+        def advance(waited: int) -> str:
             if deps.now_ms() >= order.tasks_deadline_ms - _DEADLINE_MARGIN_MS:
-                return DEADLINE
-            return "" if deps.store.advance(order.key, number, **numbers) else CANCELLED
+                return _API_AWAY if waited else DEADLINE
+            if not deps.store.advance(order.key, number, **numbers):
+                return CANCELLED
+            return _WAIT if self._api_is_away() else ""
 
-        return self._context.step(lambda _: advance(), name=f"round-{number}")
+        for waited in itertools.count():
+            name = f"round-{number}.{waited}" if waited else f"round-{number}"
+            why = self._context.step(lambda _, waited=waited: advance(waited), name=name)
+            if why != _WAIT:
+                return why
+            self._context.wait(Duration(_BREAKER_LOOK_S), name=f"breaker-{number}.{waited}")
+        raise AssertionError("unreachable")
+
+    def _api_is_away(self) -> bool:
+        """Tell whether two agents, or the only one, have an open breaker: a single agent may lie about its own."""
+        agents = [f"h{number:02}" for number in range(1, self._order.agents + 1)]
+        try:
+            away = self._deps.breakers.open(agents) >= min(2, len(agents))
+        except Exception as error:  # noqa: BLE001  a breaker saves calls, and must not cost a session
+            self._deps.log.warning("breakers not read", error=type(error).__name__)
+            return False
+        if away:
+            self._deps.log.info("model API away", session_id=self._order.session_id)
+        return away
 
     def _run_parts(self, orders: Sequence[RoundOrder]) -> list[RoundOutcome]:
         """Run the parts of a round: a single part in this execution, several in child executions."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from infrafabric.models import Completion, Prompt, Usage
     from infrafabric.swarm.allowances import Allowances
+    from infrafabric.swarm.breaker import Breaker
     from infrafabric.swarm.leases import CopyId, Lease
     from infrafabric.swarm.progress import ProgressClock
     from infrafabric.swarm.session_key import SessionKey
@@ -105,6 +106,14 @@ class Publisher(Protocol):
         """Send records to the recorder in order, if the stack keeps history."""
 
 
+class Breakers(Protocol):
+    """Circuit breakers of the agents."""
+
+    def open(self, agents: Sequence[str]) -> int:
+        """Return how many of these agents have an open breaker."""
+        ...
+
+
 class AgentQueue(Protocol):
     """SQS queue consumed by the agent."""
 
@@ -169,6 +178,7 @@ class AgentDeps:
     model: ModelClient
     objects: ResultObjects
     callbacks: TaskCallbacks
+    breaker: Breaker
     sign: Callable[[Mapping[str, Any]], str]  # IF.bus message of a draft, signed as the agent
     queue: AgentQueue
     dead_letters: DeadLetters
@@ -194,6 +204,7 @@ class CoordinatorDeps:
     model: ModelClient
     allowances: Allowances
     publisher: Publisher
+    breakers: Breakers
     objects: ReportObjects
     progress: ProgressClock
     warm_model: Callable[[], None]  # starts loading the model's SDK concurrently

@@ -17,6 +17,7 @@ from infrafabric.bus.uris import COORDINATOR
 from infrafabric.bus.verify import verify
 from infrafabric.models import errors, prompts
 from infrafabric.money import usd
+from infrafabric.swarm.breaker import Sign
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.failure_reasons import BUDGET, CANCELLED, DEADLINE, LOST
 from infrafabric.swarm.leases import CopyId, Lease, LeaseHeldError, LeaseState
@@ -244,18 +245,26 @@ class TaskWorker:
 
     def _ask_model(self, job: Job, lease: Lease, max_tokens: int) -> None:
         deps = self._deps
-        started_ms = deps.now_ms()
+        closed_ms = deps.breaker.enter()
+        if closed_ms:
+            self._wait_for_api(job, lease, closed_ms)
+            return
+        started_ms, sign = deps.now_ms(), Sign.BUSY
         timeout_s = min(model_call_timeout_s(job.left_ms() / 1000), (_deadline_ms(job) - started_ms) / 1000)
         try:
             with self._heartbeats(job.task.callback_id):
                 output = prompts.agent_answer()
                 completion = deps.model.ask(job.prompt, output, max_tokens=max_tokens, timeout_s=max(0.1, timeout_s))
+            sign = Sign.ANSWERS
         except errors.ModelError as error:
+            late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
+            sign = Sign.BUSY if late else _sign_of(error)
             if error.retryable and error.billed is False and self._retry_later(job, lease, error):
                 return
-            late = isinstance(error, errors.TimedOut) and deps.now_ms() >= _deadline_ms(job) - _DEADLINE_MARGIN_MS
             self._settle_failure(job, DEADLINE if late else error.slug, error, started_ms)
             return
+        finally:
+            deps.breaker.leave(sign)
         cost_nusd = deps.model.cost_nusd(completion.usage)
         deps.measure(
             {
@@ -273,6 +282,15 @@ class TaskWorker:
         }
         outcome = CallOutcome(status=TaskStatus.DONE, members=members, spent_nusd=cost_nusd, usage=completion.usage)
         self._answers.settle(job, outcome, started_ms)
+
+    def _wait_for_api(self, job: Job, lease: Lease, closed_ms: int) -> None:
+        """Put a message back until the breaker lets a call through, or refuse the task if that is too late."""
+        delay_s = self._delay_s(job, closed_ms / 1000)
+        if delay_s is None:
+            detail = "the model API did not answer before, and no call was made (circuit breaker)"
+            self._answers.decline(job, errors.Unreachable.slug, detail)
+            return
+        self._put_back(job, lease, delay_s, "breaker")
 
     def _retry_later(self, job: Job, lease: Lease, error: errors.ModelError) -> bool:
         """Put a message back whose call cost nothing and may succeed later, if a delay ends before the deadline."""
@@ -357,6 +375,12 @@ class TaskWorker:
         finally:
             over.set()
             thread.join()
+
+
+def _sign_of(error: errors.ModelError) -> Sign:
+    if isinstance(error, errors.Throttled):
+        return Sign.BUSY
+    return Sign.FAILS if error.retryable else Sign.ANSWERS
 
 
 def _deadline_ms(job: Job) -> int:

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from infrafabric import models
+from infrafabric.aws_adapters.breaker_rows import TableBreakerRow
 from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
@@ -27,6 +28,7 @@ from infrafabric.bus.envelope import sign
 from infrafabric.bus.uris import agent_uri
 from infrafabric.concurrency import run_concurrently_on
 from infrafabric.environment import AgentEnvironment
+from infrafabric.swarm.breaker import Breaker
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.leases import CopyId
 from infrafabric.swarm.task_worker import Delivery, TaskWorker
@@ -44,6 +46,13 @@ def aws_deps() -> AgentDeps:
     """Build the AWS adapters on the first event: importing this file makes no AWS call."""
     s3, sqs = client("s3"), client("sqs")
     registry, objects = KeyRegistry(s3, env.registry_uri), S3Objects(s3, env.results_bucket)
+    breaker = Breaker(
+        TableBreakerRow(dynamodb=client("dynamodb"), table=env.leases_table),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        open_s=env.breaker_s,
+        log=log,
+        opened=lambda: meter(env.stack)({"BreakerOpened": 1}),
+    )
     signer = CurrentSigner(client("kms"), principal=agent_uri(env.agent), keys=signing_keys(env), registry=registry)
     return AgentDeps(
         agent=env.agent,
@@ -54,6 +63,7 @@ def aws_deps() -> AgentDeps:
         model=model,
         objects=objects,
         callbacks=DurableCallbacks(client("lambda"), lambda code: log.info("callback closed", code=code)),
+        breaker=breaker,
         sign=lambda draft: sign(dict(draft), signer()).decode(),
         queue=WorkQueue(sqs, env.queue_url),
         dead_letters=SqsDeadLetters(sqs, env.dlq_url),

@@ -14,6 +14,7 @@ from typing import Any
 from aws_durable_execution_sdk_python import DurableContext, durable_execution
 
 from infrafabric import models
+from infrafabric.aws_adapters.breaker_rows import BreakerRows
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
 from infrafabric.aws_adapters.key_registry import KeyRegistry
@@ -73,6 +74,9 @@ def aws_deps() -> CoordinatorDeps:
         model=model,
         allowances=Allowances(models.PricedModel(env.agent_model_id, Prices.load(env.price_table))),
         publisher=publisher,
+        breakers=BreakerRows(
+            dynamodb=client("dynamodb"), table_of=lambda agent: env.leases_tables.replace("{agent}", agent)
+        ),
         objects=objects,
         progress=ProgressClock(lambda: time.time_ns() // 1_000_000),
         # The SDK's import takes a second: meanwhile requests are signed and published, or results read.

@@ -152,6 +152,8 @@ class World:
     cancelled_ms: int | None = None
     plans: list[Any] = field(default_factory=lambda: [["one", "two"]])  # plans, or errors to raise
     summaries: list[Any] = field(default_factory=lambda: ["all is known"])
+    breakers_open: list[Any] = field(default_factory=list)  # numbers of open breakers, or errors to raise
+    looks: list[list[str]] = field(default_factory=list)  # agents whose breakers were looked at
     parts: dict[tuple[int, int], RoundPart] = field(default_factory=dict)
     calls: dict[tuple[str, int], ModelCall] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -171,6 +173,14 @@ class World:
     invocations: int = 0
     heartbeat_timeout_s: int = 60
     runner: Any = None
+
+    def open(self, agents: Sequence[str]) -> int:
+        """Return how many agents have an open breaker, as ``breakers_open`` says one look after the other."""
+        self.looks.append(list(agents))
+        found = self.breakers_open.pop(0) if self.breakers_open else 0
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def ask(self, prompt: Prompt, output: Any) -> Any:
         self.prompts.append(prompt.name)
@@ -236,6 +246,7 @@ class World:
             model=_Model(self),
             allowances=Allowances(_Prices()),
             publisher=_Publisher(self),
+            breakers=self,
             objects=_Objects(self),
             progress=ProgressClock(lambda: self.now_ms),
             warm_model=lambda: self.warmed.append(self.invocations),

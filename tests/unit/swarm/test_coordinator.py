@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +122,33 @@ def test_a_model_api_that_stays_away_ends_the_session_at_its_deadline_with_a_rea
     ended = world.run(an_order(goal="g", tasks=()))
     assert ended["status"] == "FAILED"
     assert world.reason == "model-unreachable: the plan could not be made: the model API answered 500"
+
+
+def test_no_round_is_sent_while_two_agents_say_that_the_model_api_is_away() -> None:
+    world = World(does, breakers_open=[3, 2])
+    assert world.run(an_order(tasks=("a", "b")))["status"] == "COMPLETE"
+    assert len(world.looks) == 3
+    assert world.looks[0] == ["h01", "h02", "h03"]
+    assert len(world.published) == 2
+
+
+@pytest.mark.parametrize("found", [1, ConnectionError("no table")], ids=str)
+def test_one_agent_alone_or_a_table_that_is_away_stops_no_session(found: Any) -> None:
+    world = World(does, breakers_open=[found])
+    assert world.run(an_order(tasks=("a",)))["status"] == "COMPLETE"
+    assert len(world.looks) == 1
+
+
+def test_an_api_that_stays_away_ends_the_session_at_its_deadline_and_asks_nothing() -> None:
+    class Late(World):
+        def open(self, agents: Sequence[str]) -> int:
+            self.now_ms += 10**6
+            return 2
+
+    world = Late(does)
+    assert world.run(an_order(tasks=("a",)))["status"] == "FAILED"
+    assert world.reason == "model-unreachable: the model API did not answer the agents until the deadline"
+    assert (world.published, world.numbers["committed_nusd"]) == ([], 0)
 
 
 @pytest.mark.parametrize("kind", [errors.RefusedToAnswer, errors.OutOfCredit, errors.BadRequest, errors.NotAllowed])

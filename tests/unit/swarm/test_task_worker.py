@@ -19,6 +19,7 @@ from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, new_message_id
 from infrafabric.models import Completion, Prompt, Usage, errors
 from infrafabric.models.schemas import AgentAnswer, Finding
+from infrafabric.swarm.breaker import OPEN_AFTER, Breaker
 from infrafabric.swarm.deps import AgentDeps
 from infrafabric.swarm.leases import CopyId, Lease, LeaseHeldError, LeaseState
 from infrafabric.swarm.limits import LEAST_TOKENS, MAX_TOKENS
@@ -95,12 +96,16 @@ class World:
     failures: int = 0  # that were counted
     uncounted: bool = False  # counting a failure fails
     stored: bytes | None = None  # what lies in the attempt's place already
+    open_until_ms: int | None = None  # of the circuit breaker
     now_ms: int = NOW
     takes_ms: int = 0  # duration of the model call
     registry: Registry = field(
         default_factory=lambda: Registry({COORDINATOR: SIGNER.public_key, "if://agent/h07": PEER.public_key})
     )
     did: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(_Row(self), now_ms=lambda: self.now_ms, open_s=60, log=_Log(), opened=lambda: None)
 
     def deps(self) -> AgentDeps:
         return AgentDeps(
@@ -112,6 +117,7 @@ class World:
             model=_Model(self),
             objects=_Objects(self),
             callbacks=_Callbacks(self),
+            breaker=self.breaker,
             sign=self.sign,
             queue=_Queue(self),
             dead_letters=_DeadLetters(self),
@@ -161,6 +167,23 @@ class World:
 def _run_in_order(*jobs: Any) -> None:
     for job in jobs:
         job()
+
+
+@dataclass
+class _Row:
+    """Row of the circuit breaker."""
+
+    world: World
+
+    def read(self) -> int | None:
+        return self.world.open_until_ms
+
+    def write(self, until_ms: int, *, expected: int | None) -> bool:
+        self.world.open_until_ms = until_ms
+        return True
+
+    def delete(self) -> None:
+        self.world.open_until_ms = None
 
 
 @dataclass
@@ -463,6 +486,42 @@ def test_a_fault_of_the_api_that_cost_nothing_is_waited_for_like_a_throttle(erro
     world.handle(request())
     assert world.names() == ["lease", "ask", "free", "put_back", "heartbeat"]
     assert world.only("put_back")[2] >= error.retry_after_s
+
+
+def test_behind_an_open_breaker_nothing_is_asked_and_tasks_wait() -> None:
+    world = World(open_until_ms=NOW + 30_000)
+    world.handle(request())
+    assert world.names() == ["lease", "free", "put_back", "heartbeat"]
+    assert world.only("put_back")[2] >= 30
+    world = World(open_until_ms=NOW + 30_000)
+    world.handle(request(reply_by=NOW + 20_000))
+    performative, content = world.only("answer")
+    assert (performative, content["reason"], content["cost_nusd"]) == ("refuse", "model-unreachable", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "opens"),
+    [
+        (errors.Unreachable("500"), True),
+        (errors.TimedOut("no answer"), True),
+        (errors.Throttled("busy"), False),
+        (errors.RefusedToAnswer("no", usage=USAGE), False),
+        (errors.NotAllowed("no key"), False),
+    ],
+    ids=str,
+)
+def test_only_an_api_that_does_not_answer_opens_the_breaker(error: errors.ModelError, opens: bool) -> None:
+    world = World(model_error=error)
+    for _ in range(OPEN_AFTER):
+        world.handle(request())
+    assert (world.open_until_ms is not None) is opens
+
+
+def test_a_call_that_the_deadline_ended_says_nothing_of_the_api() -> None:
+    world = World(model_error=errors.TimedOut("no answer"), takes_ms=5_000)
+    for _ in range(OPEN_AFTER):
+        world.handle(request(reply_by=world.now_ms + 5_000, timestamp=world.now_ms))
+    assert world.open_until_ms is None
 
 
 def test_a_throttled_task_without_time_left_fails() -> None:
