@@ -25,7 +25,11 @@ WATCH_METRICS = {  # per stack
     "SessionsLost": MetricUnit.Count,
     "LongestQuietS": MetricUnit.Seconds,
 }
-_UNITS = {**TASK_METRICS, **WATCH_METRICS}
+FAULT_METRICS = {  # per stack; without data while there is no fault
+    "UnreadableRows": MetricUnit.Count,
+    "RecordsDelayed": MetricUnit.Count,
+}
+_UNITS = {**TASK_METRICS, **WATCH_METRICS, **FAULT_METRICS}
 
 
 class EventLog:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from infrafabric.telemetry import NAMESPACE, EventLog, meter
+from infrafabric.telemetry import FAULT_METRICS, NAMESPACE, EventLog, meter
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -27,6 +27,12 @@ def test_what_no_agent_measured_is_the_stacks_alone(capsys: pytest.CaptureFixtur
     meter("dev")({"SessionsStuck": 0})
     (directive,) = emitted(capsys)["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
     assert directive["Dimensions"] == [["Stack"]]
+
+
+@pytest.mark.parametrize("name", FAULT_METRICS)
+def test_a_fault_is_counted_for_its_stack(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    meter("dev")({name: 1})
+    assert emitted(capsys)[name] == [1.0]
 
 
 def test_an_event_has_its_level_and_a_time_by_which_lambda_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
