@@ -212,7 +212,9 @@ class DatabaseEnvironment(Environment):
 class RecorderEnvironment(DatabaseEnvironment):
     """Variables of the recorder, which writes history from the FIFO queue to PostgreSQL."""
 
+    stack: str = Field(min_length=1)  # a dimension of its metrics
     registry_uri: str = Field(pattern=r"^s3://")
+    queue_url: str
     dlq_url: str
 
 

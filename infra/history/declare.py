@@ -70,9 +70,7 @@ class History:
             pulumi.export("migrations", migrator.invocation.result)
         recorder = Recorder(
             "recorder",
-            RecorderArgs(
-                foundation=foundation, network=network, database=database, migrator=migrator, fleet=settings.fleet
-            ),
+            RecorderArgs(foundation=foundation, network=network, database=database, migrator=migrator),
             opts,
         )
         pulumi.export("database", {"endpoint": database.host, "port": database.port, "name": DB_NAME})

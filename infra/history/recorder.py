@@ -18,13 +18,11 @@ from infra.naming.context import DataClass
 from infra.network.attachment import Attachment, AttachmentArgs
 from infra.network.network import Network
 from infrafabric.environment import RecorderEnvironment
+from infrafabric.recorder.redelivery import MAX_RECEIVES
 
 TIMEOUT_S = 60
 MEMORY_MB = 256
 BATCH_SIZE = 10  # the largest batch of a FIFO queue
-# While the database or the key registry cannot be reached, messages stay in the queue, so that their order holds, and
-# each delivery counts. With a visibility timeout of six minutes, these last for an outage of two hours.
-OUTAGE_RECEIVES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,6 @@ class RecorderArgs:
     network: Network
     database: Database
     migrator: Migrator
-    fleet: settings.FleetSettings
 
 
 class Recorder(ComponentResource):
@@ -55,7 +52,9 @@ class Recorder(ComponentResource):
                 label="if-agent-results",
                 component="recorder",
                 handler_timeout_s=TIMEOUT_S,
-                max_receives=max(args.fleet.max_receives, OUTAGE_RECEIVES),
+                # While the database or the key registry is unavailable, messages stay in the queue, so that their order
+                # holds, and each delivery counts. The recorder dead-letters them before the queue does.
+                max_receives=MAX_RECEIVES,
                 fifo=True,
             ),
             child,
@@ -72,6 +71,7 @@ class Recorder(ComponentResource):
         args.database.grant_connect(role, RECORDER_USER)
         args.foundation.storage.grant_read_registry(role)
         self.inbox.grant_consume(role)
+        self.inbox.grant_redeliver(role)
         self.inbox.dlq.grant_send(role)
         self.function = Function(name, self._function_args(role, attachment, args), child)
         aws.lambda_.EventSourceMapping(
@@ -104,7 +104,9 @@ class Recorder(ComponentResource):
             handler="lambdas.recorder.handler.handler",
             environment=RecorderEnvironment.render(
                 **args.database.environment(RECORDER_USER),
+                stack=args.foundation.context.stack,
                 registry_uri=args.foundation.storage.registry_uri,
+                queue_url=self.inbox.url,
                 dlq_url=self.inbox.dlq.url,
             ),
             timeout_s=TIMEOUT_S,

@@ -199,6 +199,17 @@ def _database(watched: Watched, limits: settings.AlarmThresholdSettings) -> Iter
         metrics=metric("DatabaseConnections", "Maximum"),
         threshold=limits.database_connections,
     )
+    yield Alarm(
+        label="history-delayed",
+        description="Records wait for the database or the key registry: see the recorder's log",
+        metrics=[
+            Metric(namespace=NAMESPACE, name="RecordsDelayed", stat="Sum", dimensions={STACK_DIMENSION: watched.stack})
+        ],
+        threshold=0,
+        periods=4,  # the delay between two tries grows to a quarter of an hour
+        datapoints=2,
+        degrades=False,  # nothing is lost, and sessions go on
+    )
     if watched.replica:
         yield Alarm(
             label="replica-lag",

@@ -47,13 +47,18 @@ class BadRowError(Exception):
     """Values that the table never accepts: a wrong type, a number out of range, an unknown status."""
 
 
+class DatabaseUnavailableError(Exception):
+    """Database that cannot be reached, or did not execute a statement in time; a retry may succeed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecorderDeps:
     """Side effects of the recorder."""
 
     now_ms: Callable[[], int]
     registry: RegistrySource
-    execute: Callable[[str, Mapping[str, Any]], None]  # one statement, committed; raises BadRowError
+    # One statement, committed. Raises BadRowError or DatabaseUnavailableError.
+    execute: Callable[[str, Mapping[str, Any]], None]
     dead_letters: DeadLetters
 
 
@@ -71,6 +76,10 @@ class HistoryRecorder:
         """Write a message, or dead-letter an untrusted or unacceptable message with the reason.
 
         A retry of an unacceptable message would never succeed, and hold up the rest of the session.
+
+        Raises:
+            RegistryUnavailableError: the sender cannot be verified now; the message must be delivered again.
+            DatabaseUnavailableError: a row cannot be written now; likewise.
         """
         deps = self._deps
         try:

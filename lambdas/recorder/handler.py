@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
+import random
 import time
 from functools import cache, partial
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
 from infrafabric.aws_adapters.clients import client
 from infrafabric.aws_adapters.key_registry import KeyRegistry
-from infrafabric.aws_adapters.queues import SqsDeadLetters
+from infrafabric.aws_adapters.queues import SqsDeadLetters, WorkQueue
 from infrafabric.environment import RecorderEnvironment
 from infrafabric.recorder import connect
+from infrafabric.recorder.batch import BatchDeps, BatchRecorder, Delivery
 from infrafabric.recorder.history import HistoryRecorder, RecorderDeps
-from infrafabric.telemetry import EventLog
+from infrafabric.telemetry import EventLog, meter
 
 env = RecorderEnvironment.read()
 log = EventLog("recorder", env.log_level)
 
 
 @cache
-def aws_deps() -> RecorderDeps:
+def aws_deps() -> BatchDeps:
     """Build the AWS adapters on the first event."""
-    return RecorderDeps(
-        now_ms=lambda: time.time_ns() // 1_000_000,
-        registry=KeyRegistry(client("s3"), env.registry_uri),
-        execute=connect.Executor(partial(connect.by_token, env)),
-        dead_letters=SqsDeadLetters(client("sqs"), env.dlq_url),
+    sqs = client("sqs")
+    dead_letters = SqsDeadLetters(sqs, env.dlq_url)
+    recorder = HistoryRecorder(
+        RecorderDeps(
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            registry=KeyRegistry(client("s3"), env.registry_uri),
+            execute=connect.Executor(partial(connect.by_token, env)),
+            dead_letters=dead_letters,
+        )
+    )
+    return BatchDeps(
+        record=recorder.record,
+        dead_letters=dead_letters,
+        queue=WorkQueue(sqs, env.queue_url),
+        random_unit=random.random,
+        measure=meter(env.stack),
+        log=log,
     )
 
 
-def handle_batch(event: dict[str, Any], context: Any, deps: RecorderDeps) -> Any:
-    """Record a batch; the response names the messages that SQS must deliver again."""
-    recorder = HistoryRecorder(deps)
+def handle_batch(event: dict[str, Any], context: Any, deps: BatchDeps) -> dict[str, Any]:
+    """Record a batch; the response names the messages that SQS must deliver again.
 
-    def handle_record(record: SQSRecord) -> None:  # Powertools passes the record by this name
-        recorder.record(record.body)
-
-    if not event["Records"]:
-        return {"batchItemFailures": []}  # the local platform starts an environment with an empty batch
-    # After a failure the rest of the session waits with the failed message, so that order holds; other sessions go on.
-    batch = SqsFifoPartialProcessor(skip_group_on_error=True, logger=log.plain)
-    return process_partial_response(event, handle_record, batch, context)
+    A batch without records, with which the local platform starts an environment, has no effect.
+    """
+    waiting = BatchRecorder(deps).record(
+        [_delivery(record) for record in event["Records"]], context.get_remaining_time_in_millis
+    )
+    return {"batchItemFailures": [{"itemIdentifier": delivery.sqs_message_id} for delivery in waiting]}
 
 
-def handler(event: dict[str, Any], context: Any) -> Any:
+def _delivery(record: dict[str, Any]) -> Delivery:
+    attributes = record["attributes"]
+    return Delivery(
+        body=record["body"],
+        session=attributes["MessageGroupId"],
+        sqs_message_id=record["messageId"],
+        receipt_handle=record["receiptHandle"],
+        receives=int(attributes["ApproximateReceiveCount"]),
+    )
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Handle an event of the results queue."""
     return handle_batch(event, context, aws_deps())

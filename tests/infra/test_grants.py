@@ -237,6 +237,7 @@ ROLES = {
         **allow("Connect", "rds-db:connect", on=arn("rds-db", "dbuser:db-MOCK/recorder")),
         **REGISTRY,
         **allow("Consume", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", on=HISTORY_QUEUE),
+        **allow("Hasten", "sqs:ChangeMessageVisibility", on=HISTORY_QUEUE),
         **allow("Refuse", "sqs:SendMessage", on=arn("sqs", "<own>-if-agent-results-dlq.fifo")),
         **use_data_key("s3"),
         **run("recorder"),

@@ -108,7 +108,7 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
         "iam_limits": LIMITS,
     },
     DatabaseEnvironment: _DATABASE,
-    RecorderEnvironment: {**_DATABASE, "registry_uri": BUCKETS, "dlq_url": URLS},
+    RecorderEnvironment: {**_DATABASE, "stack": WORDS, "registry_uri": BUCKETS, "queue_url": URLS, "dlq_url": URLS},
     MigratorEnvironment: {**_DATABASE, "master_secret_arn": ARNS, "recorder_user": WORDS},
     WatchdogEnvironment: {
         **_BASE,

@@ -1,11 +1,16 @@
-"""Records for the recorder, signed as on the bus."""
+"""Records for the recorder, signed as on the bus, and a PostgreSQL server to write them to."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -14,14 +19,18 @@ from infrafabric.bus.pem import PemSigner
 from infrafabric.bus.registry import Registry
 from infrafabric.bus.structure import Performative
 from infrafabric.bus.uris import COORDINATOR, last_segment, new_message_id
+from infrafabric.environment import DatabaseEnvironment
+from infrafabric.recorder import migrate
 from infrafabric.swarm.evidence import evidence_hash
 from infrafabric.swarm.object_keys import result_key
 from infrafabric.swarm.shapes.records import RECORD_LIFETIME_MS, TaskRecord
 from infrafabric.swarm.shapes.result import TaskResult
 from infrafabric.swarm.status import TaskStatus
+from local import postgres, processes
 from tests.unit.swarm.orders import KEY
 
 NOW = 1_800_000_000_000
+WRITER = "if_recorder"
 HASH = f"sha256:{'0' * 64}"
 PLACE = result_key(KEY, "h01", "t0001", 0)
 
@@ -123,3 +132,43 @@ class FakeDeadLetters:
 
     def dead_letter(self, body: str, reason: str, detail: str) -> None:
         self.messages.append((body, reason, detail))
+
+
+class Database:
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+
+    def connect(self, user: str = "master") -> psycopg.Connection[Any]:
+        url = postgres.url(self.folder, self.port, user=user, password="secret", database="history")
+        return psycopg.connect(url, autocommit=True)
+
+    @property
+    def environment(self) -> DatabaseEnvironment:
+        """Variables of a function that connects to this server."""
+        return DatabaseEnvironment(
+            db_host="localhost",
+            db_port=self.port,
+            db_name="history",
+            db_user=WRITER,
+            db_root_cert=str(self.folder / "ca.pem"),
+        )
+
+    def rows(self, query: str) -> list[Any]:
+        with self.connect() as connection:
+            return connection.execute(query.encode()).fetchall()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # as root the server runs as another user, who must get in
+        folder, port = Path(place) / "server", processes.free_port()
+        parts = postgres.start(folder, port=port, log=Path(place) / "log")
+        try:
+            postgres.create_database(folder, port, name="history", user="master", password="secret")
+            made = Database(folder, port)
+            with made.connect() as connection:
+                assert migrate.apply(connection, writer=WRITER) == [m.name for m in migrate.migrations()]
+            yield made
+        finally:
+            processes.stop(parts)

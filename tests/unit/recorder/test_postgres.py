@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,11 +13,12 @@ from infrafabric.recorder import migrate
 from infrafabric.recorder.connect import Executor
 from infrafabric.recorder.history import HistoryRecorder, RecorderDeps
 from infrafabric.swarm.object_keys import result_key
-from local import postgres, processes
 from tests.unit.recorder.conftest import (
     NOW,
     PEER,
     REGISTRY,
+    WRITER,
+    Database,
     FakeDeadLetters,
     answer,
     attempts,
@@ -31,51 +30,13 @@ from tests.unit.recorder.conftest import (
 )
 from tests.unit.swarm.orders import KEY
 
-WRITER = "if_recorder"
-
-
-class Database:
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
-
-    def connect(self, user: str = "master") -> psycopg.Connection[Any]:
-        url = postgres.url(self.folder, self.port, user=user, password="secret", database="history")
-        return psycopg.connect(url, autocommit=True)
-
-    def rows(self, query: str) -> list[Any]:
-        with self.connect() as connection:
-            return connection.execute(query.encode()).fetchall()
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)  # as root the server runs as another user, who must get in
-        folder, port = Path(place) / "server", processes.free_port()
-        parts = postgres.start(folder, port=port, log=Path(place) / "log")
-        try:
-            postgres.create_database(folder, port, name="history", user="master", password="secret")
-            made = Database(folder, port)
-            with made.connect() as connection:
-                assert migrate.apply(connection, writer=WRITER) == [m.name for m in migrate.migrations()]
-            yield made
-        finally:
-            processes.stop(parts)
-
 
 @pytest.fixture
 def executor(database: Database) -> Iterator[Executor]:
     with database.connect() as connection:
         connection.execute("TRUNCATE sessions, task_results")
-    opened: list[psycopg.Connection[Any]] = []
-
-    def connect() -> psycopg.Connection[Any]:
-        opened.append(database.connect(WRITER))
-        return opened[-1]
-
-    yield Executor(connect)
-    for connection in opened:
-        connection.close()
+    with database.connect(WRITER) as connection:
+        yield Executor(lambda: connection)
 
 
 def write(text: str, executor: Executor) -> list[tuple[str, str, str]]:
@@ -180,12 +141,3 @@ def test_values_that_no_column_takes_go_to_the_dead_letter_queue(executor: Execu
     assert reason == "bad-content"
     assert "\n" not in detail, "one line: the rest of PostgreSQL's message quotes the row"
     assert write(task_body(), executor) == [], "the connection is still good"
-
-
-def test_a_connection_that_was_cut_is_made_anew(database: Database, executor: Executor) -> None:
-    write(task_body(), executor)
-    with psycopg.connect(postgres.url(database.folder, database.port)) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (WRITER,))
-    with pytest.raises(psycopg.OperationalError):
-        write(task_body(attempt=1), executor)
-    assert write(task_body(attempt=1), executor) == []
