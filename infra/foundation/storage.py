@@ -121,8 +121,9 @@ class Storage(ComponentResource):
 
     def grant_own_agent_results(self, role: Role, agent: str) -> None:
         """Grant writing results as ``agent``, in every session, and reading them again."""
-        own = _object_arn(self._results.arn, f"sessions/*/agents/{agent}/*")
-        role.allow("OwnResults", "s3:GetObject", "s3:PutObject", on=own)
+        own = f"sessions/*/agents/{agent}/*"
+        role.allow("OwnResults", "s3:GetObject", "s3:PutObject", on=_object_arn(self._results.arn, own))
+        self._grant_find(role, "FindOwnResults", own)
         self._keys.grant_use(role, "s3")
 
     def grant_write_session(self, role: Role) -> None:
@@ -134,6 +135,7 @@ class Storage(ComponentResource):
     def grant_read_results(self, role: Role) -> None:
         """Grant reading results and reports of every session."""
         role.allow("ReadResults", "s3:GetObject", on=_object_arn(self._results.arn, "sessions/*"))
+        self._grant_find(role, "FindResults", "sessions/*")
         self._keys.grant_use(role, "s3")
 
     def grant_store_claims(self, role: Role) -> None:
@@ -145,9 +147,17 @@ class Storage(ComponentResource):
         self._keys.grant_use(role, "s3")
 
     def grant_fetch_claims(self, role: Role) -> None:
-        """Grant reading message content that any role stored."""
+        """Grant reading message content that any role stored, by its digest.
+
+        The digest is a secret: so the role may look for a whole key, and list no keys that it does not know.
+        """
         role.allow("FetchClaims", "s3:GetObject", on=_object_arn(self._results.arn, f"{CLAIMS}*"))
+        self._grant_find(role, "FindClaims", object_key("?" * 64))
         self._keys.grant_use(role, "s3")
+
+    def _grant_find(self, role: Role, sid: str, prefix: str) -> None:
+        """Grant telling whether an object of the results bucket exists: S3 denies a missing one to others."""
+        role.allow(sid, "s3:ListBucket", on=self._results.arn, when={"StringLike": {"s3:prefix": prefix}})
 
     @property
     def existing_bucket_arns(self) -> list[Output[str]]:

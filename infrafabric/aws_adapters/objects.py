@@ -15,8 +15,7 @@ from infrafabric.bus.refusal import Reason, Refused, quoted_value
 from infrafabric.swarm.limits import MAX_RESULT_BYTES
 
 _READERS = 16  # concurrent reads; the client's connection pool is twice as large
-# S3's codes for a missing key. Without the right to list the bucket, which no function of ours has, S3 denies the key.
-_MISSING = frozenset({"NoSuchKey", "AccessDenied", "404", "403"})
+_MISSING, _DENIED = "NoSuchKey", "AccessDenied"  # S3's codes
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
@@ -53,11 +52,15 @@ class S3Objects:
         return body.read(limit_bytes) if limit_bytes else body.read()
 
     def find(self, key: str, limit_bytes: int | None = None) -> bytes | None:
-        """Return an object's bytes, cut off after ``limit_bytes``, or None if the object does not exist."""
+        """Return an object's bytes, cut off after ``limit_bytes``, or None if the object does not exist.
+
+        Raises:
+            botocore.exceptions.ClientError: any other error, also a denied access, which says nothing about the object.
+        """
         try:
             return self.get(key, limit_bytes)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
+            if self._is_missing(key, error):
                 return None
             raise
 
@@ -77,11 +80,28 @@ class S3Objects:
 
         Raises:
             Refused: as ``check_out``; also if the object does not exist (any more), which no retry would change.
+            botocore.exceptions.ClientError: any other error, also a denied access.
         """
         try:
             return check_out(content, get=self.get, bucket=self.bucket)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _MISSING:
+            if not self._is_missing(split_s3_uri(content["s3_uri"])[1], error):
                 raise
             text = f"no object at {quoted_value(content['s3_uri'])}: send the message again"
             raise Refused(Reason.BAD_REFERENCE, text) from None
+
+    def _is_missing(self, key: str, error: ClientError) -> bool:
+        """Tell whether an object that could not be read does not exist.
+
+        Without the right to list the bucket, S3 denies a missing object instead of saying that it is missing (Amazon S3
+        API Reference, GetObject). Our roles may list some prefixes only, and AWS does not document whether S3 tests
+        such a condition here. So a denied object is looked for by its key, which these roles may list.
+
+        Raises:
+            botocore.exceptions.ClientError: also the list is denied.
+        """
+        code = error.response["Error"]["Code"]
+        if code != _DENIED:
+            return code == _MISSING
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        return all(one["Key"] != key for one in listed.get("Contents", ()))

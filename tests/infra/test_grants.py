@@ -90,7 +90,16 @@ HISTORY_QUEUE = arn("sqs", "<own>-if-agent-results.fifo")
 API_KEY = arn("secretsmanager", "secret:<shared>-anthropic-api-key-AbCdEf")
 REGISTRY = allow("ReadRegistry", "s3:GetObject", on=bucket("state", "/registry/keys.json"))
 RECORD = allow("Record", "sqs:SendMessage", on=HISTORY_QUEUE)
-READ_RESULTS = allow("ReadResults", "s3:GetObject", on=results("/sessions/*"))
+
+
+def find(sid: str, prefix: str) -> Statements:
+    return allow(sid, "s3:ListBucket", on=results(""), when={"StringLike": {"s3:prefix": [prefix]}})
+
+
+READ_RESULTS = {
+    **allow("ReadResults", "s3:GetObject", on=results("/sessions/*")),
+    **find("FindResults", "sessions/*"),
+}
 LIST_SESSIONS = allow("ListSessions", "dynamodb:Query", on=f"{TABLE}/index/by_created")
 LIST_BY_OWNER = allow(
     "ListSessions", "dynamodb:Query", on=[f"{TABLE}/index/{name}" for name in ("by_created", "by_owner")]
@@ -174,7 +183,9 @@ AGENT = {  # without the model and the history queue, which a stack may lack
     **allow("Lease", "dynamodb:UpdateItem", on=arn("dynamodb", "table/<own>-leases-h01")),
     **REGISTRY,
     **allow("OwnResults", "s3:GetObject", "s3:PutObject", on=results("/sessions/*/agents/h01/*")),
+    **find("FindOwnResults", "sessions/*/agents/h01/*"),
     **allow("FetchClaims", "s3:GetObject", on=results("/claim-check/*")),
+    **find("FindClaims", f"claim-check/??/{'?' * 64}.json"),
     **allow(
         "CompleteCallbacks",
         "lambda:SendDurableExecutionCallbackFailure",

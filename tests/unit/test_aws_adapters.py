@@ -134,15 +134,56 @@ def test_an_object_is_written_once_and_a_second_writer_is_told() -> None:
         objects.put_new("k", b"{}")
 
 
-@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403)])
-def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it(code: str, status: int) -> None:
-    """Whoever may not list a bucket is denied what is not there."""
-    s3, answers = stubbed("s3")
+def find_result(objects: S3Objects) -> bytes | None:
+    return objects.find(object_key("0" * 64))
+
+
+def resolve_content(objects: S3Objects) -> dict[str, Any]:
     digest = "0" * 64
-    reference = {"s3_uri": f"s3://results/{object_key(digest)}", "sha256": digest, "size_bytes": 10}
-    answers.add_client_error("get_object", code, http_status_code=status)
+    uri = f"s3://results/{object_key(digest)}"
+    return objects.resolve({"s3_uri": uri, "sha256": digest, "size_bytes": 10})
+
+
+def denied_then(keys: list[str] | None) -> tuple[S3Objects, Stubber]:
+    """Return objects of which one is denied, and then found by a list of ``keys``; None: the list is denied, too."""
+    s3, answers = stubbed("s3")
+    answers.add_client_error("get_object", "AccessDenied", http_status_code=403)
+    if keys is None:
+        answers.add_client_error("list_objects_v2", "AccessDenied", http_status_code=403)
+    else:
+        request = {"Bucket": "results", "Prefix": object_key("0" * 64), "MaxKeys": 1}
+        answers.add_response("list_objects_v2", {"Contents": [{"Key": key} for key in keys]} if keys else {}, request)
+    return S3Objects(s3, "results"), answers
+
+
+def test_content_that_is_gone_is_refused_since_no_other_delivery_would_find_it() -> None:
+    s3, answers = stubbed("s3")
+    answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
     with pytest.raises(Refused, match="bad-reference: no object at"):
-        S3Objects(s3, "results").resolve(reference)
+        resolve_content(S3Objects(s3, "results"))
+
+
+@pytest.mark.parametrize("keys", [[], [f"{object_key('0' * 64)}.old"]], ids=["no key", "a longer key"])
+def test_a_denied_object_that_no_list_has_is_missing(keys: list[str]) -> None:
+    """S3 denies a missing object to whoever may not list the bucket."""
+    objects, answers = denied_then(keys)
+    assert find_result(objects) is None
+    answers.assert_no_pending_responses()
+    objects, answers = denied_then(keys)
+    with pytest.raises(Refused, match="bad-reference: no object at"):
+        resolve_content(objects)
+    answers.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("keys", [[object_key("0" * 64)], None], ids=["it is listed", "the list is denied"])
+@pytest.mark.parametrize("read", [find_result, resolve_content])
+def test_a_denied_object_that_may_exist_is_an_error_and_not_missing(
+    read: Callable[[S3Objects], Any], keys: list[str] | None
+) -> None:
+    objects, answers = denied_then(keys)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        read(objects)
+    answers.assert_no_pending_responses()
 
 
 def test_a_callback_that_is_closed_is_no_error_and_any_other_trouble_is_raised() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -318,6 +319,22 @@ def test_an_answer_whose_object_does_not_prove_it_is_no_finding_and_takes_no_oth
     assert [finding["text"] for finding in world.report()["findings"]] == ["t0001"]
     assert [row["status"] for row in world.report()["results"]] == ["DONE", "FAILED"]
     assert world.numbers["committed_nusd"] == 3 * WORST
+
+
+class UnreadableObjects(dict[str, bytes]):
+    """Objects that the coordinator's role may not read, by a mistake in a policy."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "GetObject")
+
+
+def test_a_place_that_may_not_be_read_is_the_sessions_reason_and_no_agents_fault() -> None:
+    world = World(does, objects=UnreadableObjects())
+    ended = world.run(an_order(tasks=("a", "b")))
+    assert ended["status"] == "FAILED"
+    assert "An error occurred (AccessDenied) when calling the GetObject operation" in ended["reason"]
+    assert len(world.assignments()) == 2, "no other agent is asked"
+    assert [list(part.disbelieved) for part in world.parts.values()] == [[]]
 
 
 def padded(world: World, asked: Asked) -> None:
