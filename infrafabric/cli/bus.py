@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from infrafabric.bus.structure import SCHEMA, check_unsigned, is_principal
 from infrafabric.bus.uris import agent_uri, new_message_id
 from infrafabric.bus.verify import verify
 from infrafabric.printable import one_line
+from infrafabric.recorder.proof import BadLineError, HistoryLine, prove
 
 OK, INVALID, BAD_INPUT = 0, 1, 2
+_HISTORY_QUERY = "export lines with psql -AtX -c 'SELECT row_to_json(one) FROM signed_history AS one'"
 
 
 class _BadInput(Exception):
@@ -35,11 +38,17 @@ def register(groups: Any) -> None:
         "verify",
         help="verify the message on standard input",
         description="Verifies the message on standard input and prints {valid, reason, detail} as JSON. "
-        "Exit status: 0 valid, 1 invalid, 2 not JSON or bad usage.",
+        "With --history, verifies rows of history and prints {row, valid, reason, detail} for each. "
+        "Exit status: 0 valid, 1 invalid (one row at least), 2 not JSON or bad usage.",
     )
     verifier.add_argument("--registry", required=True, type=Path, metavar="FILE", help="JSON: principal to public key")
     verifier.add_argument("--receiver", metavar="URI", help="principal of the reader (default: any)")
     verifier.add_argument("--at", type=int, metavar="MS", help="time of the age check, Unix ms (default: now)")
+    verifier.add_argument(
+        "--history",
+        action="store_true",
+        help="standard input has lines of the view signed_history as JSON; a verdict is printed per line",
+    )
     verifier.set_defaults(run=_verify)
     signer = commands.add_parser(
         "sign",
@@ -55,8 +64,12 @@ def register(groups: Any) -> None:
 def _verify(args: argparse.Namespace) -> int:
     if args.receiver is not None and not is_principal(args.receiver):
         return _complain("verify", f"--receiver {args.receiver!r}: a principal is {agent_uri('<name>')}")
+    if args.history and (args.receiver is not None or args.at is not None):
+        return _complain("verify", "--history takes neither --receiver nor --at: the recorder judged receiver and age")
     try:
         registry = _registry(args.registry)
+        if args.history:
+            return _verify_history(registry)
     except _BadInput as error:
         return _complain("verify", str(error))
     now_ms = time.time_ns() // 1_000_000 if args.at is None else args.at
@@ -67,6 +80,26 @@ def _verify(args: argparse.Namespace) -> int:
         return BAD_INPUT if refusal.reason is Reason.NOT_JSON else INVALID
     _print({"valid": True, "reason": "ok", "detail": f"{envelope.performative} {envelope.message_id}"})
     return OK
+
+
+def _verify_history(registry: Registry) -> int:
+    """Print a verdict for each row of history on standard input.
+
+    Raises:
+        _BadInput: a line that the view signed_history cannot have, or no line.
+    """
+    status = None
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            verdict = prove(HistoryLine.parse(line.decode()), registry)
+        except (BadLineError, UnicodeDecodeError) as error:
+            problem = str(error) if isinstance(error, BadLineError) else "not UTF-8"
+            raise _BadInput(f"standard input, line {number}: {problem}; {_HISTORY_QUERY}") from None
+        _print(asdict(verdict))
+        status = INVALID if not verdict.valid else OK if status is None else status
+    if status is None:
+        raise _BadInput(f"standard input has no line; {_HISTORY_QUERY}")
+    return status
 
 
 def _sign(args: argparse.Namespace) -> int:

@@ -78,4 +78,4 @@ def _grant_insert(connection: Connection[Any], writer: str) -> None:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
     connection.execute(sql.SQL("GRANT rds_iam TO {}").format(role))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
-    connection.execute(sql.SQL("GRANT SELECT, INSERT ON sessions, task_results TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT, INSERT ON sessions, task_results, records TO {}").format(role))

@@ -12,6 +12,7 @@ import pytest
 
 from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.bus.uris import new_message_id
+from infrafabric.recorder.proof import HistoryLine, prove
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
 from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
 from infrafabric.swarm.result_document import stored_bytes
@@ -92,6 +93,14 @@ def test_the_history_has_a_row_for_each_task_and_one_for_the_session(stage: Stag
     query = "SELECT task_id, agent, status FROM task_results WHERE session_id = %s ORDER BY 1"
     found = rows(stage, query, own("ten"))
     assert found == [(f"t{n:04}", f"h{n:02}", "DONE") for n in range(1, 11)]
+
+
+def test_the_signed_records_prove_every_row_of_the_history(stage: Stage, ten: dict[str, Any]) -> None:
+    query = "SELECT row_to_json(one)::text FROM signed_history AS one WHERE session_id = %s"
+    lines = until(lambda: found if len(found := rows(stage, query, own("ten"))) == 11 else None, "its history")
+    verdicts = [prove(HistoryLine.parse(line), stage.registry()) for (line,) in lines]
+    assert [verdict.detail for verdict in verdicts if not verdict.valid] == []
+    assert sum("its answer" in verdict.detail for verdict in verdicts) == 10
 
 
 def test_the_same_request_sent_twice_is_one_session(stage: Stage) -> None:

@@ -49,7 +49,7 @@ class Opened:
 @pytest.fixture
 def opened(database: Database) -> Iterator[Opened]:
     with database.connect() as connection:
-        connection.execute("TRUNCATE sessions, task_results")
+        connection.execute("TRUNCATE sessions, task_results, records")
     opened = Opened(database)
     yield opened
     for connection in opened.connections:

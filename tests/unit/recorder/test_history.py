@@ -37,13 +37,17 @@ class World:
         self.error = error
         self.refused_status = ""  # of rows that the table refuses
         self.outage = False  # the registry cannot be read
-        self.rows: list[Mapping[str, Any]] = []
+        self.rows: list[Mapping[str, Any]] = []  # of sessions and attempts
+        self.records: list[Mapping[str, Any]] = []
         self.dead_letters = FakeDeadLetters()
 
     def record(self, text: str) -> None:
-        def execute(_: str, values: Mapping[str, Any]) -> None:
+        def execute(statement: str, values: Mapping[str, Any]) -> None:
             if self.error:
                 raise self.error
+            if "INTO records" in statement:
+                self.records.append(values)
+                return
             if values["status"] == self.refused_status:
                 raise BadRowError("CheckViolation: no such status")
             self.rows.append(values)
@@ -95,6 +99,17 @@ def test_a_row_of_an_object_that_was_found_without_an_answer_has_the_records_mes
     record, rows = attempts(row())
     world.record(body(record, rows))
     assert (world.rows[0]["answer"], world.rows[0]["message_id"]) == (None, json.loads(record)["message_id"])
+
+
+def test_a_signed_record_is_stored_as_it_travelled_and_its_rows_name_it() -> None:
+    world, signed = World(), answer()
+    record, rows = attempts(row(signed), row(task_id="t0002"))
+    ended = json.dumps(json.loads(message(session())), indent=1)
+    world.record(body(record, rows, signed))
+    world.record(body(ended))
+    assert [(one["record"], one["rows"]) for one in world.records] == [(record, rows), (ended, None)]
+    ids = [json.loads(text)["message_id"] for text in (record, record, ended)]
+    assert [one["record_id"] for one in world.rows] == ids
 
 
 def test_a_message_waits_in_the_queue_while_the_registry_cannot_be_read() -> None:
@@ -189,7 +204,7 @@ def test_what_is_not_trusted_or_no_record_goes_to_the_dead_letter_queue_with_the
     ((dead, why, said),) = world.dead_letters.messages
     assert (dead, why) == (text, reason)
     assert detail in said
-    assert world.rows == []
+    assert (world.rows, world.records) == ([], [])
 
 
 UNTRUSTED = {

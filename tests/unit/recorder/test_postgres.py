@@ -34,7 +34,7 @@ from tests.unit.swarm.orders import KEY
 @pytest.fixture
 def executor(database: Database) -> Iterator[Executor]:
     with database.connect() as connection:
-        connection.execute("TRUNCATE sessions, task_results")
+        connection.execute("TRUNCATE sessions, task_results, records")
     with database.connect(WRITER) as connection:
         yield Executor(lambda: connection)
 
@@ -76,7 +76,13 @@ def test_the_version_changes_with_any_migration(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "statement", ["DELETE FROM sessions", "UPDATE task_results SET reason = ''", "DROP TABLE sessions"]
+    "statement",
+    [
+        "DELETE FROM sessions",
+        "UPDATE task_results SET reason = ''",
+        "UPDATE records SET rows = ''",
+        "DROP TABLE sessions",
+    ],
 )
 def test_the_recorder_can_add_to_history_and_not_change_it(database: Database, statement: str) -> None:
     with database.connect(WRITER) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -87,6 +93,7 @@ def test_a_message_delivered_twice_is_one_row_to_the_last_nano_dollar(database: 
     for text in (task_body(), body(message(session()))):
         assert write(text, executor) == []
         assert write(text, executor) == []
+    assert database.rows("SELECT count(*) FROM records") == [(2,)]
     assert database.rows("SELECT task_id, status, cost_usd FROM task_results") == [
         ("t0001", "DONE", Decimal("0.000001234"))
     ]
@@ -141,3 +148,16 @@ def test_values_that_no_column_takes_go_to_the_dead_letter_queue(executor: Execu
     assert reason == "bad-content"
     assert "\n" not in detail, "one line: the rest of PostgreSQL's message quotes the row"
     assert write(task_body(), executor) == [], "the connection is still good"
+
+
+def test_the_recorder_of_a_release_without_records_writes_its_rows_to_this_schema(
+    database: Database, executor: Executor
+) -> None:
+    """After a rollback the migration stays."""
+    executor(
+        "INSERT INTO sessions (session_id, home, epoch, owner, status, reason, created_at, ended_at, budget_usd,"
+        " cost_usd, committed_usd, tasks, model, report_key, labels)"
+        " VALUES ('old', 'r', 1, 'o', 'COMPLETE', '', now(), now(), 1, 1, 0, 1, 'm', '', '{}')",
+        {},
+    )
+    assert database.rows("SELECT session_id, record_id FROM sessions") == [("old", None)]

@@ -61,6 +61,16 @@ def test_a_cost_above_the_allowance_is_stored_as_the_allowance() -> None:
     assert [row["cost_nusd"] for row in world.rows] == [WORST]
 
 
+def test_no_row_is_recorded_of_an_attempt_that_was_not_asked_for() -> None:
+    """An agent signs what it likes, and may complete the callback of a true request with it."""
+    world, part = World(silent), a_part(1)
+    (attempt,) = part.attempts
+    invented = attempt.model_copy(update={"number": 7, "message_id": new_message_id()})
+    payload = answered(world, invented)
+    outcome = settle(world, part, {attempt.message_id: payload, invented.message_id: payload})
+    assert (outcome.done, outcome.failed, world.rows, world.answers) == ({}, {}, [], [])
+
+
 def test_a_part_that_is_settled_again_adds_what_is_found_later_and_repeats_nothing() -> None:
     world, part = World(silent), a_part(2)
     first, second = part.attempts
