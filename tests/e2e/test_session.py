@@ -103,6 +103,29 @@ def test_the_signed_records_prove_every_row_of_the_history(stage: Stage, ten: di
     assert sum("its answer" in verdict.detail for verdict in verdicts) == 10
 
 
+def test_history_waits_for_a_database_that_takes_no_rows_and_is_complete_seconds_after_it_does(stage: Stage) -> None:
+    assert stage.platform.database_url
+    with psycopg.connect(stage.platform.database_url, autocommit=True) as master:
+        master.execute("REVOKE INSERT ON records FROM recorder")
+        stage.start(session_id="waiting", tasks=["one", "two"])
+        assert stage.ended("waiting")["status"] == "COMPLETE", "a session does not wait for its history"
+        sqs, queue = stage.platform.client("sqs"), stage.outputs["record_queue_url"]
+
+        def waiting() -> int:
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            return sum(map(int, sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"].values()))
+
+        until(lambda: waiting() == 2, "a record of the attempts and one of the session in the queue")
+        master.execute("GRANT INSERT ON records TO recorder")
+    query = "SELECT status FROM sessions WHERE session_id = %s"
+    assert until(lambda: rows(stage, query, own("waiting")), "its history") == [("COMPLETE",)]
+    query = "SELECT task_id FROM task_results WHERE session_id = %s ORDER BY 1"
+    assert rows(stage, query, own("waiting")) == [("t0001",), ("t0002",)]
+    until(lambda: waiting() == 0, "an empty queue")
+    dead = queue.replace(".fifo", "-dlq.fifo")
+    assert "Messages" not in sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0)
+
+
 def test_the_same_request_sent_twice_is_one_session(stage: Stage) -> None:
     body = {"session_id": "twice", "goal": "Once is enough", "agents": 2}
     first = stage.call("POST", "/sessions", body)
