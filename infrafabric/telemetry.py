@@ -28,6 +28,7 @@ WATCH_METRICS = {  # per stack
 FAULT_METRICS = {  # per stack; without data while there is no fault
     "UnreadableRows": MetricUnit.Count,
     "RecordsDelayed": MetricUnit.Count,
+    "BreakerOpened": MetricUnit.Count,
 }
 _UNITS = {**TASK_METRICS, **WATCH_METRICS, **FAULT_METRICS}
 

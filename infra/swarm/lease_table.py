@@ -62,6 +62,5 @@ class LeaseTable(ComponentResource):
 
     def grant_lease(self, role: Role) -> None:
         """Grant leasing, putting back and cancelling messages, and the row of the agent's circuit breaker."""
-        role.allow("Lease", "dynamodb:UpdateItem", on=self._table.arn)
-        role.allow("Breaker", "dynamodb:DeleteItem", "dynamodb:GetItem", on=self._table.arn)
+        role.allow("Lease", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem", on=self._table.arn)
         self._keys.grant_use(role, "dynamodb")
