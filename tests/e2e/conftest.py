@@ -166,7 +166,12 @@ def until(look: Callable[[], Any], what: str, within_s: float = WAIT_S) -> Any:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with local_platform.running(tmp_path_factory.mktemp("platform")) as platform:
-        settings = {"fleet.heartbeatS": 1, "fleet.heartbeatTimeoutS": 10, "api.clients": CLIENTS}
+        settings = {
+            "fleet.heartbeatS": 1,
+            "fleet.heartbeatTimeoutS": 10,
+            "fleet.breakerS": 3,
+            "api.clients": CLIENTS,
+        }
         deployed = stack.deploy_stack(platform, overrides=settings, folder=stackfile.REFERENCE)
         stack.warm_up(platform, deployed)
         yield Stage(platform, deployed.outputs)

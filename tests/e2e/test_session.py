@@ -14,6 +14,7 @@ from infrafabric.aws_adapters.session_store import SessionStore
 from infrafabric.bus.uris import new_message_id
 from infrafabric.recorder.proof import HistoryLine, prove
 from infrafabric.swarm.assignment import TASKS_PER_EXECUTION
+from infrafabric.swarm.breaker import OPEN_AFTER
 from infrafabric.swarm.lost_sessions import LOST_AFTER_MS, LOST_REASON
 from infrafabric.swarm.result_document import stored_bytes
 from infrafabric.swarm.round_settlement import attempt_id
@@ -158,6 +159,23 @@ def test_faults_of_the_model_api_cost_a_session_seconds(stage: Stage) -> None:
     session = stage.ended("faulty")
     assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 4)
     assert not stage.report("faulty")["summary"].startswith("No summary")
+
+
+def test_a_dead_model_api_gets_a_few_calls_from_each_agent_and_the_session_goes_on_when_it_is_back(
+    stage: Stage,
+) -> None:
+    rule = {"match": r"Session: outage\b", "do": "error"}
+    stage.model("POST", "/_fabric/rules", [rule])
+    dynamodb, key = stage.platform.client("dynamodb"), {"pk": {"S": "breaker"}}
+    tables = [name for name in dynamodb.list_tables()["TableNames"] if "-leases-h" in name]
+    stage.start(session_id="outage", tasks=[f"part {number}" for number in range(10 * len(tables))], budget_usd=10)
+    until(lambda: all("Item" in dynamodb.get_item(TableName=name, Key=key) for name in tables), "open breakers")
+    (asked,) = [one["fitted"] for one in stage.model("GET", "/_fabric/rules") if one["match"] == rule["match"]]
+    assert OPEN_AFTER * len(tables) <= asked < 6 * len(tables), "and not one call for each task"
+    stage.model("DELETE", "/_fabric/rules")
+    session = stage.ended("outage")
+    assert (session["status"], session["tasks"]["done"]) == ("COMPLETE", 10 * len(tables))
+    assert not any("Item" in dynamodb.get_item(TableName=name, Key=key) for name in tables), "all are closed again"
 
 
 def test_a_budget_too_small_stops_before_it_is_overspent(stage: Stage) -> None:
