@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -63,14 +63,22 @@ def _printable(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
-def meter(stack: str, **dimensions: str) -> Callable[[Mapping[str, float]], None]:
+class Measure(Protocol):
+    """Emits metrics in one line of the log."""
+
+    def __call__(self, values: Mapping[str, float], **properties: str | float) -> None:
+        """Emit metrics. Properties are fields of the line, for searches; they cost no metric."""
+        ...
+
+
+def meter(stack: str, **dimensions: str) -> Measure:
     """Return a function that emits metrics per stack, and also per these dimensions.
 
     Alarms use the metric per stack: one metric for any number of agents. The session is not a dimension, because each
     value would be billed as a metric of its own.
     """
 
-    def emit(values: Mapping[str, float]) -> None:
+    def emit(values: Mapping[str, float], **properties: str | float) -> None:
         metrics = EphemeralMetrics(
             namespace=NAMESPACE
         )  # a new object per emission: messages are processed concurrently
@@ -80,6 +88,8 @@ def meter(stack: str, **dimensions: str) -> Callable[[Mapping[str, float]], None
             metrics.add_dimensions(**{STACK_DIMENSION: stack})
         for name, value in values.items():
             metrics.add_metric(name=name, unit=_UNITS[name], value=value)
+        for name, value in _printable(properties).items():
+            metrics.add_metadata(key=name, value=value)
         metrics.flush_metrics()
 
     return emit

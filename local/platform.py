@@ -189,7 +189,7 @@ def _start_emulator(platform: Platform, port: int) -> PlatformProcess:
         "MINISTACK_REGION": REGION,
         "IOT_MTLS_ENABLED": "0",
         "AUTH": "true",  # enforce IAM: a handler has the permissions of its role only
-        "LOG_LEVEL": "WARNING",
+        "LOG_LEVEL": "WARNING",  # of the emulator itself
     }
     command: list[str | Path] = [_EMULATOR_PYTHON, ROOT / "local" / "emulator" / "launcher.py", "--port", str(port)]
     command += ["--handler-python", _handler_python(platform.scratch), "--layers", ROOT / ".build" / "layers"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infrafabric.swarm.shapes.order import Order
     from infrafabric.swarm.shapes.round import RoundPart
     from infrafabric.swarm.shapes.session_item import Progress, SessionItem
+    from infrafabric.telemetry import Measure
 
     T = TypeVar("T", bound=BaseModel)
 
@@ -183,8 +184,9 @@ class AgentDeps:
     queue: AgentQueue
     dead_letters: DeadLetters
     run_concurrently: RunConcurrently
-    measure: Callable[[Mapping[str, float]], None]
+    measure: Measure
     log: Log
+    trace_id: Callable[[], str]  # of the invocation, as X-Ray has it
     heartbeat_s: float
 
     @property
@@ -208,7 +210,7 @@ class CoordinatorDeps:
     objects: ReportObjects
     progress: ProgressClock
     warm_model: Callable[[], None]  # starts loading the model's SDK concurrently
-    measure: Callable[[Mapping[str, float]], None]
+    measure: Measure
     log: Log
     self_name: str  # function name and version, which child executions invoke
     heartbeat_timeout_s: int

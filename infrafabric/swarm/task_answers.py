@@ -125,8 +125,9 @@ class TaskAnswers:
     def _send(self, job: Job, result: TaskResult, body: str, detail: str) -> None:
         """Complete the callback. Idempotent: a closed callback is not an error."""
         if not result.done:
-            ids = {"session_id": job.task.session_id, "task_id": result.task_id}
-            self._deps.log.warning("task failed", **ids, reason=result.reason, detail=detail)
+            ids = {"session_id": job.task.session_id, "task_id": result.task_id, "attempt": result.attempt}
+            cost_usd = usd(result.cost_nusd)
+            self._deps.log.warning("task failed", **ids, reason=result.reason, detail=detail, cost_usd=cost_usd)
         self._deps.callbacks.succeed(job.task.callback_id, body)
 
     def _signed(self, job: Job, performative: Performative, result: TaskResult) -> str:

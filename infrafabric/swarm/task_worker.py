@@ -89,7 +89,10 @@ class TaskWorker:
                 delay_s = redelivery_delay_s(failures, random_unit=self._deps.random_unit())
                 self._redeliver_after(delivery, delay_s)
                 raise
-            self._deps.log.warning("message is poison", error=type(error).__name__, failures=failures)
+            sqs_message_id = delivery.copy.sqs_message_id
+            self._deps.log.warning(
+                "message is poison", error=type(error).__name__, failures=failures, sqs_message_id=sqs_message_id
+            )
             detail = f"{type(error).__name__} at failure {failures}"
             self._deps.dead_letters.dead_letter(delivery.body, POISON, detail)
 
@@ -111,7 +114,10 @@ class TaskWorker:
         except (Refused, BadRequestError) as refused:
             if refused.reason is Reason.STALE and self._is_done_late(delivery):
                 return
-            deps.log.warning("message refused", reason=str(refused.reason), detail=refused.detail)
+            sqs_message_id = delivery.copy.sqs_message_id
+            deps.log.warning(
+                "message refused", reason=str(refused.reason), detail=refused.detail, sqs_message_id=sqs_message_id
+            )
             deps.dead_letters.dead_letter(delivery.body, str(refused.reason), refused.detail)
             return
         lease = deps.leases.take(
@@ -206,7 +212,7 @@ class TaskWorker:
         """
         kin = lease.is_for_kin(job.copy, job.envelope.timestamp)
         if kin and not lease.is_for(job.copy):
-            self._deps.log.info("copy dropped", task_id=job.task.task_id, put_backs=job.copy.put_backs)
+            self._deps.log.info("copy dropped", **_ids(job), put_backs=job.copy.put_backs)
             return
         if kin and lease.state is LeaseState.PUT_BACK:
             # Its holder died before it sent the copy, or SQS delivers the message twice: one copy too many is dropped.
@@ -266,14 +272,6 @@ class TaskWorker:
         finally:
             deps.breaker.leave(sign)
         cost_nusd = deps.model.cost_nusd(completion.usage)
-        deps.measure(
-            {
-                "ExecutionTime": deps.now_ms() - started_ms,
-                "TokensConsumed": completion.usage.total,
-                "CostUsd": usd(cost_nusd),
-                "CompletionStatus": 0,
-            }
-        )
         members = {
             "model": completion.model_id,
             "offline": completion.offline,
@@ -281,7 +279,7 @@ class TaskWorker:
             "summary": completion.value.summary,
         }
         outcome = CallOutcome(status=TaskStatus.DONE, members=members, spent_nusd=cost_nusd, usage=completion.usage)
-        self._answers.settle(job, outcome, started_ms)
+        self._settle(job, outcome, started_ms)
 
     def _wait_for_api(self, job: Job, lease: Lease, closed_ms: int) -> None:
         """Put a message back until the breaker lets a call through, or refuse the task if that is too late."""
@@ -303,7 +301,6 @@ class TaskWorker:
     def _settle_failure(self, job: Job, reason: str, error: errors.ModelError, started_ms: int) -> None:
         """Store and answer a failed call as a successful one."""
         spent_nusd = self._cost_of_failure(error, job.task.allowance_nusd)
-        self._deps.measure({"CompletionStatus": 1, "CostUsd": usd(spent_nusd)})
         outcome = CallOutcome(
             status=TaskStatus.FAILED,
             members={"model": self._deps.model.model_id, "error": {"reason": reason, "detail": str(error)}},
@@ -311,6 +308,30 @@ class TaskWorker:
             usage=error.usage,
             reason=reason,
             detail=str(error),
+        )
+        self._settle(job, outcome, started_ms)
+
+    def _settle(self, job: Job, outcome: CallOutcome, started_ms: int) -> None:
+        """Measure a call, in the one line of the log that each task leaves, and answer with its outcome."""
+        usage, task, duration_ms = outcome.usage, job.task, self._deps.now_ms() - started_ms
+        done = outcome.status is TaskStatus.DONE
+        values: dict[str, float] = {"CompletionStatus": 0 if done else 1, "CostUsd": usd(outcome.spent_nusd)}
+        if done and usage is not None:
+            values |= {"ExecutionTime": duration_ms, "TokensConsumed": usage.total}
+        self._deps.measure(
+            values,
+            event="agent_complete",
+            agent=self._deps.agent,
+            session_id=task.session_id,
+            task_id=task.task_id,
+            attempt=task.attempt,
+            status=str(outcome.status),
+            reason=outcome.reason,
+            tokens_in=usage.prompt if usage else 0,
+            tokens_out=usage.output_tokens if usage else 0,
+            duration_ms=duration_ms,
+            cost_usd=usd(outcome.spent_nusd),
+            trace=self._deps.trace_id(),
         )
         self._answers.settle(job, outcome, started_ms)
 
@@ -344,10 +365,10 @@ class TaskWorker:
         """
         put_backs = job.copy.put_backs + 1
         if not self._deps.leases.put_back(job.envelope.message_id, lease):
-            self._deps.log.warning("lease lost", task_id=job.task.task_id)
+            self._deps.log.warning("lease lost", **_ids(job))
             return
         self._send_copy(job, put_backs, delay_s)
-        self._deps.log.info("task put back", task_id=job.task.task_id, why=why, delay_s=delay_s, put_backs=put_backs)
+        self._deps.log.info("task put back", **_ids(job), why=why, delay_s=delay_s, put_backs=put_backs)
 
     def _send_copy(self, job: Job, put_backs: int, delay_s: int) -> None:
         self._deps.queue.put_back(job.body, origin=job.copy.origin, put_backs=put_backs, delay_s=delay_s)
@@ -375,6 +396,10 @@ class TaskWorker:
         finally:
             over.set()
             thread.join()
+
+
+def _ids(job: Job) -> dict[str, str]:
+    return {"session_id": job.task.session_id, "task_id": job.task.task_id}
 
 
 def _sign_of(error: errors.ModelError) -> Sign:

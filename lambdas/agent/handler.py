@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -70,6 +71,7 @@ def aws_deps() -> AgentDeps:
         run_concurrently=run_concurrently_on(ThreadPoolExecutor(2 * env.batch_size, thread_name_prefix="concurrent")),
         measure=meter(env.stack, AgentId=env.agent, ModelType=env.model_id),
         log=log,
+        trace_id=lambda: os.environ.get("_X_AMZN_TRACE_ID", ""),
         heartbeat_s=env.heartbeat_s,
     )
 

@@ -279,6 +279,7 @@ def main() -> None:
     find_api_keys_by_stage()
     tell_functions_the_api_key()
     share_layers(args.layers, args.python_version)
+    os.environ["LOG_LEVEL"] = "INFO"  # of functions, as in AWS; MiniStack has read its own on import
     app = EmulatorApp(DurableRoutes(args.durable_endpoint))
 
     uvicorn.run(

@@ -96,6 +96,20 @@ def test_the_history_has_a_row_for_each_task_and_one_for_the_session(stage: Stag
     assert found == [(f"t{n:04}", f"h{n:02}", "DONE") for n in range(1, 11)]
 
 
+def test_each_task_leaves_one_line_in_the_log_of_its_agent(stage: Stage, ten: dict[str, Any]) -> None:
+    logs = stage.platform.client("logs")
+    found = []
+    for agent in (f"h{n:02}" for n in range(1, 11)):
+        group = f"/aws/lambda/{stage.outputs['agents'][agent]['function_name']}"
+        events = logs.filter_log_events(logGroupName=group, filterPattern='"agent_complete"')["events"]
+        lines = [json.loads(event["message"]) for event in events if '"agent_complete"' in event["message"]]
+        found += [line for line in lines if line["session_id"] == own("ten")]
+    results = {row["task"]: row for row in ten["report"]["results"]}
+    assert sorted(line["task_id"] for line in found) == [f"t{n:04}" for n in range(1, 11)]
+    assert sum(line["cost_usd"] for line in found) == pytest.approx(sum(row["cost_usd"] for row in results.values()))
+    assert all(line["trace"].startswith("Root=") and line["duration_ms"] > 0 for line in found)
+
+
 def test_the_signed_records_prove_every_row_of_the_history(stage: Stage, ten: dict[str, Any]) -> None:
     query = "SELECT row_to_json(one)::text FROM signed_history AS one WHERE session_id = %s"
     lines = until(lambda: found if len(found := rows(stage, query, own("ten"))) == 11 else None, "its history")

@@ -23,6 +23,14 @@ def test_an_agents_metrics_count_for_itself_and_for_its_stack(capsys: pytest.Cap
     assert (line["Stack"], line["CompletionStatus"]) == ("prod", [1.0])
 
 
+def test_properties_are_fields_of_the_line_and_no_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    meter("prod")({"CostUsd": 1}, session_id="s\x1b1", tokens_in=7)
+    line = emitted(capsys)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
+    assert [metric["Name"] for metric in directive["Metrics"]] == ["CostUsd"]
+    assert (line["session_id"], line["tokens_in"]) == ("s1", 7)
+
+
 def test_what_no_agent_measured_is_the_stacks_alone(capsys: pytest.CaptureFixture[str]) -> None:
     meter("dev")({"SessionsStuck": 0})
     (directive,) = emitted(capsys)["_aws"]["CloudWatchMetrics"]  # type: ignore[index]

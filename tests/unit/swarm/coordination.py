@@ -250,7 +250,7 @@ class World:
             objects=_Objects(self),
             progress=ProgressClock(lambda: self.now_ms),
             warm_model=lambda: self.warmed.append(self.invocations),
-            measure=lambda values: self.measured.append(dict(values)),
+            measure=lambda values, **_: self.measured.append(dict(values)),
             log=_Log(),
             self_name="coordinator:1",
             heartbeat_timeout_s=self.heartbeat_timeout_s,

@@ -122,8 +122,9 @@ class World:
             queue=_Queue(self),
             dead_letters=_DeadLetters(self),
             run_concurrently=_run_in_order,
-            measure=lambda values: self.did.append(("measure", values["CompletionStatus"])),
+            measure=lambda values, **properties: self.did.append(("measure", values, properties)),
             log=_Log(),
+            trace_id=lambda: "Root=1-2-3",
             heartbeat_s=60,
         )
 
@@ -310,6 +311,32 @@ def test_the_answer_names_place_hash_and_size_of_the_bytes_that_were_stored() ->
     assert content["evidence_hash"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
     assert content["size_bytes"] == len(stored)
     assert json.loads(stored)["findings"] == [{"text": "a fact", "confidence": 0.9, "sources": ["reasoning"]}]
+
+
+def test_a_task_leaves_one_line_with_its_metrics_and_what_one_searches_for() -> None:
+    world = World(takes_ms=250)
+    world.handle(request())
+    values, properties = world.only("measure")
+    assert values == {"CompletionStatus": 0, "CostUsd": 1e-6, "ExecutionTime": 250, "TokensConsumed": USAGE.total}
+    assert properties == {
+        "event": "agent_complete",
+        "agent": "h01",
+        "session_id": KEY.session_id,
+        "task_id": "t0001",
+        "attempt": 0,
+        "status": "DONE",
+        "reason": "",
+        "tokens_in": USAGE.prompt,
+        "tokens_out": USAGE.output_tokens,
+        "duration_ms": 250,
+        "cost_usd": 1e-6,
+        "trace": "Root=1-2-3",
+    }
+    world = World(model_error=errors.RefusedToAnswer("no", usage=USAGE))
+    world.handle(request())
+    values, properties = world.only("measure")
+    assert values == {"CompletionStatus": 1, "CostUsd": 1e-6}, "no time and no tokens of failures in the metrics"
+    assert (properties["status"], properties["reason"]) == ("FAILED", "model-refusal")
 
 
 @pytest.mark.parametrize(
