@@ -55,7 +55,7 @@ def test_every_page_and_file_that_is_named_is_there() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["guardrails.md", "security.md", "well-architected.md"])
+@pytest.mark.parametrize("page", ["guardrails.md", "security.md", "sessions.md", "well-architected.md"])
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / page).read_text())
     assert named, "the page names its tests as `tests/….py::test_…`"

@@ -154,6 +154,7 @@ class World:
     summaries: list[Any] = field(default_factory=lambda: ["all is known"])
     breakers_open: list[Any] = field(default_factory=list)  # numbers of open breakers, or errors to raise
     looks: list[list[str]] = field(default_factory=list)  # agents whose breakers were looked at
+    dead_parts: list[tuple[int, int]] = field(default_factory=list)  # parts of rounds whose executions die
     parts: dict[tuple[int, int], RoundPart] = field(default_factory=dict)
     calls: dict[tuple[str, int], ModelCall] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -266,6 +267,9 @@ class World:
         @durable_execution
         def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
             self.invocations += 1
+            part = event.get("round", {})
+            if (part.get("number"), part.get("part")) in self.dead_parts:
+                raise RuntimeError("the execution died")
             return SessionExecution(event, context, deps).run()
 
         with DurableFunctionTestRunner(handler=handler, poll_interval=0.01) as runner:

@@ -476,6 +476,14 @@ def test_a_big_session_is_worked_in_parts() -> None:
     assert [row["task"] for row in world.report()["results"]] == list(texts)
 
 
+def test_a_part_whose_execution_died_is_worked_in_the_next_round() -> None:
+    tasks = tuple(f"task {n}" for n in range(TASKS_PER_EXECUTION + 2))
+    world = World(does, dead_parts=[(0, 1)])
+    assert world.run(an_order(tasks=tasks))["status"] == "COMPLETE"
+    assert sorted(world.parts) == [(0, 0), (1, 0)]
+    assert [attempt.name for attempt in world.parts[1, 0].attempts] == ["t0051.1", "t0052.1"]
+
+
 def test_the_model_is_made_ready_at_the_start_and_for_the_report_and_by_nobody_between() -> None:
     """Each environment that resumes a big session, or works a part of it, would pay a second of import for nothing."""
     world = World(does)
