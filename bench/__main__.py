@@ -114,9 +114,8 @@ def _targets(figures: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         ratio = f"{run['envelope_us']:.1f} / {run['raw_us']:.1f} µs = {run['ratio']:.2f}"
         rows.append((f"{text}, rate (envelope / raw Ed25519)", ratio, f"≥ {figures['envelope']['target']}", run["met"]))
     calls = swarm_["calls_per_task"]
-    rows.append(
-        ("AWS calls per task, maximum of the runs", f"{calls['most']:.2f}", f"≤ {calls['target']:g}", calls["met"])
-    )
+    values, targets = (", ".join(f"{value:.3g}" for value in calls[name]) for name in ("values", "targets"))
+    rows.append(("AWS calls per task (10, 100, 1,000 tasks)", values, f"≤ {targets}", calls["met"]))
     model_calls = swarm_["model_calls_per_task"]
     values = ", ".join(f"{value:g}" for value in model_calls["values"])
     rows.append(("model calls per task", values, "1", model_calls["met"]))
