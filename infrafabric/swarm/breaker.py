@@ -79,10 +79,9 @@ class Breaker:
             while True:
                 self._refresh()
                 if self._until_ms is not None:
-                    open_ms = self._until_ms - self._now_ms()
-                    if open_ms > 0 or not self._may_probe():
-                        return max(open_ms, 1)
-                    break
+                    if self._until_ms <= self._now_ms() and self._may_probe():
+                        break
+                    return max(1, self._until_ms - self._now_ms())
                 left_ms = waits_until_ms - self._now_ms()
                 if not self._calls or self._proven() or left_ms <= 0:
                     break
