@@ -100,6 +100,7 @@ class Api(ComponentResource):
                 client_limits={name: _limits(args.settings.clients[name]) for name in args.settings.clients},
                 iam_limits=_limits(args.settings.iam),
             ),
+            longest_values={"CLIENTS_BY_KEY_ID": keys.longest_clients_by_id},
             timeout_s=TIMEOUT_S,
             memory_mb=MEMORY_MB,
             # A new release accepts new members of a session, so the release's recorder comes first (docs/sessions.md).

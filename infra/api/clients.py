@@ -16,6 +16,7 @@ from infra.settings.api import CURRENT, DEFAULT_CLIENT
 
 PrimaryKeys = Mapping[str, Mapping[str, str]]  # output api_keys of a primary: client → label → key
 
+_KEY_ID_LENGTH = 10  # of the ids that API Gateway makes
 # Name and component of the only API key of release 0.1.0.
 _FORMER_KEY = "api-gateway-key"
 _FORMER_PARENT = "infrafabric:api:Api$infrafabric:api:Gateway::api-gateway"
@@ -52,6 +53,13 @@ class ClientKeys(ComponentResource):
         """JSON object with the client of each key id."""
         pairs = [Output.all(id_, client) for client, of in self.ids.items() for id_ in of.values()]
         return Output.all(*pairs).apply(lambda known: json.dumps(dict(known)))
+
+    @property
+    def longest_clients_by_id(self) -> int:
+        """Length of ``clients_by_id`` as a string in JSON, known before the ids are."""
+        clients = [client for client, of in self.ids.items() for _ in of]
+        placeholders = {f"{number:0{_KEY_ID_LENGTH}}": client for number, client in enumerate(clients)}
+        return len(json.dumps(json.dumps(placeholders)))
 
     def _key(self, client: str, label: str) -> aws.apigateway.ApiKey:
         context, primary_keys = self._args.context, self._args.primary_keys

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
+from infra.compute.environment_size import check_size
 from infra.foundation.foundation import Foundation
 from infra.iam.grants import Role
 from infra.naming.context import DataClass
@@ -33,6 +34,8 @@ class FunctionArgs:
     component: str
     handler: str
     environment: Mapping[str, Input[str]]
+    # Longest value in bytes of a variable that is unknown in a preview and longer than an ARN.
+    longest_values: Mapping[str, int] = field(default_factory=dict)
     timeout_s: int
     memory_mb: int
     ephemeral_storage_mb: int = 512
@@ -58,6 +61,7 @@ class Function(ComponentResource):
     def __init__(self, name: str, args: FunctionArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Function", name, opts=opts)
         self._name, self._args = name, args
+        check_size(args.foundation.context.physical_name(args.label), args.environment, args.longest_values)
         logs = self._log_group()
         self._grant_runtime(logs)
         policy = args.role.write_policy()

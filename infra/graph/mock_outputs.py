@@ -158,6 +158,11 @@ def _secret(_: str, inputs: Mapping[str, Any], region: str) -> Outputs:
     return {"id": arn, "arn": arn}
 
 
+def api_key_id(name: str) -> str:
+    """Return an API key's id of AWS's length, which the size of environment variables depends on."""
+    return _hex(name)[:10]
+
+
 def _hex(name: str) -> str:
     """Return 17 hexadecimal digits, the form of the IDs of EC2."""
     return hashlib.sha256(name.encode()).hexdigest()[:17]
@@ -165,7 +170,10 @@ def _hex(name: str) -> str:
 
 _COMPUTED: dict[str, Callable[[str, Mapping[str, Any], str], Outputs]] = {
     "acm/certificate:Certificate": _certificate,
-    "apigateway/apiKey:ApiKey": lambda name, *_: {"value": f"mock-api-key-value-{name}"},
+    "apigateway/apiKey:ApiKey": lambda name, *_: {
+        "id": api_key_id(name),
+        "value": f"mock-api-key-value-{name}",
+    },
     "apigateway/domainName:DomainName": _domain_name,
     "apigateway/restApi:RestApi": _rest_api,
     "apigateway/stage:Stage": _stage,

@@ -116,7 +116,8 @@ class Coordinator(ComponentResource):
 
     def _function_args(self, role: Role, args: CoordinatorArgs, dlq: DeadLetterQueue) -> FunctionArgs:
         environment = CoordinatorEnvironment.render(
-            **args.swarm.model.environment(args.swarm.model.coordinator_id),
+            # The prices of the agents' model bound the allowances of tasks.
+            **args.swarm.model.environment(args.swarm.model.coordinator_id, args.swarm.model.agent_id),
             **args.foundation.keys.signing_variables(settings.COORDINATOR),
             stack=args.foundation.context.stack,
             agents=args.swarm.fleet.size,

@@ -15,11 +15,13 @@ from infra import settings
 from infra.foundation.keys import Keys
 from infra.iam.grants import Role
 from infra.naming.context import DataClass, StackContext
+from infrafabric.models.prices import BadPricesError, Price, Prices, Rates
 
 SPEND_LIMIT = (
     "whoever holds the role of a function that asks models can read the model key and spend outside the budgets of "
     "sessions: use a key of a workspace of its own, per region, with the provider's spend limit (docs/models.md)"
 )
+_ANY_PRICE = Price(rates=Rates(1, 1, 1, 1))
 # Id of a cross-region inference profile: the geography in which AWS processes requests, then the model id.
 _PROFILE = re.compile(r"^(?P<geography>[a-z]+(?:-[a-z]+)*)\.(?P<model>anthropic\..+)$")
 
@@ -59,9 +61,18 @@ class ModelAccess(ComponentResource):
             )
         self.register_outputs({"api_key_secret_arn": self.api_key_secret_arn})
 
-    def environment(self, model_id: str) -> dict[str, Any]:
-        """Return the fields of ``ModelEnvironment`` for a function that invokes ``model_id``."""
-        prices = {name: price.model_dump() for name, price in self._settings.prices.items()}
+    def environment(self, model_id: str, *also_priced: str) -> dict[str, Any]:
+        """Return the fields of ``ModelEnvironment`` for a function that invokes ``model_id``.
+
+        Args:
+            also_priced: other models whose prices the function needs. Prices of further models stay out, because
+                Lambda allows 4 KB of variables.
+        """
+        prices = {
+            name: price.model_dump()
+            for name, price in self._settings.prices.items()
+            if any(_is_price_of(name, used) for used in (model_id, *also_priced))
+        }
         return {
             "model_provider": self._settings.provider,
             "model_id": model_id,
@@ -115,6 +126,15 @@ class ModelAccess(ComponentResource):
                 f"{name}-api-key-value", secret_id=secret.id, secret_string=args.api_key, opts=child
             )
         return secret.arn
+
+
+def _is_price_of(priced: str, model_id: str) -> bool:
+    """Tell whether a price table finds the price of ``model_id`` under the name ``priced``."""
+    try:
+        Prices({priced: _ANY_PRICE}).of(model_id)
+    except BadPricesError:
+        return False
+    return True
 
 
 def _require_secret(arn: Output[str | None]) -> Output[str]:

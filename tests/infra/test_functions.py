@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import pulumi
 import pytest
+from pulumi.output import UNKNOWN
 
+from infra.compute.environment_size import SETTINGS, UNKNOWN_VALUE_BYTES, require_small
 from infrafabric.environment import (
     AgentEnvironment,
     ApiEnvironment,
@@ -23,7 +26,9 @@ READ_BY = {
     "recorder": RecorderEnvironment,
     "watchdog": WatchdogEnvironment,
 }
-LARGEST_ENVIRONMENT = 4096  # bytes (Lambda quotas)
+PRICE = {"input": 0.123456, "output": 12.123456, "cacheRead": 0.012345, "cacheWrite": 1.123456}
+FORTY_PRICES = {f"claude-of-a-later-year-{number}": PRICE for number in range(40)}
+ARN = "arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:infrafabric-a-stack-of-15-b-anthropic-api-key-a1b2c3"
 
 
 @pytest.fixture
@@ -41,7 +46,65 @@ def test_each_function_reads_back_every_variable_that_it_is_given(functions):
         model = READ_BY[module_of(function).split(".")[1]]
         read = model.read(given)
         assert {key.upper() for key in read.model_fields_set} == set(given), f"{name} is given what it does not read"
-        assert sum(len(key) + len(value) for key, value in given.items()) < LARGEST_ENVIRONMENT
+
+
+def test_no_value_that_aws_makes_is_longer_than_its_bound_in_a_preview(functions):
+    for name, function in functions.items():
+        for variable, value in function["environment"]["variables"].items():
+            assert len(value) <= UNKNOWN_VALUE_BYTES or variable in SETTINGS, (name, variable)
+    assert len(ARN) <= UNKNOWN_VALUE_BYTES
+
+
+def test_a_variable_that_an_error_explains_by_a_setting_is_one_of_a_function():
+    assert set(SETTINGS) <= {name.upper() for model in READ_BY.values() for name in model.model_fields}
+
+
+def test_functions_are_given_the_prices_of_the_models_that_they_use(stand_up_stack):
+    models = {"claude-haiku-5-5": PRICE, "claude-sonnet-5-5": PRICE}
+    estate = stand_up_stack("dev", {"fleet.size": 1, "model.prices": {**FORTY_PRICES, **models}})
+    variables = {n: f["environment"]["variables"] for n, f in estate.of("lambda/function:Function").items()}
+    priced = {name: set(json.loads(of["PRICE_TABLE"])) for name, of in variables.items() if "PRICE_TABLE" in of}
+    assert priced == {
+        "agents-h01-function": {"claude-haiku-5-5"},
+        "coordinator-function": {"claude-haiku-5-5", "claude-sonnet-5-5"},
+    }
+
+
+def test_a_dated_model_of_bedrock_is_given_the_price_of_its_model(stand_up_stack):
+    ids = {"agentId": "eu.anthropic.claude-x-20260101-v1:0", "coordinatorId": "anthropic.claude-y-v1:0"}
+    prices = {**FORTY_PRICES, "claude-x": PRICE, "anthropic.claude-y-v1:0": PRICE}
+    estate = stand_up_stack("dev", {"fleet.size": 1, "model": {"provider": "bedrock", **ids, "prices": prices}})
+    functions = estate.of("lambda/function:Function")
+    table = json.loads(functions["coordinator-function"]["environment"]["variables"]["PRICE_TABLE"])
+    assert set(table) == {"claude-x", "anthropic.claude-y-v1:0"}
+
+
+def test_variables_that_lambda_would_refuse_are_refused_with_the_settings_to_shorten(stand_up_stack):
+    long = {"model.provider": "offline", "model.baseUrl": f"https://models.example/{'a' * 3800}"}
+    with pytest.raises(pulumi.RunError) as refused:
+        stand_up_stack("dev", {"fleet.size": 1, **long})
+    (line,) = str(refused.value).splitlines()
+    assert re.fullmatch(
+        r"function infrafabric-dev-(h01|coordinator): its environment variables take [45],\d{3} bytes as JSON, and "
+        r"Lambda allows 4,096; largest: MODEL_BASE_URL 3,8\d\d \(model.baseUrl\), \w+ \d+, \w+ \d+; shorten these "
+        r"settings or remove entries",
+        line,
+    )
+
+
+def test_a_value_that_a_preview_does_not_know_counts_with_its_bound():
+    require_small("f", {"A": "x" * 3900, "B": UNKNOWN}, {})
+    with pytest.raises(pulumi.RunError, match=r"take 4,115 bytes as JSON.*largest: A 3,946, B 166"):
+        require_small("f", {"A": "x" * 3940, "B": UNKNOWN}, {})
+    require_small("f", {"A": "x" * 3940, "B": "arn:aws"}, {})
+    with pytest.raises(pulumi.RunError, match=r"CLIENTS_BY_KEY_ID 4,122 \(api.clients\)"):
+        require_small("f", {"CLIENTS_BY_KEY_ID": UNKNOWN}, {"CLIENTS_BY_KEY_ID": 4100})
+
+
+def test_quotes_in_a_value_count_twice_as_in_lambdas_own_measure():
+    assert require_small("f", {"A": "x" * 4088}, {}) is None
+    with pytest.raises(pulumi.RunError, match="take 4,097 bytes"):
+        require_small("f", {"A": '"' + "x" * 4087}, {})
 
 
 def test_each_handler_is_there(functions):
@@ -172,7 +235,7 @@ def test_prices_of_the_settings_reach_the_functions_as_the_table_that_they_read(
     for name in ("agents-h01-function", "coordinator-function"):
         variables = bare.of("lambda/function:Function")[name]["environment"]["variables"]
         assert json.loads(variables["PRICE_TABLE"]) == {
-            "claude-next": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
+            "claude-haiku-5-5": {"input": 1.5, "output": 2.0, "cache_read": 0.1, "cache_write": 0.2}
         }
 
 
