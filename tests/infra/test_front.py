@@ -131,6 +131,34 @@ def test_both_web_acls_limit_addresses_and_carry_awss_rules(prod):
         assert hidden == {"authorization", "cookie", "x-api-key"}
 
 
+def test_rules_on_bodies_count_and_all_other_managed_rules_block(prod):
+    """Tasks are prose that may quote an exploit such as ${jndi:…}, markup or a path, and may be long."""
+    for acl in prod.of("wafv2/webAcl:WebAcl").values():
+        groups = {r["name"]: r for r in acl["rules"] if not r["name"].startswith("rate")}
+        assert all(group["overrideAction"] == {"none": {}} for group in groups.values()), "else a whole group counts"
+        overrides = {
+            name: {o["name"]: o["actionToUse"] for o in managed.get("ruleActionOverrides", [])}
+            for name, group in groups.items()
+            for managed in [group["statement"]["managedRuleGroupStatement"]]
+        }
+        count = {"count": {}}
+        assert overrides == {
+            "AWSManagedRulesAmazonIpReputationList": {},
+            "AWSManagedRulesKnownBadInputsRuleSet": {
+                "JavaDeserializationRCE_BODY": count,
+                "Log4JRCE_BODY": count,
+                "ReactJSRCE_BODY": count,
+            },
+            "AWSManagedRulesCommonRuleSet": {
+                "CrossSiteScripting_BODY": count,
+                "EC2MetaDataSSRF_BODY": count,
+                "GenericLFI_BODY": count,
+                "GenericRFI_BODY": count,
+                "SizeRestrictions_BODY": count,
+            },
+        }
+
+
 @pytest.mark.parametrize("stack", ["prod", "standby"])
 def test_behind_cloudfront_a_visitor_is_who_it_says_and_whoever_comes_past_it_is_limited_too(request, stack):
     """WAF counts requests by forwarded address or by source address.
