@@ -179,6 +179,8 @@ class ApiEnvironment(Environment):
 
     agents: int = Field(ge=1, le=99)
     coordinator_arn: str  # of the alias: a durable function is invoked by version or alias
+    coordinator_key_arn: str  # signing key, read by the health check
+    topic_arn: str  # likewise
     results_bucket: str
     sessions_table: str
     model_provider: Provider

@@ -54,6 +54,8 @@ class Api(ComponentResource):
         args.swarm.sessions.grant_serve_api(role)
         args.foundation.storage.grant_read_results(role)
         args.swarm.model.grant_describe_api_key(role)
+        args.swarm.bus.grant_describe(role)
+        args.foundation.keys.grant_describe_signing_key(role, settings.COORDINATOR)
         keys = ClientKeys(
             f"{name}-clients",
             ClientKeysArgs(
@@ -90,6 +92,8 @@ class Api(ComponentResource):
             environment=ApiEnvironment.render(
                 agents=args.swarm.fleet.size,
                 coordinator_arn=args.coordinator.alias_arn,
+                coordinator_key_arn=args.foundation.keys.signing[settings.COORDINATOR][0].arn,
+                topic_arn=args.swarm.bus.topic_arn,
                 results_bucket=args.foundation.storage.results_bucket,
                 sessions_table=args.swarm.sessions.table_name,
                 model_provider=args.swarm.model.provider,

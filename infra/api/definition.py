@@ -32,8 +32,10 @@ ROUTES = (
     Route("report", ("sessions", "{id}", "report"), ("GET",)),
 )
 
-HEALTH_PATH = "/health"  # not one of ROUTES: needs no key, and API Gateway answers by a mock integration
-HEALTHY = json.dumps({"status": "ok"})
+HEALTH_PATH = "/health"  # not one of ROUTES: needs no key, and has limits of its own
+# Requests per second. Route 53 sends one every two to three seconds (Developer Guide, "Values that you specify when you
+# create or update health checks"); the rest is room for people and monitors, so that nobody's calls use up the bucket.
+HEALTH_RATE, HEALTH_BURST = 50, 100
 
 # API Gateway's error messages do not name the member with a wrong type, so the function checks the members' types.
 NEW_SESSION = {

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, Resource, ResourceOptions
+from pulumi import Alias, ComponentResource, Output, Resource, ResourceOptions
 
 from infra import settings
 from infra.api import definition
 from infra.api.clients import ClientKeys
-from infra.api.definition import HEALTH_PATH, HEALTHY, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
+from infra.api.definition import HEALTH_BURST, HEALTH_PATH, HEALTH_RATE, PROBLEM_HEADERS, REFUSALS, ROUTES, STAGE
 from infra.compute.function import Function
 from infra.foundation.foundation import Foundation
 from infra.naming.context import DataClass
@@ -182,51 +182,38 @@ class Gateway(ComponentResource):
             rest_api=self._rest.id,
             resource_id=resource.id,
             http_method=method.http_method,
-            type="AWS_PROXY",
-            integration_http_method="POST",
-            uri=self._args.function.alias_invoke_arn,
+            **self._function_integration(),
             opts=self._child,
         )
         return [method, integration]
 
-    def _health_route(self) -> list[Resource]:
-        """Declare the only route without a key, because Route 53's health checks cannot send one.
+    def _function_integration(self) -> dict[str, Any]:
+        return {
+            "type": "AWS_PROXY",
+            "integration_http_method": "POST",
+            "uri": self._args.function.alias_invoke_arn,
+        }
 
-        A mock integration answers, so a check invokes no function, and shows only that the gateway responds.
-        """
+    def _health_route(self) -> list[Resource]:
+        """Declare the only route without a key, because Route 53's health checks cannot send one."""
         resource = self._resource("health", self._rest.root_resource_id, HEALTH_PATH.strip("/"))
         method_keys: dict[str, Any] = {"rest_api": self._rest.id, "resource_id": resource.id, "http_method": "GET"}
         name = f"{self._name}-health-get"
         method = self._snapshot_resource(
             aws.apigateway.Method, name, **method_keys, authorization="NONE", api_key_required=False, opts=self._child
         )
-        after = ResourceOptions(parent=self, depends_on=[method])
         integration = self._snapshot_resource(
             aws.apigateway.Integration,
-            f"{name}-mock",
+            f"{name}-function",
             **method_keys,
-            type="MOCK",
-            request_templates={"application/json": '{"statusCode": 200}'},
-            passthrough_behavior="WHEN_NO_MATCH",
-            opts=after,
+            **self._function_integration(),
+            # A method has one integration: deleted after its successor's creation, the former one (a mock of releases
+            # before) would take the successor along.
+            opts=ResourceOptions(
+                parent=self, depends_on=[method], aliases=[Alias(name=f"{name}-mock")], delete_before_replace=True
+            ),
         )
-        method_response = self._snapshot_resource(
-            aws.apigateway.MethodResponse,
-            f"{name}-answer",
-            **method_keys,
-            status_code="200",
-            response_models={"application/json": "Empty"},
-            opts=after,
-        )
-        integration_response = self._snapshot_resource(
-            aws.apigateway.IntegrationResponse,
-            f"{name}-body",
-            **method_keys,
-            status_code="200",
-            response_templates={"application/json": HEALTHY},
-            opts=ResourceOptions(parent=self, depends_on=[integration, method_response]),
-        )
-        return [method, integration, method_response, integration_response]
+        return [method, integration]
 
     def _gateway_responses(self) -> list[Resource]:
         return [
@@ -271,21 +258,30 @@ class Gateway(ComponentResource):
             tags=self._tags("api"),
             opts=ResourceOptions(parent=self, depends_on=[execution, *self._args.depends_on]),
         )
-        aws.apigateway.MethodSettings(
-            f"{self._name}-every-method",
+        api = self._args.settings
+        every = self._limit(stage, "every-method", "*/*", api.throttle_rate, api.throttle_burst, self._child)
+        # One after the other: both are updates of the stage.
+        after = ResourceOptions(parent=self, depends_on=[every])
+        self._limit(stage, "health", f"{HEALTH_PATH.strip('/')}/GET", HEALTH_RATE, HEALTH_BURST, after)
+        return stage
+
+    def _limit(
+        self, stage: aws.apigateway.Stage, label: str, method_path: str, rate: int, burst: int, opts: ResourceOptions
+    ) -> aws.apigateway.MethodSettings:
+        return aws.apigateway.MethodSettings(
+            f"{self._name}-{label}",
             rest_api=self._rest.id,
             stage_name=stage.stage_name,
-            method_path="*/*",
+            method_path=method_path,
             settings={
                 "metrics_enabled": True,
                 "logging_level": "ERROR",
                 "data_trace_enabled": False,  # data traces would log goals and findings in full
-                "throttling_rate_limit": self._args.settings.throttle_rate,
-                "throttling_burst_limit": self._args.settings.throttle_burst,
+                "throttling_rate_limit": rate,
+                "throttling_burst_limit": burst,
             },
-            opts=self._child,
+            opts=opts,
         )
-        return stage
 
     def _usage_plan(self, stage: aws.apigateway.Stage, client: str) -> None:
         limits, api = self._args.settings.clients[client], self._args.settings

@@ -84,7 +84,9 @@ STANDBY = Traffic(
     sessions=0,
     tasks_a_session=0,
     task_s=0,
-    api_requests=90_000,  # Route 53 checks from several places every half minute
+    # Route 53 sends a request every two to three seconds (Developer Guide, "Values that you specify when you create or
+    # update health checks").
+    api_requests=1_050_000,
     stored_gb=0,
     s3_puts=1_000,
     s3_gets=1_000,

@@ -140,6 +140,10 @@ class Keys(ComponentResource):
         arns = [key.arn for key in self.signing[principal]]
         role.allow(f"SignAs{principal.title()}", "kms:GetPublicKey", "kms:Sign", on=arns)
 
+    def grant_describe_signing_key(self, role: Role, principal: str) -> None:
+        """Grant seeing whether the current key of ``principal`` is usable, without signing."""
+        role.allow(f"DescribeKeyOf{principal.title()}", "kms:DescribeKey", on=self.signing[principal][0].arn)
+
     def signing_variables(self, principal: str) -> dict[str, Output[str]]:
         """Return the fields of ``SigningEnvironment`` for a function that signs as ``principal``."""
         current, *previous = self.signing[principal]

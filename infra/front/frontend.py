@@ -15,6 +15,7 @@ from infra.front.api_domain import ApiDomain, ApiDomainArgs
 from infra.front.app import App, AppArgs
 from infra.front.dns import GLOBAL_REGION, Dns, DnsArgs
 from infra.front.edge import Edge, EdgeArgs
+from infra.front.health_alarm import HealthAlarm, HealthAlarmArgs
 from infra.front.load_balancer import HEALTH_PATH
 from infra.front.public_name import AlarmTopics, PublicName, PublicNameArgs
 from infra.front.web_acl import WebAcl, WebAclArgs
@@ -55,6 +56,10 @@ class PublicFrontend(ComponentResource):
         self._child, self._standby = ResourceOptions(parent=self), args.settings.role == "standby"
         self.names, self.zone = {}, None
         settings = args.settings
+        self._health_alarm = None
+        if args.alerts or settings.failover:
+            health = HealthAlarmArgs(context=args.foundation.context, gateway=args.api.gateway, alerts=args.alerts)
+            self._health_alarm = HealthAlarm(f"{name}-health", health, self._child)
         if settings.dns:
             self.dns = Dns(
                 f"{name}-dns",
@@ -125,6 +130,7 @@ class PublicFrontend(ComponentResource):
                 shared=domain.shared,
                 failover_role=self._failover_role,
                 notify=self._alarm_topics,
+                alarm_name=self._health_alarm.alarm_name if self._health_alarm else None,
             ),
             self._child,
         )

@@ -43,6 +43,7 @@ class PublicNameArgs:
     failover_role: Literal["alone", "PRIMARY", "SECONDARY", "none"] = "alone"
     ipv6: bool = True
     notify: AlarmTopics | None = None  # notified if Route 53 cannot reach the regional name
+    alarm_name: Input[str] | None = None  # alarm in this region that also makes the shared name fail over
 
 
 class PublicName(ComponentResource):
@@ -69,12 +70,36 @@ class PublicName(ComponentResource):
             # With an in-place change the old name would fail over at once, because the new name does not answer yet.
             opts=ResourceOptions(parent=self, replace_on_changes=["fqdn"]),
         )
-        self.health_check_id = check.id
+        follows = args.alarm_name is not None and args.failover_role in ("PRIMARY", "SECONDARY")
+        self.health_check_id = self._check_with_alarm(check, args.alarm_name) if follows else check.id
         self.alarm_arn = self._alarm(check, fqdn)
         for family in ("A", "AAAA") if args.ipv6 else ("A",):
             self._record(f"{name}-regional-{family.lower()}", family, fqdn, args.regional)
             self._shared_record(family)
         self.register_outputs({"health_check_id": self.health_check_id})
+
+    def _check_with_alarm(self, endpoint: aws.route53.HealthCheck, alarm_name: Input[str] | None) -> Output[str]:
+        """Return a check that is healthy while the endpoint answers and the alarm is off."""
+        context, label, child = self._args.context, self._args.label, ResourceOptions(parent=self)
+        follower = aws.route53.HealthCheck(
+            f"{self._name}-alarm-check",
+            type="CLOUDWATCH_METRIC",
+            cloudwatch_alarm_name=alarm_name,
+            cloudwatch_alarm_region=context.region,
+            insufficient_data_health_status="Healthy",  # without data of the alarm the endpoint's check decides
+            tags=context.tags("front", DataClass.NONE, f"{label}-{context.region}-alarm"),
+            opts=child,
+        )
+        both: Sequence[Input[str]] = [endpoint.id, follower.id]
+        combined = aws.route53.HealthCheck(
+            f"{self._name}-both-checks",
+            type="CALCULATED",
+            child_healthchecks=both,
+            child_health_threshold=len(both),  # all
+            tags=context.tags("front", DataClass.NONE, f"{label}-{context.region}-both"),
+            opts=child,
+        )
+        return combined.id
 
     def _shared_record(self, family: str) -> None:
         args = self._args

@@ -59,6 +59,10 @@ class Bus(ComponentResource):
         role.allow("Publish", "sns:Publish", on=self.topic_arn)
         self._args.keys.grant_use(role, "sns")
 
+    def grant_describe(self, role: Role) -> None:
+        """Grant reading the topic's attributes."""
+        role.allow("DescribeTopic", "sns:GetTopicAttributes", on=self.topic_arn)
+
     def grant_consume(self, role: Role, agent: str) -> None:
         """Grant receiving messages from ``agent``'s inbox."""
         self.inboxes[agent].grant_consume(role)

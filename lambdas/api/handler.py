@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from functools import cache
 from typing import Any
 
@@ -12,17 +11,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from infrafabric.api import requests, service
+from infrafabric.api.health import HealthCheck
 from infrafabric.api.owners import Caller, Callers
 from infrafabric.api.paths import SIGNED_PATHS
 from infrafabric.api.problems import CONTENT_TYPE, ProblemError, internal_error, session_unreadable, unknown_path
-from infrafabric.aws_adapters.clients import client
-from infrafabric.aws_adapters.executions import CoordinatorExecutions
-from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.aws_adapters.secrets import ModelKeyCheck
-from infrafabric.aws_adapters.session_store import SessionStore, log_unreadable
 from infrafabric.environment import ApiEnvironment
 from infrafabric.swarm.shapes.shape import BadShapeError
 from infrafabric.telemetry import EventLog
+from lambdas.api import wiring
 
 env = ApiEnvironment.read()
 log = EventLog("api", env.log_level)
@@ -33,19 +29,13 @@ callers = Callers.of(env)
 @cache
 def sessions() -> service.SessionService:
     """Build the service with its AWS adapters on the first event."""
-    home, dynamodb = os.environ["AWS_REGION"], client("dynamodb")
-    deps = service.ApiDeps(
-        now_ms=lambda: time.time_ns() // 1_000_000,
-        store=SessionStore(dynamodb=dynamodb, table=env.sessions_table, home=home, on_unreadable=log_unreadable(log)),
-        executions=CoordinatorExecutions(client("lambda"), env.coordinator_arn),
-        objects=S3Objects(client("s3"), env.results_bucket),
-        missing_key=ModelKeyCheck(env.model_provider, env.api_key_secret_arn),
-        fleet=env.agents,
-        model=env.model_id,
-        homes=[region for region in (home, env.peer_region) if region],
-        log=log,
-    )
-    return service.SessionService(deps)
+    return wiring.session_service(env, os.environ["AWS_REGION"], log)
+
+
+@cache
+def health() -> HealthCheck:
+    """Build the health check with its AWS adapters on the first health request."""
+    return wiring.health_check(env, log)
 
 
 def _caller() -> Caller:
@@ -55,6 +45,12 @@ def _caller() -> Caller:
 def _json(response: service.Response) -> Response[str]:
     body = json.dumps(response.document, ensure_ascii=False)
     return Response(response.status, "application/json", body, headers=dict(response.headers))
+
+
+@app.get("/health")
+def read_health() -> Response[str]:
+    """Handle ``GET /health``, which has no caller."""
+    return _json(health().respond())
 
 
 @app.post("/sessions")

@@ -71,7 +71,15 @@ class Route53HealthCheck(ResourceType):
             RequestInterval="requestInterval",
             FailureThreshold="failureThreshold",
             MeasureLatency="measureLatency",
+            ChildHealthChecks="childHealthchecks",
+            HealthThreshold="childHealthThreshold",
+            InsufficientDataHealthStatus="insufficientDataHealthStatus",
         )
+        if "cloudwatchAlarmName" in request.inputs:
+            config["AlarmIdentifier"] = {
+                "Region": request.inputs["cloudwatchAlarmRegion"],
+                "Name": request.inputs["cloudwatchAlarmName"],
+            }
         response = request.client("route53").create_health_check(
             CallerReference=_caller_reference(request), HealthCheckConfig=config
         )

@@ -55,8 +55,8 @@ def test_the_root_takes_a_key_and_the_other_entrances_a_signature(table):
 
 
 def test_every_method_invokes_the_alias(primary, table):
-    integrations = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] != "MOCK"]
-    assert len(integrations) == sum(len(verbs) for verbs in table.values())
+    integrations = primary.of("apigateway/integration:Integration").values()
+    assert len(integrations) == sum(len(verbs) for verbs in table.values()) + len([HEALTH])
     assert {(i["type"], i["integrationHttpMethod"]) for i in integrations} == {("AWS_PROXY", "POST")}
     assert all(i["uri"].endswith("-api:live/invocations") for i in integrations)
     permission = primary.of("lambda/permission:Permission")["api-gateway-invoke"]
@@ -64,14 +64,28 @@ def test_every_method_invokes_the_alias(primary, table):
     assert permission["sourceArn"].endswith(":api-gateway-rest/v1/*")
 
 
-def test_the_health_check_alone_takes_no_key_and_reaches_no_function(primary):
+def test_the_health_check_alone_takes_no_key_and_asks_the_function(primary):
     (method,) = routes(primary)[HEALTH].values()
     assert (method["httpMethod"], method["authorization"], method["apiKeyRequired"]) == ("GET", "NONE", False)
-    (mock,) = [i for i in primary.of("apigateway/integration:Integration").values() if i["type"] == "MOCK"]
-    assert mock["resourceId"] == method["resourceId"]
-    assert "uri" not in mock
-    (answer,) = primary.of("apigateway/integrationResponse:IntegrationResponse").values()
-    assert json.loads(answer["responseTemplates"]["application/json"]) == {"status": "ok"}
+    call = primary.of("apigateway/integration:Integration")["api-gateway-health-get-function"]
+    assert call["resourceId"] == method["resourceId"]
+    assert call["uri"].endswith("-api:live/invocations")
+
+
+def test_the_integration_that_answered_health_checks_before_goes_first(primary):
+    """A method has one integration: deleted last, the former one would take its successor along."""
+    options = primary.options["api-gateway-health-get-function"]
+    assert options.deleteBeforeReplace
+    assert [alias.spec.name for alias in options.aliases] == ["api-gateway-health-get-mock"]
+
+
+def test_health_checks_have_a_throttle_of_their_own(dev):
+    """Neither do clients' requests use up what the checks need, nor the other way round."""
+    health = dev.of("apigateway/methodSettings:MethodSettings")["api-gateway-health"]
+    assert health["methodPath"] == "health/GET"
+    assert (health["settings"]["throttlingRateLimit"], health["settings"]["throttlingBurstLimit"]) == (50, 100)
+    assert health["settings"]["metricsEnabled"] is True, "the alarm on its errors needs them"
+    assert "api-gateway-every-method" in dev.before("api-gateway-health")
 
 
 def test_what_is_no_json_object_is_refused_before_it_costs_an_invocation(table):
@@ -145,7 +159,7 @@ def test_requests_are_throttled_counted_and_traced(dev):
     (plan,) = dev.of("apigateway/usagePlan:UsagePlan").values()
     assert plan["throttleSettings"] == {"rateLimit": 50, "burstLimit": 100}
     assert plan["quotaSettings"] == {"limit": 100_000, "period": "MONTH"}
-    (every,) = dev.of("apigateway/methodSettings:MethodSettings").values()
+    every = dev.of("apigateway/methodSettings:MethodSettings")["api-gateway-every-method"]
     assert every["methodPath"] == "*/*"
     assert (every["settings"]["throttlingRateLimit"], every["settings"]["throttlingBurstLimit"]) == (50, 100)
     assert every["settings"]["dataTraceEnabled"] is False, "it would log goals and findings in full"

@@ -54,17 +54,17 @@ def test_registering_the_command_imports_no_pulumi() -> None:
 def test_a_stack_is_summed_up_by_service_dearest_first(cost: Run) -> None:
     status, out, _ = cost()
     head, *rows = out.splitlines()
-    assert (status, head) == (0, "dev: 55.15 USD a month")
+    assert (status, head) == (0, "dev: 55.25 USD a month")
     sums = [float(row.split()[0]) for row in rows[: rows.index("")]]
     assert sums == sorted(sums, reverse=True)
-    assert sum(sums) == pytest.approx(55.15, abs=0.05)
+    assert sum(sums) == pytest.approx(55.25, abs=0.05)
     assert "each session has a budget for tokens" in rows[-1]
 
 
 def test_a_setting_shows_what_it_changes(cost: Run) -> None:
     _, out, _ = cost("--set", "database=null")
     head, *rows = out.splitlines()
-    assert head.startswith("dev: 55.15 → ")
+    assert head.startswith("dev: 55.25 → ")
     changes = [float(row.split()[0]) for row in rows[: rows.index("")]]
     assert changes == sorted(changes, key=lambda usd: -abs(usd))
     assert any("rds/instance: hours of db.t4g.micro (11.68 → 0.00)" in row for row in rows)
@@ -81,7 +81,7 @@ def test_a_comment_in_a_pull_request_compares_with_what_was_printed_before(cost:
     words = ("--stack", "dev", "--stack", "prod", "--against", str(before), "--markdown")
     _, same, _ = cost(*words)
     assert same.startswith("<!-- fabric cost -->\n")
-    assert "| dev | 55.15 | 55.15 | none |" in same
+    assert "| dev | 55.25 | 55.25 | none |" in same
     assert "| not compared |" in same, "prod was not in the document"
     assert "<details>" not in same
     _, changed, _ = cost(*words, "--set", "database=null")
@@ -91,15 +91,15 @@ def test_a_comment_in_a_pull_request_compares_with_what_was_printed_before(cost:
 def test_the_document_has_every_line_and_the_difference(cost: Run) -> None:
     found = json.loads(cost("--json", "--set", "database=null")[1])
     dev = found["stacks"]["dev"]
-    assert dev["before_usd"] == pytest.approx(55.15, abs=0.01)
+    assert dev["before_usd"] == pytest.approx(55.25, abs=0.01)
     assert dev["change_usd"] == pytest.approx(dev["usd"] - dev["before_usd"], abs=0.001)
     assert sum(line["usd"] for line in dev["lines"]) == pytest.approx(found["usd"], abs=0.01)
 
 
 def test_more_than_it_may_cost_is_a_no(cost: Run) -> None:
-    assert cost("--at-most", "55.16")[0] == 0
+    assert cost("--at-most", "55.26")[0] == 0
     status, out, error = cost("--at-most", "54")
-    assert (status, error) == (1, "fabric cost: 55.15 USD a month are more than --at-most 54.00\n")
+    assert (status, error) == (1, "fabric cost: 55.25 USD a month are more than --at-most 54.00\n")
     assert out, "the sum is printed all the same"
 
 

@@ -49,15 +49,38 @@ def test_cloudfronts_certificate_web_acl_and_log_delivery_are_in_its_region(frug
 
 def test_the_shared_names_fail_over_on_the_check_of_the_regional_ones(prod):
     found = records(prod)
+    checked_by = {"api": "face-api-name-both-checks-id", "app": "face-app-name-check-id"}
     for label in ("api", "app"):
         shared, regional = found[f"{label}.{DOMAIN}", "A"], found[f"{label}-us-east-1.{DOMAIN}", "A"]
         assert shared["failoverRoutingPolicies"] == [{"type": "PRIMARY"}]
-        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", f"face-{label}-name-check-id")
+        assert (shared["setIdentifier"], shared["healthCheckId"]) == ("primary", checked_by[label])
         assert "failoverRoutingPolicies" not in regional
         check = prod.of("route53/healthCheck:HealthCheck")[f"face-{label}-name-check"]
         assert (check["type"], check["fqdn"]) == ("HTTPS", f"{label}-us-east-1.{DOMAIN}")
         alarm = prod.of("cloudwatch/metricAlarm:MetricAlarm")[f"face-{label}-name-unhealthy"]
         assert (alarm["region"], alarm["metricName"]) == ("us-east-1", "HealthCheckStatus")
+
+
+def test_the_apis_shared_name_fails_over_if_either_its_endpoint_or_the_alarm_on_its_errors_says_so(prod):
+    checks = prod.of("route53/healthCheck:HealthCheck")
+    follower, both = checks["face-api-name-alarm-check"], checks["face-api-name-both-checks"]
+    assert (follower["type"], follower["cloudwatchAlarmName"]) == ("CLOUDWATCH_METRIC", "infrafabric-prod-health-5xx")
+    assert (follower["cloudwatchAlarmRegion"], follower["insufficientDataHealthStatus"]) == ("us-east-1", "Healthy")
+    assert both["type"] == "CALCULATED"
+    assert both["childHealthchecks"] == ["face-api-name-check-id", "face-api-name-alarm-check-id"]
+    assert both["childHealthThreshold"] == 2
+
+
+def test_route_53_can_follow_the_alarm_on_errors_of_the_health_check(estate):
+    """One metric, a standard statistic, whole minutes, and no M out of N (Route 53 API Reference, AlarmIdentifier)."""
+    alarm = estate.of("cloudwatch/metricAlarm:MetricAlarm")["face-health-failing"]
+    assert "metricQueries" not in alarm
+    assert (alarm["namespace"], alarm["metricName"], alarm["statistic"]) == ("AWS/ApiGateway", "5XXError", "Average")
+    assert alarm["dimensions"].keys() == {"ApiName", "Method", "Resource", "Stage"}
+    assert (alarm["dimensions"]["Resource"], alarm["dimensions"]["Method"]) == ("/health", "GET")
+    assert alarm["period"] == 60
+    assert "datapointsToAlarm" not in alarm
+    assert len(alarm["alarmActions"]) == len(alarm["okActions"]) == 1
 
 
 def test_without_failover_a_shared_name_is_a_plain_alias(frugal):
@@ -77,7 +100,8 @@ def test_an_old_name_answers_until_its_successor_can(prod):
 def test_an_old_name_is_checked_as_itself_until_it_goes(prod):
     """An in-place change of the check would fail the old name over to a name that waits for its certificate."""
     checks = prod.of("route53/healthCheck:HealthCheck")
-    assert {tuple(prod.options[name].replaceOnChanges) for name in checks} == {("fqdn",)}
+    of_names = {name for name, check in checks.items() if check["type"] == "HTTPS"}
+    assert {tuple(prod.options[name].replaceOnChanges) for name in of_names} == {("fqdn",)}
 
 
 def test_reads_go_to_the_second_region_when_the_first_is_in_trouble(distribution):

@@ -223,6 +223,8 @@ SERVE_API = {
     **allow("Sessions", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem", on=TABLE),
     **LIST_BY_OWNER,
     **READ_RESULTS,
+    **allow("DescribeTopic", "sns:GetTopicAttributes", on=arn("sns", "<own>-bus")),
+    **allow("DescribeKeyOfCoordinator", "kms:DescribeKey", on=arn("kms", "key/keys-coordinator")),
     **use_data_key("dynamodb", "s3"),
     **run("api"),
 }

@@ -30,6 +30,7 @@ TOKENS = {
     "infrafabric:front:Dns",
     "infrafabric:front:Edge",
     "infrafabric:front:Face",
+    "infrafabric:front:HealthAlarm",
     "infrafabric:front:LoadBalancer",
     "infrafabric:front:PublicName",
     "infrafabric:front:Tenants",

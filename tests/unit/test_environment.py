@@ -97,6 +97,8 @@ FIELDS: dict[type[Environment], dict[str, st.SearchStrategy[Any]]] = {
         **_BASE,
         "agents": st.integers(1, 99),
         "coordinator_arn": ARNS,
+        "coordinator_key_arn": ARNS,
+        "topic_arn": ARNS,
         "results_bucket": WORDS,
         "sessions_table": WORDS,
         "model_provider": st.sampled_from(["anthropic", "bedrock", "offline"]),

@@ -38,6 +38,8 @@ ENVIRONMENTS = {
     "api": {
         "AGENTS": "10",
         "COORDINATOR_ARN": "arn:c",
+        "COORDINATOR_KEY_ARN": "arn:key",
+        "TOPIC_ARN": "arn:topic",
         "RESULTS_BUCKET": "results",
         "SESSIONS_TABLE": "sessions",
         "MODEL_PROVIDER": "offline",
