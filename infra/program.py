@@ -148,7 +148,16 @@ def _foundation(
         ),
         opts,
     )
-    runtime = Runtime("runtime", RuntimeArgs(context=context, settings=settings.runtime), opts)
+    runtime = Runtime(
+        "runtime",
+        RuntimeArgs(
+            context=context,
+            settings=settings.runtime,
+            reserved_concurrency=settings.reserved_concurrency,
+            unreserved_reason=settings.unreserved_reason,
+        ),
+        opts,
+    )
     return Foundation(context=context, keys=keys, storage=storage, runtime=runtime, log_retention_days=log_days)
 
 

@@ -48,6 +48,7 @@ def local_settings(platform: Platform) -> dict[str, Any]:
         "model.provider": "offline",
         "model.baseUrl": platform.model_url,
         "fleet.maxConcurrency": _CONCURRENCY,
+        "account.lambdaConcurrency": 1000,  # of the emulated account, so that the stack reserves as in AWS
         "database.rootCert": str(platform.ca),
     }
 

@@ -129,6 +129,7 @@ class Function(ComponentResource):
             timeout=args.timeout_s,
             memory_size=args.memory_mb,
             ephemeral_storage={"size": args.ephemeral_storage_mb},
+            reserved_concurrent_executions=runtime.reserved_concurrency.get(args.label),
             environment={"variables": args.environment},
             kms_key_arn=args.foundation.keys.data_arn,
             logging_config={

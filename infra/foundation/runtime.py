@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
@@ -17,6 +18,8 @@ from infra.naming.context import StackContext
 class RuntimeArgs:
     context: StackContext
     settings: settings.RuntimeSettings
+    reserved_concurrency: Mapping[str, int] = field(default_factory=dict)  # by function's label
+    unreserved_reason: str | None = None  # warning of the preview
 
 
 class Runtime(ComponentResource):
@@ -26,12 +29,16 @@ class Runtime(ComponentResource):
     code: pulumi.Archive
     python: str
     architecture: str
+    reserved_concurrency: Mapping[str, int]  # by function's label
     by_steps: bool  # fabric release shifts the aliases, not the deployment
 
     def __init__(self, name: str, args: RuntimeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("infrafabric:compute:Runtime", name, opts=opts)
         self.code = packages.code(args.settings)
         self.python, self.architecture = args.settings.python, args.settings.architecture
+        self.reserved_concurrency = args.reserved_concurrency
+        if args.unreserved_reason:
+            pulumi.log.warn(args.unreserved_reason, self)
         self.by_steps = args.settings.rollout == "by-steps"
         layer = aws.lambda_.LayerVersion(
             f"{name}-layer",

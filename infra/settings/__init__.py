@@ -4,7 +4,7 @@ Keys are camelCase in ``Pulumi.<stack>.yaml`` (``fleet.handlerTimeoutS``). The t
 separate configuration keys, see ``Secrets``. docs/configuration.md lists all keys.
 """
 
-from infra.settings.account import AccountSettings, BudgetSettings, TagSettings
+from infra.settings.account import RECORDER_CONCURRENCY, AccountSettings, BudgetSettings, TagSettings
 from infra.settings.api import ApiSettings, ClientSettings, SpendSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.front import AppSettings, DnsSettings, EdgeSettings, ReleaseSettings
@@ -21,7 +21,7 @@ from infra.settings.regions import PrimarySettings, RecoverySettings
 from infra.settings.secrets import Secrets
 from infra.settings.section import Section
 from infra.settings.swarm import FleetSettings, ModelPriceSettings, ModelSettings, RuntimeSettings
-from infra.settings.tree import COORDINATOR, LONGEST_STACK_NAME, RECORDER_CONCURRENCY, STACK_NAME, Settings
+from infra.settings.tree import COORDINATOR, LONGEST_STACK_NAME, STACK_NAME, Settings
 
 __all__ = [
     "COORDINATOR",

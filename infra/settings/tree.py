@@ -8,7 +8,7 @@ from typing import Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from infra.settings.account import AccountSettings, BudgetSettings, TagSettings
+from infra.settings.account import RECORDER_CONCURRENCY, AccountSettings, BudgetSettings, TagSettings
 from infra.settings.api import ApiSettings
 from infra.settings.database import DatabaseSettings
 from infra.settings.explain import explain
@@ -22,9 +22,9 @@ from infra.settings.swarm import FleetSettings, ModelSettings, RuntimeSettings
 
 # Regions in the EU; eu-west-2 (London) and eu-central-2 (Zurich) are in Europe, but outside the EU.
 EU_REGIONS = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
-UNRESERVED_CONCURRENCY = 100  # never available to provisioned concurrency
+UNRESERVED_CONCURRENCY = 100  # that Lambda keeps for functions without reserved or provisioned concurrency
+USUAL_CONCURRENCY = 1000  # default quota of an account
 COORDINATOR = "coordinator"  # principal of the function that orders work from the agents
-RECORDER_CONCURRENCY = 5  # one database connection per invocation of the recorder
 LONGEST_STACK_NAME = 15  # infrafabric-<stack>-results-<12-digit account>-<region> fits S3's 63 characters
 # RDS refuses two consecutive hyphens in a name, and a hyphen follows the stack name in every physical name.
 STACK_NAME = rf"(?=.{{1,{LONGEST_STACK_NAME}}}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -84,25 +84,60 @@ class Settings(Section):
                     )
         return self
 
+    @property
+    def _wanted_concurrency(self) -> dict[str, int]:
+        """Reservations of the settings for the functions that the stack has, by the function's label."""
+        wanted = self.account.reserved_concurrency
+        labels = ["api", "coordinator"]
+        labels += ["recorder"] if self.database else []
+        labels += ["watchdog"] if self.observability else []
+        return {label: getattr(wanted, label) for label in labels if getattr(wanted, label)}
+
+    @property
+    def reserved_concurrency(self) -> dict[str, int]:
+        """Reserved concurrency by function's label; empty if the quota is unknown or too small for all."""
+        quota, wanted = self.account.lambda_concurrency, self._wanted_concurrency
+        enough = quota is not None and quota - sum(wanted.values()) >= UNRESERVED_CONCURRENCY
+        return wanted if enough else {}
+
+    @property
+    def unreserved_reason(self) -> str | None:
+        """Warning if the settings want reservations, but none can be made."""
+        quota, wanted = self.account.lambda_concurrency, self._wanted_concurrency
+        if not wanted or self.reserved_concurrency:
+            return None
+        needed = sum(wanted.values()) + UNRESERVED_CONCURRENCY
+        found = "is not set" if quota is None else f"= {quota}"
+        action = "set it to the account's quota" if quota is None else "have the quota raised"
+        return (
+            f"account.lambdaConcurrency {found}: no concurrency is reserved, so busy agents and other functions of the "
+            f"account can starve {', '.join(wanted)}; {action} (Service Quotas, L-B99A9384), {needed} or more"
+        )
+
     @model_validator(mode="after")
     def _check_lambda_concurrency(self) -> Self:
         """Refuse what Lambda would refuse or throttle.
 
-        Source: AWS Lambda Developer Guide, "Understanding Lambda function scaling".
+        Source: AWS Lambda Developer Guide, "Understanding Lambda function scaling" and "Configuring reserved
+        concurrency".
         """
-        fleet, quota = self.fleet, self.account.lambda_concurrency
-        if fleet.start == "provisioned" and fleet.size * fleet.provisioned > quota - UNRESERVED_CONCURRENCY:
+        fleet, quota = self.fleet, self.account.lambda_concurrency or USUAL_CONCURRENCY
+        reserved = self.reserved_concurrency
+        left = quota - sum(reserved.values())
+        kept = f" ({sum(reserved.values())} of them kept by account.reservedConcurrency)" if reserved else ""
+        if fleet.start == "provisioned" and fleet.size * fleet.provisioned > left - UNRESERVED_CONCURRENCY:
             raise ValueError(
                 f"fleet.provisioned = {fleet.provisioned}: {fleet.size} agents would need "
-                f"{fleet.size * fleet.provisioned} of account.lambdaConcurrency = {quota}, and Lambda keeps "
+                f"{fleet.size * fleet.provisioned} of account.lambdaConcurrency = {quota}{kept}, and Lambda keeps "
                 f"{UNRESERVED_CONCURRENCY} for other functions; lower provisioned or size, or have the quota raised"
             )
-        recorder = RECORDER_CONCURRENCY if self.database else 0
+        recorder = RECORDER_CONCURRENCY if self.database and "recorder" not in reserved else 0
         most = fleet.size * fleet.max_concurrency + recorder
-        if most > quota:
+        if most > left:
+            who = f"{fleet.size} agents and the recorder" if recorder else f"{fleet.size} agents"
             raise ValueError(
-                f"fleet.maxConcurrency = {fleet.max_concurrency}: {fleet.size} agents and the recorder would use up to "
-                f"{most} of account.lambdaConcurrency = {quota}, and Lambda would throttle the others; lower "
+                f"fleet.maxConcurrency = {fleet.max_concurrency}: {who} would use up to "
+                f"{most} of account.lambdaConcurrency = {quota}{kept}, and Lambda would throttle the others; lower "
                 "maxConcurrency or size, or have the quota raised"
             )
         return self

@@ -157,6 +157,60 @@ def test_an_event_source_reports_single_failures_and_bounds_its_concurrency(prim
         assert source["batchSize"] <= 10, name
 
 
+def reserved(estate):
+    functions = estate.of("lambda/function:Function").items()
+    found = {n: f["reservedConcurrentExecutions"] for n, f in functions if "reservedConcurrentExecutions" in f}
+    return {name.removesuffix("-function"): value for name, value in found.items()}
+
+
+def test_concurrency_is_kept_for_what_must_not_starve_and_no_agent_can_take_it(prod):
+    assert reserved(prod) == {"api": 50, "coordinator": 50, "recorder": 5, "watchdog": 2}
+
+
+def test_event_sources_fit_into_what_they_may_take(prod, standby):
+    """AWS keeps 100 for functions without a reservation; the account of prod has 1,000."""
+    for estate in (prod, standby):
+        functions = {f["name"]: f for f in estate.of("lambda/function:Function").values()}
+        kept = sum(f.get("reservedConcurrentExecutions", 0) for f in functions.values())
+        assert 1000 - kept >= 100
+        shared = 0
+        for source in estate.of("lambda/eventSourceMapping:EventSourceMapping").values():
+            most = source["scalingConfig"]["maximumConcurrency"]
+            own = functions[source["functionName"].split(":")[-2]].get("reservedConcurrentExecutions")
+            shared += most if own is None else 0
+            assert own is None or own >= most, "SQS counts a delivery that Lambda throttled"
+        assert shared <= 1000 - kept
+
+
+def test_a_function_that_a_stack_lacks_and_a_zero_reserve_nothing(stand_up_stack):
+    some = {"account.lambdaConcurrency": 1000, "account.reservedConcurrency": {"api": 0, "coordinator": 7}}
+    assert reserved(stand_up_stack("dev", {**some, "database": None})) == {"coordinator": 7, "watchdog": 2}
+
+
+@pytest.mark.parametrize(
+    ("quota", "said"),
+    [
+        (None, "account.lambdaConcurrency is not set: no concurrency is reserved, so busy agents and other functions"),
+        (206, "account.lambdaConcurrency = 206: no concurrency is reserved, so busy agents and other functions"),
+        (207, None),
+    ],
+)
+def test_without_a_large_enough_quota_nothing_is_reserved_and_a_preview_says_so_once(
+    stand_up_stack, caplog, quota, said
+):
+    estate = stand_up_stack("dev", {"account.lambdaConcurrency": quota})
+    warnings = [message for message in caplog.messages if "concurrency" in message]
+    assert bool(reserved(estate)) is (said is None)
+    assert len(warnings) == (said is not None)
+    assert all(w.startswith(said) and w.endswith("(Service Quotas, L-B99A9384), 207 or more") for w in warnings)
+
+
+def test_a_stack_that_wants_no_reservation_is_not_warned(stand_up_stack, caplog):
+    none = dict.fromkeys(("api", "coordinator", "recorder", "watchdog"), 0)
+    assert reserved(stand_up_stack("dev", {"account.reservedConcurrency": none})) == {}
+    assert not [message for message in caplog.messages if "concurrency" in message]
+
+
 def test_a_message_stays_hidden_for_six_times_what_its_function_may_take(primary, functions):
     queues = {q["name"]: q for q in primary.of("sqs/queue:Queue").values()}
     by_arn = {f["name"]: f for f in functions.values()}

@@ -137,6 +137,23 @@ EU = {"residency": "eu", "region": "eu-central-1", "database": None}
             "104, and Lambda would throttle the others; lower maxConcurrency or size, or have the quota raised",
         ),
         (
+            {"fleet.size": 10, "fleet.maxConcurrency": 90, "account.lambdaConcurrency": 1000},
+            "fleet.maxConcurrency = 90: 10 agents would use up to 900 of account.lambdaConcurrency = 1000 (107 of them "
+            "kept by account.reservedConcurrency), and Lambda would throttle the others; lower maxConcurrency or size, "
+            "or have the quota raised",
+        ),
+        (
+            {"fleet.start": "provisioned", "fleet.provisioned": 4, "account.lambdaConcurrency": 210},
+            "fleet.provisioned = 4: 1 agents would need 4 of account.lambdaConcurrency = 210 (107 of them kept by "
+            "account.reservedConcurrency), and Lambda keeps 100 for other functions; lower provisioned or size, or "
+            "have the quota raised",
+        ),
+        (
+            {"account.reservedConcurrency.recorder": 4},
+            "account.reservedConcurrency.recorder = 4: must be at least 5, what its queue may invoke at once, because "
+            "SQS counts a throttled delivery as a failed one; or 0 for no reservation",
+        ),
+        (
             {"model.provider": "anthropic", "model.baseUrl": "http://gateway.example"},
             "model.baseUrl = 'http://gateway.example': over http everybody on the way can read the API key; use "
             "https://",
