@@ -22,6 +22,8 @@ from local import deploy, types
 from local.platform import ACCOUNT, CREDENTIALS, REGION, Platform
 
 _CONCURRENCY = 2  # handlers per event source at the same time; more do not help on two cores
+# Settings of the emulated account: with its quota, the stack reserves concurrency as in AWS.
+ACCOUNT_SETTINGS: Mapping[str, Any] = {"account.lambdaConcurrency": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,6 @@ def local_settings(platform: Platform) -> dict[str, Any]:
         "model.provider": "offline",
         "model.baseUrl": platform.model_url,
         "fleet.maxConcurrency": _CONCURRENCY,
-        "account.lambdaConcurrency": 1000,  # of the emulated account, so that the stack reserves as in AWS
         "database.rootCert": str(platform.ca),
     }
 
@@ -110,7 +111,7 @@ def _deploy(
 ) -> EmulatedStack:
     # A stack whose settings hold the password has the password encrypted in its file; only the engine can decrypt it.
     config = {
-        **stackfile.read(stack, {**local_settings(platform), **overrides}, folder),
+        **stackfile.read(stack, {**local_settings(platform), **ACCOUNT_SETTINGS, **overrides}, folder),
         "infrafabric:databasePassword": secrets.token_urlsafe(24),
     }
     tree = json.loads(config["infrafabric:settings"])

@@ -99,7 +99,7 @@ class Rehearsal:
 
     def write_settings(self, platform: Platform, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the project's stack files from the checkout's, with changed settings (by stack), which stay."""
-        settings = stack.local_settings(platform)
+        settings = {**stack.local_settings(platform), **stack.ACCOUNT_SETTINGS}
         for one in self.stacks:
             self.project.write_stack(one.name, settings, stackfile.FOLDER, changes.get(one.name))
 
