@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 export PULUMI_ERROR_OUTPUT_STRING := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint validate variants format test-unit test-infra test-engine test-e2e bench docs package lock clean
+.PHONY: help setup demo test lint validate variants format test-unit test-infra test-engine test-e2e chaos bench docs package lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-engine: setup ## the resource provider on the emulator, and the real engine
 
 test-e2e: setup ## the whole platform on this machine
 	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
+
+chaos: setup ## sessions under faults for MINUTES=5, from SEED (or a random one) on, each with TASKS=10
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --tasks $(or $(TASKS),10) $(if $(SEED),--seed $(SEED),) $(if $(CHAOS_JSON),--json $(CHAOS_JSON),)
 
 bench: setup ## measure; prints a table, and JSON with BENCH_JSON=file
 	$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON),)

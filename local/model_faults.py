@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("throttle", "overload", "error", "hang", "refuse", "cutoff", "garbage", "delay")
+KINDS = ("throttle", "overload", "error", "hang", "refuse", "cutoff", "garbage", "alter", "delay")
 _MARK = re.compile(r"\[\[offline:([^\]]*)\]\]")
 _TASK = re.compile(r"<task>(.*)</task>", re.DOTALL)
 _OPTIONS = {"times", "retry-after", "agent"}

@@ -22,13 +22,14 @@ def response(body: Mapping[str, Any], fault: str = "") -> dict[str, Any]:
     """Return the Messages API's response to a valid request.
 
     Args:
-        fault: ``refuse``, ``cutoff`` or ``garbage``; "" for a response without a fault.
+        fault: ``refuse``, ``cutoff``, ``garbage`` or ``alter``; "" for a response without a fault.
 
     Raises:
         ValueError: no document fits the schema of the request.
     """
     prompt = prompt_text(body)
-    seed = hashlib.sha256(json.dumps([body["model"], prompt]).encode()).hexdigest()
+    altered = ["altered"] if fault == "alter" else []
+    seed = hashlib.sha256(json.dumps([body["model"], prompt, *altered]).encode()).hexdigest()
     text, stop_reason = _response_text(prompt, seed, output_schema(body)), "end_turn"
     if fault == "refuse":
         text, stop_reason = f"{LABEL} declined on demand", "refusal"

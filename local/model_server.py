@@ -29,7 +29,7 @@ _MAX_BODY = 32 * 1024 * 1024  # the Messages API's limit
 _CHUNK = 1024 * 1024
 _MESSAGES, _RULES, _REQUESTS = "/v1/messages", "/_fabric/rules", "/_fabric/requests"
 _BEDROCK, _INVOKE = "/model/", "/invoke"
-_CONTENT_FAULTS = ("refuse", "cutoff", "garbage")
+_CONTENT_FAULTS = ("refuse", "cutoff", "garbage", "alter")
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",

@@ -13,11 +13,14 @@ Differences that would make a local test run worth little, and their patches:
 - MiniStack's durable executions are incomplete. ``durable.py`` forwards their routes to AWS's local runner, under IAM.
 
 The launcher also counts AWS API calls by operation: ``GET /_fabric/calls`` returns the counts, ``DELETE`` resets them.
+It makes calls fail on demand (``/_fabric/faults``, see ``edge_faults.py``), and ``GET /_fabric/messages`` lists the
+messages of all queues, also those that a function has received and not deleted.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import io
 import json
@@ -36,13 +39,15 @@ from urllib.parse import parse_qs
 
 import uvicorn
 from durable import DurableRoutes, HttpCall
+from edge_faults import EdgeFaults, EdgeRule, ResponseBuffer, deliver_with_faults, error_response
 from ministack import app as ministack
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.services import apigateway_v1, iam, kms, lambda_svc
+from ministack.services import apigateway_v1, iam, kms, lambda_svc, sqs, sts
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SCOPE = re.compile(rb"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
+_ACCESS_KEY = re.compile(rb"Credential=([^/]+)/")
 _SERVICE_CALL = b"x-dex-handler-invoke"  # header of an invocation by the local runner itself, which is not an API call
 _BUFFERED = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
 
@@ -188,48 +193,126 @@ def tell_functions_the_api_key() -> None:
 
 
 class EmulatorApp:
-    """ASGI application in front of MiniStack: counts API calls, and serves durable executions by the local runner."""
+    """ASGI application in front of MiniStack: counts API calls, serves durable executions by the local runner.
 
-    def __init__(self, durable: DurableRoutes) -> None:
+    Also strikes calls with the faults that a client has set.
+    """
+
+    def __init__(self, durable: DurableRoutes, faults: EdgeFaults) -> None:
         self.durable = durable
+        self.faults = faults
         self.calls: Counter[str] = Counter()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await ministack.app(scope, receive, send)
-        elif scope["path"] == "/_fabric/calls":
-            if scope["method"] == "DELETE":
-                self.calls.clear()
-            await _send_response(
-                send, 200, {"content-type": "application/json"}, json.dumps(self.calls, sort_keys=True).encode()
-            )
+        elif scope["path"].startswith("/_fabric/"):
+            await self._control(scope, receive, send)
         else:
             # Mark requests as TLS, although the loopback has none: TLS-only policies would deny all requests.
             headers = [*scope["headers"], (b"x-forwarded-proto", b"https")]
             await self._serve({**scope, "headers": headers}, receive, send)
 
+    async def _control(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        path, method, status = scope["path"], scope["method"], 200
+        document: Any = {}
+        if path == "/_fabric/calls":
+            if method == "DELETE":
+                self.calls.clear()
+            document = self.calls
+        elif path == "/_fabric/messages":
+            document = _queued_messages()
+        elif path == "/_fabric/faults":
+            try:
+                document = self._change_faults(method, await _read(receive))
+            except ValueError as error:
+                status, document = 400, {"message": str(error)}
+        else:
+            status, document = 404, {"message": f"{path} does not exist; there are calls, faults and messages"}
+        raw = json.dumps(document, sort_keys=True).encode()
+        await _send_response(send, status, {"content-type": "application/json"}, raw)
+
+    def _change_faults(self, method: str, body: bytes) -> Any:
+        if method == "POST":
+            self.faults.add(json.loads(body))
+        elif method == "DELETE":
+            self.faults.clear()
+        return self.faults.rules()
+
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         form = headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded")
-        if not form and not _BUFFERED.match(scope["path"]):
-            self._count(scope, headers, b"")
+        body = await _read(receive) if form or _BUFFERED.match(scope["path"]) else None
+        call = self._count(scope, headers, body or b"")
+        caller = _function_of(headers) if call else ""
+        fault = self.faults.due(f"{caller} {call}") if caller else None
+        if fault is None:
+            await self._act(scope, headers, body, receive, send)
+            return
+        if body is None:
+            body = await _read(receive)
+            receive = _replay(body, receive)
+        await self._strike(fault, call.partition(":")[0], lambda to: self._act(scope, headers, body, receive, to), send)
+
+    async def _strike(self, fault: EdgeRule, service: str, act: Callable[[Send], Awaitable[None]], send: Send) -> None:
+        if fault.kind in ("throttle", "error"):
+            await _send_response(send, *error_response(service, fault.kind))
+            return
+        if fault.kind == "delay":
+            await asyncio.sleep(fault.delay_s)
+            await act(send)
+            return
+        response = ResponseBuffer()
+        await act(response.send)
+        if fault.kind == "error-after" and response.succeeded:
+            self.faults.count_strike(fault)
+            await _send_response(send, *error_response(service, fault.kind))
+            return
+        await asyncio.sleep(fault.delay_s)
+        await response.release(send)
+
+    async def _act(
+        self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes | None, receive: Receive, send: Send
+    ) -> None:
+        if body is None:
             await ministack.app(scope, receive, send)
             return
-        body = await _read(receive)
-        self._count(scope, headers, body)
         response = await self.durable.try_serve(HttpCall.of(scope, headers, body))
         if response is None:
             await ministack.app(scope, _replay(body, receive), send)
         else:
             await _send_response(send, *response)
 
-    def _count(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> None:
+    def _count(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes) -> str:
+        """Count an AWS API call. Return its ``service:Operation``, or "" for another request."""
         scope_match = _SCOPE.search(headers.get(b"authorization", b""))
         if scope_match is None or _SERVICE_CALL in headers:
-            return
+            return ""
         target = headers.get(b"x-amz-target", b"").decode().rpartition(".")[2]
         action = target or (parse_qs(body.decode(errors="replace")).get("Action") or [""])[0]
-        self.calls[f"{scope_match[1].decode()}:{action or _rest_operation(scope['method'], scope['path'])}"] += 1
+        call = f"{scope_match[1].decode()}:{action or _rest_operation(scope['method'], scope['path'])}"
+        self.calls[call] += 1
+        return call
+
+
+def _function_of(headers: dict[bytes, bytes]) -> str:
+    """Return the name of the function that sent a request; "" for other callers."""
+    key = _ACCESS_KEY.search(headers.get(b"authorization", b""))
+    session = sts._sessions.get(key[1].decode()) if key else None
+    return session["UserId"].rpartition(":")[2] if session else ""
+
+
+def _queued_messages() -> list[dict[str, Any]]:
+    return [
+        {
+            "queue": scoped_key[-1].rpartition("/")[2],
+            "body": message["body"],
+            "receives": message.get("receive_count", 0),
+            "attributes": {n: v.get("StringValue") for n, v in (message.get("message_attributes") or {}).items()},
+        }
+        for scoped_key, queue in list(sqs._queues.all_items())
+        for message in list(queue["messages"])
+    ]
 
 
 def _rest_operation(method: str, path: str) -> str:
@@ -280,7 +363,9 @@ def main() -> None:
     tell_functions_the_api_key()
     share_layers(args.layers, args.python_version)
     os.environ["LOG_LEVEL"] = "INFO"  # of functions, as in AWS; MiniStack has read its own on import
-    app = EmulatorApp(DurableRoutes(args.durable_endpoint))
+    faults = EdgeFaults()
+    sqs._receive_messages_for_esm = deliver_with_faults(sqs._receive_messages_for_esm, sqs._queues, faults)
+    app = EmulatorApp(DurableRoutes(args.durable_endpoint), faults)
 
     uvicorn.run(
         app,

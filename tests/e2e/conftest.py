@@ -106,6 +106,12 @@ class Stage:
         assert status == 200, report
         return report
 
+    def nobody_works(self) -> bool:
+        """Whether no session runs, so that model calls, money and messages can be counted."""
+        _, _, found = self.call("GET", "/sessions?limit=100")
+        running = {s["session_id"] for s in found["sessions"] if s["status"] in ("PENDING", "RUNNING", "CANCELLING")}
+        return all(session.startswith(("by-hand", "store-")) for session in running)  # no coordinator has these
+
     def key(self, session_id: str) -> SessionKey:
         """The key of a session of this stack's client."""
         return SessionKey(own(session_id), local_platform.REGION)

@@ -28,17 +28,11 @@ TASKS = [f"Describe part {number} of the migration" for number in range(1, 11)]
 
 @pytest.fixture(scope="module")
 def ten(stage: Stage) -> dict[str, Any]:
-    until(lambda: _nobody_works(stage), "the other sessions to end, so that calls can be counted")
+    until(stage.nobody_works, "the other sessions to end, so that calls can be counted")
     stage.model("DELETE", "/_fabric/requests")
     stage.start(session_id="ten", tasks=TASKS)
     session = stage.ended("ten")
     return {"session": session, "report": stage.report("ten"), "calls": stage.model("GET", "/_fabric/requests")}
-
-
-def _nobody_works(stage: Stage) -> bool:
-    _, _, found = stage.call("GET", "/sessions?limit=100")
-    running = {s["session_id"] for s in found["sessions"] if s["status"] in ("PENDING", "RUNNING")}
-    return all(session.startswith(("by-hand", "store-")) for session in running)  # no coordinator has these
 
 
 @pytest.fixture(scope="module")

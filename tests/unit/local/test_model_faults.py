@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -110,3 +111,14 @@ def test_requests_are_counted_by_model_and_outcome(send: Send) -> None:
     ]
     send("DELETE", "/_fabric/requests")
     assert send("GET", "/_fabric/requests")[1] == []
+
+
+def test_an_altered_answer_is_valid_and_another_one(send: Send) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    form = {"format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}}
+    body = ask("[[offline:alter=1]] x", output_config=form)
+    answers = [send("POST", "/v1/messages", body)[1] for _ in range(2)]
+    texts = [json.loads(answer["content"][0]["text"]) for answer in answers]
+    assert texts[0] != texts[1]
+    assert texts[0].keys() == texts[1].keys()
+    assert {answer["stop_reason"] for answer in answers} == {"end_turn"}
