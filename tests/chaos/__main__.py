@@ -47,7 +47,7 @@ def _sessions(run: ChaosRun, args: argparse.Namespace, first: int) -> dict[str, 
     seeds: dict[str, int] = {}
     ends = time.monotonic() + args.minutes * 60
     while len(seeds) < args.sessions and (not seeds or time.monotonic() < ends):
-        chaos_plan = plan(first + len(seeds), args.tasks)
+        chaos_plan = plan(first + len(seeds), args.tasks, kill_runner=args.kill_runner)
         seeds[chaos_plan.session_id] = chaos_plan.seed
         session = run.session(chaos_plan)
         _say(f"seed {chaos_plan.seed}: {session['status']} {session.get('reason', '')}")
@@ -67,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=10, help="tasks per session (default 10)")
     parser.add_argument("--minutes", type=float, default=5.0, help="no session starts later (default 5)")
     parser.add_argument("--sessions", type=int, default=1_000_000, help="sessions at most")
+    parser.add_argument("--kill-runner", action="store_true", help="lose all executions; six minutes per session")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args()
     if not 1 <= args.tasks <= 1000:

@@ -8,6 +8,9 @@ from typing import Any
 
 STACK = "infrafabric-dev"
 AGENTS = 10
+RECORDER, RUNNER = f"{STACK}-recorder", "durable runner"
+# Processes of the platform that are killed or stopped; the runner is only stopped, as it keeps executions in memory.
+PLATFORM_PROCESSES = ("PostgreSQL", "model stand-in", RUNNER)
 HOLD_S = 0.5  # for which a call is held while the process that made it is killed or stopped
 
 # Calls of each function that a fault can strike. Reads of the registry (s3:GET) are cached, so they are rare.
@@ -49,7 +52,8 @@ _KILL_AT = {
 }
 _CALLER_KINDS = ("agent", "agent", "coordinator", "coordinator", "api")
 _EDGE_KINDS = ("throttle", "error", "error-after", "delay")
-_MODEL_KINDS = ("throttle", "overload", "error", "cutoff", "garbage", "refuse", "alter", "delay", "hang")
+_OFTEN = ("throttle", "overload", "error", "cutoff", "garbage", "alter", "delay", "hang")
+_MODEL_KINDS = (*_OFTEN, *_OFTEN, "refuse")  # a refusal is final for its task
 # Of a function: one attempt and its retries. As many throttles let the function fail, and SQS delivers again.
 _SDK_TRIES = 4
 
@@ -122,26 +126,33 @@ class ChaosPlan:
     processes: tuple[ProcessFault, ...]
 
 
-def plan(seed: int, tasks: int, *, platform_processes: tuple[str, ...] = ()) -> ChaosPlan:
+def plan(seed: int, tasks: int, *, kill_runner: bool = False) -> ChaosPlan:
     """Return the plan of a session.
 
     Args:
         seed: equal seeds give equal plans.
         tasks: tasks of the session. More tasks get more faults.
-        platform_processes: processes besides functions of which one is killed or stopped.
+        kill_runner: kill the runner of durable executions, which loses all executions. The session then ends as a lost
+            one, five minutes after its deadline.
     """
-    chance = random.Random(seed)
     session_id = f"chaos-{seed}-{tasks}"
     scale = max(1, tasks // 20)
     agents = [f"h{number:02}" for number in range(1, min(AGENTS, tasks) + 1)]
+    edge, model = _chance(seed, "edge"), _chance(seed, "model")
+    request = _request(_chance(seed, "request"), session_id, tasks)
     return ChaosPlan(
         seed=seed,
         session_id=session_id,
-        request=_request(chance, session_id, tasks),
-        edge=tuple(_edge_fault(chance, agents, tasks) for _ in range(8 * scale)) + _deliveries(chance, agents, scale),
-        model=tuple(_model_fault(chance, session_id, agents) for _ in range(3 * scale)),
-        processes=tuple(_process_faults(chance, agents, tasks, platform_processes)),
+        request={**request, "deadline_s": 30} if kill_runner else request,
+        edge=tuple(_edge_fault(edge, agents, tasks) for _ in range(8 * scale)) + _deliveries(edge, agents, scale),
+        model=tuple(_model_fault(model, session_id, agents) for _ in range(3 * scale)),
+        processes=tuple(_process_faults(_chance(seed, "processes"), agents, tasks, kill_runner)),
     )
+
+
+def _chance(seed: int, subject: str) -> random.Random:
+    """Return the chance of one subject: more faults of one leave those of the others as they are."""
+    return random.Random(f"{seed} {subject}")
 
 
 def _request(chance: random.Random, session_id: str, tasks: int) -> dict[str, Any]:
@@ -192,20 +203,27 @@ def _model_fault(chance: random.Random, session_id: str, agents: list[str]) -> M
     )
 
 
-def _process_faults(
-    chance: random.Random, agents: list[str], tasks: int, platform_processes: tuple[str, ...]
-) -> list[ProcessFault]:
+def _process_faults(chance: random.Random, agents: list[str], tasks: int, kill_runner: bool) -> list[ProcessFault]:
     faults = []
     for kind in ("agent", chance.choice(("agent", "coordinator", "coordinator"))) * max(1, tasks // 100):
         function = _function(chance, kind, agents)
-        stop_s = round(chance.uniform(0.5, 3.0), 2) if chance.random() < 0.25 else 0.0
-        faults.append(_held(chance, function, function, chance.choice(_KILL_AT[kind]), tasks, stop_s))
-    if platform_processes:
-        target = chance.choice(platform_processes)
-        stop_s = round(chance.uniform(0.5, 3.0), 2) if chance.random() < 0.5 else 0.0
-        call = chance.choice(_KILL_AT["coordinator"])
-        faults.append(_held(chance, target, f"{STACK}-coordinator", call, tasks, stop_s))
+        faults.append(_held(chance, function, function, chance.choice(_KILL_AT[kind]), tasks, _stop_s(chance)))
+    coordinator = f"{STACK}-coordinator"
+    target = chance.choice((*PLATFORM_PROCESSES, RECORDER))
+    if target == RECORDER:  # it makes no calls that could be held, but reads what the coordinator sends
+        sent = EdgeFault(caller=coordinator, call="sqs:SendMessageBatch", kind="delay-after", delay_s=HOLD_S)
+        faults.append(ProcessFault(target=target, hold=sent, stop_s=_stop_s(chance)))
+    else:
+        stop_s = _stop_s(chance, 1.0 if target == RUNNER else 0.5)
+        faults.append(_held(chance, target, coordinator, chance.choice(_KILL_AT["coordinator"]), tasks, stop_s))
+    if kill_runner:
+        faults.append(_held(chance, RUNNER, coordinator, "sns:PublishBatch", tasks, 0.0))
     return faults
+
+
+def _stop_s(chance: random.Random, probability: float = 0.25) -> float:
+    """Return for how long a process is stopped; 0 if it is killed."""
+    return round(chance.uniform(0.5, 3.0), 2) if chance.random() < probability else 0.0
 
 
 def _held(chance: random.Random, target: str, caller: str, call: str, tasks: int, stop_s: float) -> ProcessFault:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
+import psycopg
 
+from local import processes
 from local.platform import Platform
 
 EMULATOR = "AWS emulator"
@@ -42,13 +45,42 @@ def platform_process(platform: Platform, name: str) -> list[psutil.Process]:
     return []
 
 
-def kill_and_restart(platform: Platform, name: str, restart: Callable[[Platform, str], None]) -> int:
-    """Kill a process of the platform with SIGKILL, and start it again. Returns 1, or 0 if it had ended before."""
-    found = platform_process(platform, name)
-    killed = _signal(found, signal.SIGKILL)
+def kill_and_restart(platform: Platform, name: str) -> int:
+    """Kill a process of the platform with SIGKILL, and start it again with the same command. Returns 1.
+
+    Raises:
+        ProcessFailedError: the process did not start again.
+    """
+    index = next(index for index, process in enumerate(platform.processes) if process.name == name)
+    root, log = psutil.Process(platform.processes[index].pid), platform.processes[index].log
+    command, environment, user = root.cmdline(), root.environ(), root.uids().real
+    found = [root, *root.children(recursive=True)]
+    _signal(found, signal.SIGKILL)
     psutil.wait_procs(found, timeout=5)
-    restart(platform, name)
-    return min(killed, 1)
+    platform.processes[index] = processes.start(
+        name,
+        command,
+        log=log,
+        ready=_ready(platform, name),
+        env=environment,
+        user=None if user == os.geteuid() else user,
+    )
+    return 1
+
+
+def _ready(platform: Platform, name: str) -> Callable[[], bool]:
+    if name == "PostgreSQL":
+        return lambda: _accepts(platform)
+    urls = {"model stand-in": platform.model_url, "durable runner": f"http://127.0.0.1:{platform.durable_port}"}
+    return processes.responds(f"{urls[name]}/health")
+
+
+def _accepts(platform: Platform) -> bool:
+    try:
+        psycopg.connect(platform.database_url or "", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _runs(process: psutil.Process, function: str) -> bool:

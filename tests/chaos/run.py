@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +20,12 @@ from tests.chaos.plan import STACK, ChaosPlan, ProcessFault
 from tests.e2e.conftest import FINAL, Stage
 
 HISTORY_S = 60.0  # in which history is complete after the end of a session
+REDELIVERY_S = 400.0  # after which SQS has delivered again what a killed recorder received: six of its timeouts
 SESSION_S = 900.0
 _POLL_S = 0.05
+MODEL = "model stand-in"
 _OWNER = "default"
 _ANSWERS = ("answered", "alter")
-Progress = Callable[[str], None]
 
 
 @dataclass
@@ -31,8 +33,6 @@ class ChaosRun:
     """Sessions on one platform. :meth:`session` runs one, :meth:`evidence` waits for history and collects the rest."""
 
     stage: Stage
-    progress: Progress = lambda _: None
-    restart: Callable[[Any, str], None] = lambda _platform, _name: None
     struck: Counter[str] = field(default_factory=Counter)
     _sessions: dict[str, int] = field(default_factory=dict)  # highest sum of money by session id
     _answered: int = 0
@@ -45,20 +45,23 @@ class ChaosRun:
 
     def session(self, plan: ChaosPlan) -> dict[str, Any]:
         """Run one session under its faults, until it has ended. Returns the session as clients see it."""
-        stage, pending = self.stage, list(plan.processes)
-        stage.model("DELETE", "/_fabric/requests")
+        self.stage.model("DELETE", "/_fabric/requests")
         self.edge("DELETE")
-        # Rules in order: what holds a call for a signal comes first, so that no other fault hides it.
-        rules = [fault.hold.rule for fault in plan.processes] + [fault.rule for fault in plan.edge]
-        self.edge("POST", rules)
-        stage.model("POST", "/_fabric/rules", [fault.rule for fault in plan.model])
-        try:
-            self._call("POST", "/sessions", plan.request)
-            session = self._until_ended(plan, pending)
-        finally:
-            self._count(plan)
-            stage.model("DELETE", "/_fabric/rules")
-            self.edge("DELETE")
+        # What holds a call for a signal comes first, so that no other fault hides it.
+        self.edge("POST", [fault.hold.rule for fault in plan.processes] + [fault.rule for fault in plan.edge])
+        self._set_model_rules(plan)
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:  # no slow answer of the API may delay a signal
+            signals = pool.submit(self._strike_processes, plan, over)
+            try:
+                self._call("POST", "/sessions", plan.request)
+                session = self._until_ended(plan)
+            finally:
+                over.set()
+            signals.result()
+        self._count(plan)
+        self.stage.model("DELETE", "/_fabric/rules")
+        self.edge("DELETE")
         return session
 
     def edge(self, method: str, rules: Any = None) -> Any:
@@ -70,7 +73,8 @@ class ChaosRun:
 
         Messages that lay in a queue before the run are left out.
         """
-        deadline = time.monotonic() + HISTORY_S
+        killed = any(self.struck[f"{kind} recorder"] for kind in ("kill", "stop"))
+        deadline = time.monotonic() + (REDELIVERY_S if killed else HISTORY_S)
         sessions = self._collect()
         while any(list(history_exact(session)) for session in sessions) and time.monotonic() < deadline:
             time.sleep(1)
@@ -94,11 +98,9 @@ class ChaosRun:
             collect.session_evidence(self.stage, name, highest_nusd=highest) for name, highest in self._sessions.items()
         ]
 
-    def _until_ended(self, plan: ChaosPlan, pending: list[ProcessFault]) -> dict[str, Any]:
+    def _until_ended(self, plan: ChaosPlan) -> dict[str, Any]:
         deadline, highest = time.monotonic() + SESSION_S, 0
         while True:
-            if pending:
-                self._strike_processes(plan, pending)
             session = self._call("GET", f"/sessions/{plan.session_id}")
             highest = max(highest, nano_usd(session["cost_usd"]) + nano_usd(session["committed_usd"]))
             self._sessions[plan.session_id] = highest
@@ -106,28 +108,41 @@ class ChaosRun:
                 return session
             time.sleep(_POLL_S)
 
-    def _strike_processes(self, plan: ChaosPlan, pending: list[ProcessFault]) -> None:
-        """Send the signals of the faults whose call is held now."""
-        rules = self.edge("GET")
-        for index, fault in enumerate(plan.processes):
-            if fault in pending and rules[index]["struck"]:
-                pending.remove(fault)
-                self.struck[f"{fault.kind} {short(fault.target)}"] += self._signal(fault)
+    def _strike_processes(self, plan: ChaosPlan, over: threading.Event) -> None:
+        """Send each signal while its call is held, until all are sent or the session is over."""
+        pending = dict(enumerate(plan.processes))
+        while pending and not over.wait(_POLL_S):
+            rules = self.edge("GET")
+            for index, fault in list(pending.items()):
+                if rules[index]["struck"]:
+                    del pending[index]
+                    self.struck[f"{fault.kind} {short(fault.target)}"] += self._signal(plan, fault)
 
-    def _signal(self, fault: ProcessFault) -> int:
+    def _signal(self, plan: ChaosPlan, fault: ProcessFault) -> int:
         platform = self.stage.platform
-        if fault.target.startswith(STACK):
-            if fault.stop_s:
-                return processes.stop_for(processes.workers(platform, fault.target), fault.stop_s)
-            return processes.kill_workers(platform, fault.target)
+        of_function = fault.target.startswith(STACK)
         if fault.stop_s:
-            return processes.stop_for(processes.platform_process(platform, fault.target), fault.stop_s)
-        return processes.kill_and_restart(platform, fault.target, self.restart)
+            find = processes.workers if of_function else processes.platform_process
+            return processes.stop_for(find(platform, fault.target), fault.stop_s)
+        if of_function:
+            return processes.kill_workers(platform, fault.target)
+        if fault.target != MODEL:
+            return processes.kill_and_restart(platform, fault.target)
+        self._count_model()  # it counts in memory
+        killed = processes.kill_and_restart(platform, fault.target)
+        self._set_model_rules(plan)
+        return killed
+
+    def _set_model_rules(self, plan: ChaosPlan) -> None:
+        self.stage.model("POST", "/_fabric/rules", [fault.rule for fault in plan.model])
 
     def _count(self, plan: ChaosPlan) -> None:
         rules = self.edge("GET")
-        for fault, rule in zip(plan.edge, rules[len(plan.processes) :], strict=False):
+        for fault, rule in zip(plan.edge, rules[len(plan.processes) :], strict=True):
             self.struck[f"{fault.kind} {short(fault.caller)} {fault.call}"] += rule["struck"]
+        self._count_model()
+
+    def _count_model(self) -> None:
         for row in self.stage.model("GET", "/_fabric/requests"):
             if row["outcome"] != "answered":
                 self.struck[f"model {row['outcome']}"] += row["count"]

@@ -7,7 +7,7 @@ from tests.chaos.plan import plan
 from tests.chaos.run import ChaosRun
 from tests.e2e.conftest import FINAL, Stage, until
 
-SEED, TASKS = 2, 10
+SEED, TASKS = 50, 10
 
 
 def test_a_session_under_faults_violates_no_invariant(stage: Stage) -> None:

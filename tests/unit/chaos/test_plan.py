@@ -6,7 +6,7 @@ import pytest
 
 from local.emulator.edge_faults import EdgeFaults
 from local.model_faults import Faults
-from tests.chaos.plan import plan
+from tests.chaos.plan import RECORDER, RUNNER, STACK, plan
 
 SEEDS = range(40)
 
@@ -19,14 +19,23 @@ def test_equal_seeds_give_equal_plans_and_others_do_not() -> None:
 @pytest.mark.parametrize("tasks", [1, 10, 1000])
 def test_emulator_and_model_stand_in_take_the_rules_of_every_plan(tasks: int) -> None:
     for seed in SEEDS:
-        made = plan(seed, tasks, platform_processes=("PostgreSQL",))
+        made = plan(seed, tasks)
         EdgeFaults().add([fault.rule for fault in made.edge] + [fault.hold.rule for fault in made.processes])
         Faults().add([fault.rule for fault in made.model])
 
 
-def test_some_seeds_kill_and_some_stop_a_process_of_the_platform() -> None:
-    chosen = [plan(seed, 10, platform_processes=("PostgreSQL",)).processes[-1] for seed in SEEDS]
-    assert {fault.kind for fault in chosen if fault.target == "PostgreSQL"} == {"kill", "stop"}
+def test_seeds_kill_and_stop_processes_of_every_kind() -> None:
+    faults = [fault for seed in range(200) for fault in plan(seed, 10).processes]
+    assert {fault.target for fault in faults} >= {"PostgreSQL", "model stand-in", RUNNER, RECORDER}
+    for target in ("PostgreSQL", "model stand-in", RECORDER, f"{STACK}-h01", f"{STACK}-coordinator"):
+        assert {fault.kind for fault in faults if fault.target == target} == {"kill", "stop"}, target
+    assert {fault.kind for fault in faults if fault.target == RUNNER} == {"stop"}, "a kill loses all executions"
+
+
+def test_the_runner_is_killed_on_request_in_a_session_with_a_near_deadline() -> None:
+    made = plan(7, 10, kill_runner=True)
+    assert (made.processes[-1].target, made.processes[-1].kind) == (RUNNER, "kill")
+    assert made.request["deadline_s"] == 30
 
 
 def test_more_tasks_get_more_faults() -> None:
