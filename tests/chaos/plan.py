@@ -156,10 +156,11 @@ def _chance(seed: int, subject: str) -> random.Random:
 
 
 def _request(chance: random.Random, session_id: str, tasks: int) -> dict[str, Any]:
-    budget_usd = 0.02 * tasks if chance.random() < 0.8 else 0.0016 * tasks  # the small one needs several rounds
-    body: dict[str, Any] = {"session_id": session_id, "budget_usd": round(budget_usd, 4), "deadline_s": 600}
+    body: dict[str, Any] = {"session_id": session_id, "budget_usd": 0.02 * tasks, "deadline_s": 600}
     if tasks <= AGENTS and chance.random() < 0.3:
         return {**body, "goal": f"Know what {session_id} needs", "agents": tasks}
+    if chance.random() < 0.2:
+        body["budget_usd"] = round(0.0016 * tasks, 4)  # too little for all tasks at once: several rounds
     return {**body, "tasks": [f"Describe part {number} of {session_id}" for number in range(1, tasks + 1)]}
 
 
