@@ -13,8 +13,8 @@ Differences that would make a local test run worth little, and their patches:
 - MiniStack's durable executions are incomplete. ``durable.py`` forwards their routes to AWS's local runner, under IAM.
 
 The launcher also counts AWS API calls by operation: ``GET /_fabric/calls`` returns the counts, ``DELETE`` resets them.
-It makes calls fail on demand (``/_fabric/faults``, see ``edge_faults.py``), and ``GET /_fabric/messages`` lists the
-messages of all queues, also those that a function has received and not deleted.
+It makes calls fail and steps the clock of functions on demand (``edge_faults.py``, ``clock_steps.py``).
+``GET /_fabric/messages`` lists the messages of all queues, also those that a function has received and not deleted.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import uvicorn
+from clock_steps import ClockSteps
 from durable import DurableRoutes, HttpCall
 from edge_faults import EdgeFaults, EdgeRule, ResponseBuffer, deliver_with_faults, error_response
 from ministack import app as ministack
@@ -52,13 +53,13 @@ _SERVICE_CALL = b"x-dex-handler-invoke"  # header of an invocation by the local 
 _BUFFERED = re.compile(r"^/(2015-03-31/functions/[^/]+/invocations|2025-12-01/)")
 
 
-def run_handlers_with(interpreter: str) -> None:
-    """Make MiniStack start Python workers with ``interpreter`` instead of its own."""
+def run_handlers_with(interpreter: str, clock: ClockSteps) -> None:
+    """Make MiniStack start Python workers with ``interpreter`` instead of its own, and with steps of the clock."""
     detect = lambda_runtime._detect_runtime_binary
 
     def detect_replacement(runtime: str) -> tuple[str, str]:
         binary, script = detect(runtime)
-        return (interpreter if runtime.startswith("python") else binary), script
+        return (interpreter, clock.before(script)) if runtime.startswith("python") else (binary, script)
 
     lambda_runtime._detect_runtime_binary = detect_replacement
 
@@ -198,9 +199,10 @@ class EmulatorApp:
     Also strikes calls with the faults that a client has set.
     """
 
-    def __init__(self, durable: DurableRoutes, faults: EdgeFaults) -> None:
+    def __init__(self, durable: DurableRoutes, faults: EdgeFaults, clock: ClockSteps) -> None:
         self.durable = durable
         self.faults = faults
+        self.clock = clock
         self.calls: Counter[str] = Counter()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -222,22 +224,23 @@ class EmulatorApp:
             document = self.calls
         elif path == "/_fabric/messages":
             document = _queued_messages()
-        elif path == "/_fabric/faults":
+        elif path in ("/_fabric/faults", "/_fabric/clock"):
             try:
-                document = self._change_faults(method, await _read(receive))
+                document = self._change(path, method, await _read(receive))
             except ValueError as error:
                 status, document = 400, {"message": str(error)}
         else:
-            status, document = 404, {"message": f"{path} does not exist; there are calls, faults and messages"}
+            status, document = 404, {"message": f"{path} does not exist; there are calls, clock, faults and messages"}
         raw = json.dumps(document, sort_keys=True).encode()
         await _send_response(send, status, {"content-type": "application/json"}, raw)
 
-    def _change_faults(self, method: str, body: bytes) -> Any:
+    def _change(self, path: str, method: str, body: bytes) -> Any:
+        rules = self.faults if path == "/_fabric/faults" else self.clock
         if method == "POST":
-            self.faults.add(json.loads(body))
+            rules.add(json.loads(body))
         elif method == "DELETE":
-            self.faults.clear()
-        return self.faults.rules()
+            rules.clear()
+        return rules.rules() if isinstance(rules, EdgeFaults) else rules.steps()
 
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -356,7 +359,8 @@ def main() -> None:
     parser.add_argument("--durable-endpoint", required=True, help="URL of AWS's durable-execution local runner")
     parser.add_argument("--layers", type=Path, required=True, help="folder for unpacked layers")
     args = parser.parse_args()
-    run_handlers_with(args.handler_python)
+    clock = ClockSteps()
+    run_handlers_with(args.handler_python, clock)
     authorise_as_aws_does()
     know_condition_keys()
     find_api_keys_by_stage()
@@ -365,7 +369,7 @@ def main() -> None:
     os.environ["LOG_LEVEL"] = "INFO"  # of functions, as in AWS; MiniStack has read its own on import
     faults = EdgeFaults()
     sqs._receive_messages_for_esm = deliver_with_faults(sqs._receive_messages_for_esm, sqs._queues, faults)
-    app = EmulatorApp(DurableRoutes(args.durable_endpoint), faults)
+    app = EmulatorApp(DurableRoutes(args.durable_endpoint), faults, clock)
 
     uvicorn.run(
         app,

@@ -13,6 +13,7 @@ from infrafabric.swarm.object_keys import report_key
 from infrafabric.swarm.own_calls import PLAN, REPORT
 from infrafabric.swarm.table_keys import CAP, call_sort_key
 from tests.chaos.evidence import AttemptKey, HistoryRow, LeftMessage, SessionEvidence, StoredDocument
+from tests.chaos.plan import MOST_STEP_S
 from tests.e2e.conftest import Stage
 
 _TASKS = """
@@ -32,7 +33,9 @@ def session_evidence(stage: Stage, session_id: str, *, highest_nusd: int) -> Ses
     assert item is not None, f"{session_id} has no item"
     rounds = tuple(store.rounds(key))
     report, written_ms = _report(stage, session_id)
-    began_ms = _report_call_ms(stage, key.partition) or written_ms
+    noted_ms = _report_call_ms(stage, key.partition)
+    # The coordinator's clock may have been stepped; S3's was not.
+    began_ms = written_ms if noted_ms is None else min(written_ms, noted_ms) - round(1000 * MOST_STEP_S)
     rows, session_rows = _history(stage, item.session_id)
     return SessionEvidence(
         item=item,

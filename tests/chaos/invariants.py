@@ -132,7 +132,11 @@ def messages_explained(run: RunEvidence) -> Violations:
 
     SQS delivers it again when its visibility timeout ends: half an hour for an agent.
     """
-    killed = {fault.split()[1] for fault, count in run.struck.items() if count and fault.startswith(("kill ", "stop "))}
+    killed = {
+        fault.split()[1]
+        for fault, count in run.struck.items()
+        if count and fault.startswith(("kill ", "stop ", "clock "))
+    }
     for message in run.messages:
         if "-dlq" in message.queue:
             yield f"{message.queue} has a message with {message.reason or 'no reason'}: {message.detail}"

@@ -11,6 +11,7 @@ AGENTS = 10
 RECORDER, RUNNER = f"{STACK}-recorder", "durable runner"
 # Processes of the platform that are killed or stopped; the runner is only stopped, as it keeps executions in memory.
 PLATFORM_PROCESSES = ("PostgreSQL", "model stand-in", RUNNER)
+MOST_STEP_S = 20.0  # of a clock; a message from further in the future is refused (docs/if-bus.md, "Freshness")
 HOLD_S = 0.5  # for which a call is held while the process that made it is killed or stopped
 
 # Calls of each function that a fault can strike. Reads of the registry (s3:GET) are cached, so they are rare.
@@ -115,6 +116,15 @@ class ProcessFault:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockStep:
+    """Step of the clock of a function's code, ``after_s`` seconds after the function has started."""
+
+    function: str
+    step_s: float
+    after_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChaosPlan:
     """A session and the faults that strike it."""
 
@@ -124,6 +134,7 @@ class ChaosPlan:
     edge: tuple[EdgeFault, ...]
     model: tuple[ModelFault, ...]
     processes: tuple[ProcessFault, ...]
+    clock: tuple[ClockStep, ...]
 
 
 def plan(seed: int, tasks: int, *, kill_runner: bool = False) -> ChaosPlan:
@@ -147,6 +158,7 @@ def plan(seed: int, tasks: int, *, kill_runner: bool = False) -> ChaosPlan:
         edge=tuple(_edge_fault(edge, agents, tasks) for _ in range(8 * scale)) + _deliveries(edge, agents, scale),
         model=tuple(_model_fault(model, session_id, agents) for _ in range(3 * scale)),
         processes=tuple(_process_faults(_chance(seed, "processes"), agents, tasks, kill_runner)),
+        clock=_clock_steps(_chance(seed, "clock"), agents),
     )
 
 
@@ -225,6 +237,15 @@ def _process_faults(chance: random.Random, agents: list[str], tasks: int, kill_r
 def _stop_s(chance: random.Random, probability: float = 0.25) -> float:
     """Return for how long a process is stopped; 0 if it is killed."""
     return round(chance.uniform(0.5, 3.0), 2) if chance.random() < probability else 0.0
+
+
+def _clock_steps(chance: random.Random, agents: list[str]) -> tuple[ClockStep, ...]:
+    """Return a step of one clock for every third session: its function must start anew, which takes seconds."""
+    if chance.random() > 1 / 3:
+        return ()
+    function = _function(chance, chance.choice(("agent", "coordinator")), agents)
+    step_s = round(chance.uniform(-MOST_STEP_S, MOST_STEP_S), 1)
+    return (ClockStep(function=function, step_s=step_s, after_s=round(chance.uniform(0, 5), 1)),)
 
 
 def _held(chance: random.Random, target: str, caller: str, call: str, tasks: int, stop_s: float) -> ProcessFault:

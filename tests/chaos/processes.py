@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,6 +22,11 @@ def workers(platform: Platform, function: str) -> list[psutil.Process]:
     """Return the processes in which the emulator runs a function: its children, and no others of this machine."""
     emulator = next(process for process in platform.processes if process.name == EMULATOR)
     return [child for child in psutil.Process(emulator.pid).children() if _runs(child, function)]
+
+
+def running_for(platform: Platform, function: str, seconds: float) -> int:
+    """Return how many workers of a function have run for this time."""
+    return sum(time.time() - worker.create_time() >= seconds for worker in workers(platform, function))
 
 
 def kill_workers(platform: Platform, function: str) -> int:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infrafabric.money import nano_usd
@@ -50,6 +50,7 @@ class ChaosRun:
         # What holds a call for a signal comes first, so that no other fault hides it.
         self.edge("POST", [fault.hold.rule for fault in plan.processes] + [fault.rule for fault in plan.edge])
         self._set_model_rules(plan)
+        self._step_clocks(plan)
         over = threading.Event()
         with ThreadPoolExecutor(1) as pool:  # no slow answer of the API may delay a signal
             signals = pool.submit(self._strike_processes, plan, over)
@@ -62,6 +63,8 @@ class ChaosRun:
         self._count(plan)
         self.stage.model("DELETE", "/_fabric/rules")
         self.edge("DELETE")
+        self._control("DELETE", "/_fabric/clock")
+        self._restart_stepped(plan)
         return session
 
     def edge(self, method: str, rules: Any = None) -> Any:
@@ -133,6 +136,15 @@ class ChaosRun:
         self._set_model_rules(plan)
         return killed
 
+    def _step_clocks(self, plan: ChaosPlan) -> None:
+        """Set the steps of clocks, and end the workers without them."""
+        self._control("POST", "/_fabric/clock", [asdict(step) for step in plan.clock])
+        self._restart_stepped(plan)
+
+    def _restart_stepped(self, plan: ChaosPlan) -> None:
+        for step in plan.clock:
+            processes.kill_workers(self.stage.platform, step.function)
+
     def _set_model_rules(self, plan: ChaosPlan) -> None:
         self.stage.model("POST", "/_fabric/rules", [fault.rule for fault in plan.model])
 
@@ -141,6 +153,9 @@ class ChaosRun:
         for fault, rule in zip(plan.edge, rules[len(plan.processes) :], strict=True):
             self.struck[f"{fault.kind} {short(fault.caller)} {fault.call}"] += rule["struck"]
         self._count_model()
+        for step in plan.clock:
+            count = processes.running_for(self.stage.platform, step.function, step.after_s)
+            self.struck[f"clock {short(step.function)}"] += count
 
     def _count_model(self) -> None:
         for row in self.stage.model("GET", "/_fabric/requests"):

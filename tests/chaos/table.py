@@ -59,7 +59,7 @@ def text(found: dict[str, Any]) -> str:
     struck, by_kind = found["struck"], Counter[str]()
     for fault, count in struck.items():
         kind = fault.partition(" ")[0]
-        by_kind[fault if kind in ("model", "kill", "stop") else kind] += count
+        by_kind[fault if kind in ("clock", "kill", "model", "stop") else kind] += count
     lines += ["", "struck"]
     lines += [f"  {fault:<40} {count:>5}" for fault, count in sorted(by_kind.items())]
     lines += [f"  faults whose call never came: {len(found['missed'])}", ""]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from local.emulator.clock_steps import ClockSteps
 from local.emulator.edge_faults import EdgeFaults
 from local.model_faults import Faults
 from tests.chaos.plan import RECORDER, RUNNER, STACK, plan
@@ -22,6 +25,7 @@ def test_emulator_and_model_stand_in_take_the_rules_of_every_plan(tasks: int) ->
         made = plan(seed, tasks)
         EdgeFaults().add([fault.rule for fault in made.edge] + [fault.hold.rule for fault in made.processes])
         Faults().add([fault.rule for fault in made.model])
+        ClockSteps().add([asdict(step) for step in made.clock])
 
 
 def test_seeds_kill_and_stop_processes_of_every_kind() -> None:
@@ -40,3 +44,10 @@ def test_the_runner_is_killed_on_request_in_a_session_with_a_near_deadline() -> 
 
 def test_more_tasks_get_more_faults() -> None:
     assert len(plan(1, 1000).edge) > 10 * len(plan(1, 10).edge)
+
+
+def test_some_seeds_step_the_clock_of_an_agent_and_some_of_the_coordinator() -> None:
+    steps = [step for seed in SEEDS for step in plan(seed, 10).clock]
+    assert len({step.function for step in steps if step.function != f"{STACK}-coordinator"}) > 2
+    assert any(step.function == f"{STACK}-coordinator" for step in steps)
+    assert min(step.step_s for step in steps) < 0 < max(step.step_s for step in steps)
