@@ -15,6 +15,8 @@ MOST_ANSWERED_PER_TASK = 1.15
 _LATE_MS = 2_000  # S3 states the time of an object in whole seconds
 _CLASS_PATH = re.compile(r"Traceback|\b[\w.]+(?:Error|Exception)\b|<class ")
 
+_LEAVES_MESSAGES = ("kill", "stop", "clock", "deliver-twice")  # the function is killed for a step of its clock
+
 Violations = Iterator[str]
 
 
@@ -128,19 +130,20 @@ def cap_exact(run: RunEvidence) -> Violations:
 
 
 def messages_explained(run: RunEvidence) -> Violations:
-    """No message is dead-lettered, and a message that is left in a queue was received by a function that was killed.
+    """A message that is left has a fault that explains it.
 
-    SQS delivers it again when its visibility timeout ends: half an hour for an agent.
+    A message that a killed function received comes again when its visibility timeout ends; one that was delivered
+    twice at the same time, when the lease of the other delivery ends. A request that was published twice, byte for
+    byte, because the SDK got an error after the first time, is dead-lettered as replayed.
     """
-    killed = {
-        fault.split()[1]
-        for fault, count in run.struck.items()
-        if count and fault.startswith(("kill ", "stop ", "clock "))
-    }
+    struck = [fault.split() for fault, count in run.struck.items() if count]
+    received = {words[1].removesuffix("-inbox") for words in struck if words[0] in _LEAVES_MESSAGES}
+    published_twice = run.struck.get("error-after coordinator sns:PublishBatch", 0)
     for message in run.messages:
         if "-dlq" in message.queue:
-            yield f"{message.queue} has a message with {message.reason or 'no reason'}: {message.detail}"
-        elif not message.receives or _consumer(message.queue) not in killed:
+            if not (message.reason == "replayed" and published_twice):
+                yield f"{message.queue} has a message with {message.reason or 'no reason'}: {message.detail}"
+        elif not message.receives or _consumer(message.queue) not in received:
             yield f"{message.queue} has a message that was received {message.receives} times and not deleted"
 
 

@@ -81,6 +81,18 @@ def test_a_result_that_was_stored_after_the_last_look_is_not_lost() -> None:
     assert not list(invariants.no_result_lost(session_of(documents={DONE_KEY: STORED, SECOND_KEY: late})))
 
 
-def test_a_message_that_a_killed_function_received_is_explained() -> None:
-    left = (LeftMessage("infrafabric-dev-h01-inbox", 1, ""),)
-    assert not list(invariants.messages_explained(run_of(messages=left)))
+@pytest.mark.parametrize(
+    ("fault", "left"),
+    [
+        ("kill h01", LeftMessage("infrafabric-dev-h01-inbox", 1, "")),
+        ("kill recorder", LeftMessage("infrafabric-dev-results.fifo", 1, "")),
+        ("deliver-twice h01-inbox sqs:Deliver", LeftMessage("infrafabric-dev-h01-inbox", 2, "")),
+        (
+            "error-after coordinator sns:PublishBatch",
+            LeftMessage("infrafabric-dev-h01-inbox-dlq", 1, "replayed"),
+        ),
+    ],
+)
+def test_a_message_is_explained_by_its_fault_alone(fault: str, left: LeftMessage) -> None:
+    assert not list(invariants.messages_explained(run_of(messages=(left,), struck={fault: 1})))
+    assert list(invariants.messages_explained(run_of(messages=(left,), struck={fault: 0, "kill h09": 1})))
