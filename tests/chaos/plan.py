@@ -218,7 +218,8 @@ def _model_fault(chance: random.Random, session_id: str, agents: list[str]) -> M
 
 def _process_faults(chance: random.Random, agents: list[str], tasks: int, kill_runner: bool) -> list[ProcessFault]:
     faults = []
-    for kind in ("agent", chance.choice(("agent", "coordinator", "coordinator"))) * max(1, tasks // 100):
+    # A killed function loses up to two batches of ten, which are asked again.
+    for kind in ("agent", chance.choice(("agent", "coordinator", "coordinator"))) * max(1, tasks // 500):
         function = _function(chance, kind, agents)
         faults.append(_held(chance, function, function, chance.choice(_KILL_AT[kind]), tasks, _stop_s(chance)))
     coordinator = f"{STACK}-coordinator"
