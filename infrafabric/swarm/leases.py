@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+_SENDING_MS = 120_000  # longest time for which the SDK tries to publish: four calls of 25 s, and pauses
+
 
 @dataclass(frozen=True)
 class CopyId:
@@ -17,6 +19,7 @@ class CopyId:
     sqs_message_id: str  # the same for a repeated delivery
     origin: str  # SQS message id of the first copy
     put_backs: int = 0  # earlier put-backs of the message
+    queued_ms: int = 0  # when it entered the queue (Unix milliseconds); 0 if that is unknown
 
 
 class LeaseState(StrEnum):
@@ -46,10 +49,12 @@ class Lease:
     def is_for_kin(self, copy: CopyId, sent_ms: int) -> bool:
         """Tell whether the lease was granted for another copy of the message, or before the coordinator sent it again.
 
-        A replayed message is no kin: nobody but the coordinator signs it with another time.
+        A coordinator that crashed signs with another time, which nobody else can. The AWS SDK publishes the same bytes
+        again if the first response got lost, and SNS may deliver them twice: these enter the queue soon after they were
+        signed. Any other message is a replay, and no kin.
         """
-        sent_again = self.copy.origin != "" and self.sent_ms != sent_ms
-        return self.copy.origin == copy.origin or sent_again
+        sent_anew = self.sent_ms != sent_ms or 0 < copy.queued_ms <= sent_ms + _SENDING_MS
+        return self.copy.origin == copy.origin or (self.copy.origin != "" and sent_anew)
 
 
 class LeaseHeldError(Exception):

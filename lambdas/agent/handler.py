@@ -96,6 +96,7 @@ def handle_batch(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
             sqs_message_id=record.message_id,
             origin=(origin.string_value if origin else None) or record.message_id,
             put_backs=int(put_backs.string_value or 0) if put_backs else 0,
+            queued_ms=int(record.attributes.get("SentTimestamp") or 0),
         )
         worker.handle(
             Delivery(

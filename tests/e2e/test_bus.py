@@ -112,7 +112,8 @@ def test_a_message_for_another_agent_is_refused(stage: Stage, session: str, coor
 
 
 def test_a_replayed_message_is_refused_and_asks_no_model(stage: Stage, session: str, coordinator: Signer) -> None:
-    draft = request(session)
+    signed_ms = time.time_ns() // 1_000_000 - 180_000  # what comes soon after may be published twice by the SDK
+    draft = request(session, timestamp=signed_ms)
     body = sign(draft, coordinator)
     publish(stage, body)
     until(lambda: _stored(stage, draft), "the first one's result")
@@ -120,6 +121,17 @@ def test_a_replayed_message_is_refused_and_asks_no_model(stage: Stage, session: 
     publish(stage, body)
     assert refused(stage) == ("replayed", body.decode())
     assert calls() == 0
+
+
+def test_a_message_that_is_published_twice_at_once_is_dropped_and_asks_no_model(
+    stage: Stage, session: str, coordinator: Signer
+) -> None:
+    draft, queue = request(session), stage.outputs["agents"][AGENT]["queue_url"]
+    body, calls = sign(draft, coordinator), stage.counting(OURS)
+    publish(stage, body)
+    publish(stage, body)
+    until(lambda: _stored(stage, draft) and not _in_queue(stage, queue), "both to be handled")
+    assert (calls(), stage.letters(AGENT)) == (1, [])
 
 
 def test_a_repeated_delivery_is_one_model_call_and_one_result(stage: Stage, session: str, coordinator: Signer) -> None:
@@ -173,15 +185,15 @@ def test_redrive_moves_each_letter_once_although_it_is_refused_again(
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", stage.platform.endpoint_url)
     urls = stage.outputs["agents"][AGENT]
     publish(stage, sign(request(session, receiver="if://agent/h10"), coordinator))
-    until(lambda: _letters_waiting(stage, urls["dlq_url"]), "the letter")
+    until(lambda: _in_queue(stage, urls["dlq_url"]), "the letter")
     words = ["session", "redrive", "--dlq-url", urls["dlq_url"], "--queue-url", urls["queue_url"], "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["moved"] == 1
     assert refused(stage)[0] == "wrong-receiver"
 
 
-def _letters_waiting(stage: Stage, url: str) -> int:
-    found = stage.platform.client("sqs").get_queue_attributes(
-        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
-    )
-    return int(found["Attributes"]["ApproximateNumberOfMessages"])
+def _in_queue(stage: Stage, url: str) -> int:
+    """Messages that wait, and those that a function has received and not deleted."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stage.platform.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return sum(map(int, found["Attributes"].values()))

@@ -151,13 +151,14 @@ class World:
         *,
         sqs_message_id: str = "sqs-1",
         origin: str = "",
+        queued_ms: int = 0,
         receives: int = 1,
         put_backs: int = 0,
         left_ms: int = 300_000,
     ) -> None:
         delivery = Delivery(
             body=body,
-            copy=CopyId(sqs_message_id, origin or sqs_message_id, put_backs),
+            copy=CopyId(sqs_message_id, origin or sqs_message_id, put_backs, queued_ms),
             receipt_handle="receipt",
             receives=receives,
             left_ms=lambda: left_ms,
@@ -409,6 +410,17 @@ def test_a_request_that_a_crashed_coordinator_sends_again_is_no_replay(state: Le
     world = World(lease=taken(state, until_ms=NOW + 1), stored=DONE)
     world.handle(request(timestamp=NOW + 5), sqs_message_id="sqs-9")
     assert world.names() == ["lease"]
+
+
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.USED, LeaseState.PUT_BACK])
+def test_a_request_that_was_published_twice_at_once_is_no_replay(state: LeaseState) -> None:
+    """The SDK repeats a call whose response got lost; the second message may wait long in the queue."""
+    world = World(lease=taken(state, until_ms=NOW + 1), stored=DONE)
+    world.now_ms += 500_000
+    world.handle(request(), sqs_message_id="sqs-9", queued_ms=NOW + 119_000)
+    assert world.names() == ["lease"]
+    world.handle(request(), sqs_message_id="sqs-9", queued_ms=NOW + 121_000)
+    assert world.only("dead_letter")[1] == "replayed"
 
 
 def test_a_replay_of_a_message_that_was_put_back_is_dead_lettered_and_not_done() -> None:
