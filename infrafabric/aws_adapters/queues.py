@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from infrafabric.swarm.leases import CopyId
 
 # Message attributes of a copy.
 PUT_BACKS = "throttles"  # number of put-backs so far, under the name of the first release
 ORIGIN = "origin"  # SQS message id of the first copy
+
+
+def copy_id_of(record: Mapping[str, Any]) -> CopyId:
+    """Return the identity of a message by its record in Lambda's event: the first copy, if nobody put it back."""
+    attributes = {name: value.get("stringValue") for name, value in record["messageAttributes"].items()}
+    return CopyId(
+        sqs_message_id=record["messageId"],
+        origin=attributes.get(ORIGIN) or record["messageId"],
+        put_backs=int(attributes.get(PUT_BACKS) or 0),
+        queued_ms=int(record["attributes"].get("SentTimestamp") or 0),
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from infrafabric.aws_adapters.current_signer import CurrentSigner, signing_keys
 from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.lease_table import LeaseTable
 from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.aws_adapters.queues import ORIGIN, PUT_BACKS, SqsDeadLetters, WorkQueue
+from infrafabric.aws_adapters.queues import SqsDeadLetters, WorkQueue, copy_id_of
 from infrafabric.aws_adapters.secrets import read_secret
 from infrafabric.aws_adapters.snapstart import register_snapshot_hooks
 from infrafabric.bus.envelope import sign
@@ -31,7 +31,6 @@ from infrafabric.concurrency import run_concurrently_on
 from infrafabric.environment import AgentEnvironment
 from infrafabric.swarm.breaker import Breaker
 from infrafabric.swarm.deps import AgentDeps
-from infrafabric.swarm.leases import CopyId
 from infrafabric.swarm.task_worker import Delivery, TaskWorker
 from infrafabric.telemetry import EventLog, meter
 
@@ -91,17 +90,10 @@ def handle_batch(event: dict[str, Any], context: Any, deps: AgentDeps) -> Any:
     worker = TaskWorker(deps)
 
     def handle_record(record: SQSRecord) -> None:
-        put_backs, origin = record.message_attributes[PUT_BACKS], record.message_attributes[ORIGIN]
-        copy = CopyId(
-            sqs_message_id=record.message_id,
-            origin=(origin.string_value if origin else None) or record.message_id,
-            put_backs=int(put_backs.string_value or 0) if put_backs else 0,
-            queued_ms=int(record.attributes.get("SentTimestamp") or 0),
-        )
         worker.handle(
             Delivery(
                 body=record.body,
-                copy=copy,
+                copy=copy_id_of(record.raw_event),
                 receipt_handle=record.receipt_handle,
                 receives=int(record.attributes.get("ApproximateReceiveCount") or 1),
                 left_ms=left_ms,

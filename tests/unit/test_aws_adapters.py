@@ -20,12 +20,13 @@ from infrafabric.aws_adapters.callbacks import DurableCallbacks
 from infrafabric.aws_adapters.executions import CoordinatorExecutions, execution_name
 from infrafabric.aws_adapters.key_registry import KeyRegistry
 from infrafabric.aws_adapters.objects import S3Objects
-from infrafabric.aws_adapters.queues import SqsDeadLetters
+from infrafabric.aws_adapters.queues import SqsDeadLetters, copy_id_of
 from infrafabric.bus.claim_check import object_key
 from infrafabric.bus.refusal import Refused
 from infrafabric.bus.registry import RegistryUnavailableError, TrustedKey
 from infrafabric.bus.uris import COORDINATOR
 from infrafabric.concurrency import run_concurrently_on
+from infrafabric.swarm.leases import CopyId
 from infrafabric.swarm.limits import MAX_RESULT_BYTES
 from infrafabric.swarm.session_key import SessionKey
 from infrafabric.swarm.shapes.coordinator_event import CoordinatorEvent, ExecutionMode
@@ -319,3 +320,11 @@ def test_a_dead_letter_of_a_fifo_queue_hides_no_other_and_is_taken_for_none() ->
     assert sent[1]["MessageGroupId"] != sent[2]["MessageGroupId"], "one that is looked at hides its whole group"
     assert sent[1]["MessageDeduplicationId"] != sent[2]["MessageDeduplicationId"], "refused again it would be dropped"
     assert sent[0]["MessageAttributes"]["detail"]["StringValue"] == "-", "SQS takes no empty attribute"
+
+
+def test_a_copy_knows_its_origin_its_number_and_when_it_entered_the_queue() -> None:
+    first = {"messageId": "m1", "attributes": {"SentTimestamp": "1800000000000"}, "messageAttributes": {}}
+    assert copy_id_of(first) == CopyId("m1", origin="m1", put_backs=0, queued_ms=1_800_000_000_000)
+    attributes = {"throttles": {"stringValue": "2"}, "origin": {"stringValue": "m1"}, "receiver": {"stringValue": "x"}}
+    copy = {"messageId": "m3", "attributes": {}, "messageAttributes": attributes}
+    assert copy_id_of(copy) == CopyId("m3", origin="m1", put_backs=2)
