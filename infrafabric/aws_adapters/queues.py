@@ -27,7 +27,7 @@ def copy_id_of(record: Mapping[str, Any]) -> CopyId:
 
 @dataclass(frozen=True)
 class WorkQueue:
-    """Queue that an agent consumes."""
+    """Queue that an agent or the recorder consumes."""
 
     sqs: Any
     url: str

@@ -8,7 +8,6 @@ replay decides the same. A replay is quadratic in an execution's operations, so 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -264,13 +263,14 @@ class SessionExecution:
                 return CANCELLED
             return _WAIT if self._api_is_away() else ""
 
-        for waited in itertools.count():
+        waited = 0
+        while True:
             name = f"round-{number}.{waited}" if waited else f"round-{number}"
             why = self._context.step(lambda _, waited=waited: advance(waited), name=name)
             if why != _WAIT:
                 return why
             self._context.wait(Duration(_BREAKER_LOOK_S), name=f"breaker-{number}.{waited}")
-        raise AssertionError("unreachable")
+            waited += 1
 
     def _api_is_away(self) -> bool:
         """Tell whether two agents, or the only one, have an open breaker: a single agent may lie about its own."""

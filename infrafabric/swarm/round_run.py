@@ -56,7 +56,7 @@ _FAILED_ANSWER = f"{FailedAnswerError.__module__}.{FailedAnswerError.__qualname_
 
 
 class NotSentError(Exception):
-    """Request that was not sent, so that the step is retried."""
+    """Error of the sending step: a request could not be sent, and the step is retried."""
 
 
 class UnheardError(Exception):

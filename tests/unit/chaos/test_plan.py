@@ -22,10 +22,12 @@ def test_equal_seeds_give_equal_plans_and_others_do_not() -> None:
 @pytest.mark.parametrize("tasks", [1, 10, 1000])
 def test_emulator_and_model_stand_in_take_the_rules_of_every_plan(tasks: int) -> None:
     for seed in SEEDS:
-        made = plan(seed, tasks)
-        EdgeFaults().add([fault.rule for fault in made.edge] + [fault.hold.rule for fault in made.processes])
-        Faults().add([fault.rule for fault in made.model])
-        ClockSteps().add([asdict(step) for step in made.clock])
+        made, edge, model, clock = plan(seed, tasks), EdgeFaults(), Faults(), ClockSteps()
+        edge.add([fault.rule for fault in made.edge] + [fault.hold.rule for fault in made.processes])
+        model.add([fault.rule for fault in made.model])
+        clock.add([asdict(step) for step in made.clock])
+        assert len(edge.rules()) == len(made.edge) + len(made.processes)
+        assert (len(model.rules()), len(clock.steps())) == (len(made.model), len(made.clock))
 
 
 def test_seeds_kill_and_stop_processes_of_every_kind() -> None:
